@@ -1,0 +1,31 @@
+//! What Gemma 2 *is*, as plain data: the checkpoint's [`Config`], the table of its tensors ([`Weight`]) and
+//! the graph of everything a forward pass computes ([`Probe`]).
+//!
+//! Every other crate agrees on names through this one. It knows no burn, does no I/O and holds no arithmetic,
+//! so the judge (`loupe-compare`) and the model (`loupe-model`) can share it without sharing anything else.
+//!
+//! Letters used for axes in every doc comment of this workspace (from Hugging Face's config names):
+//!
+//! | letter | axis | config.json |
+//! |---|---|---|
+//! | T | query positions (tokens) | |
+//! | S | key positions (= T here: one pass, no cache) | |
+//! | D | residual stream | `hidden_size` |
+//! | F | MLP | `intermediate_size` |
+//! | N | query heads | `num_attention_heads` |
+//! | K | key/value heads | `num_key_value_heads` |
+//! | H | one head | `head_dim` |
+//! | V | vocabulary | `vocab_size` |
+//! | l | layer, from 0 | `num_hidden_layers` |
+
+mod config;
+mod nearest;
+mod probe;
+mod tensor;
+mod weight;
+
+pub use config::{Config, ConfigError, LayerType};
+pub use nearest::nearest;
+pub use probe::{Probe, Stage, UnknownProbe};
+pub use tensor::{Dtype, HostTensor, Values};
+pub use weight::{LayerWeight, UnknownWeight, Weight};

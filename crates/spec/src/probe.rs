@@ -1,0 +1,338 @@
+//! The graph of a forward pass: every value that Loupe records, and what each is computed from.
+//!
+//! A probe is a function of the probes in [`Probe::inputs`] and the tensors in [`Probe::weights`], nothing else
+//! (positions and the mask's shape follow from the token count). That makes any segment between recorded probes
+//! runnable alone, which is what the verdict stands on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Config, LayerWeight, Weight, nearest};
+
+/// A value of one forward pass over one prompt, batch axis dropped. `Display` and `FromStr` use its trace name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Probe {
+    /// `token_ids` [T], `<bos>` included.
+    TokenIds,
+    /// `embed.raw` [T, D]: rows of the embedding table.
+    EmbedRaw,
+    /// `embed.scaled` [T, D]: times sqrt(D).
+    EmbedScaled,
+    /// `layers.{l}.…`
+    Layer(usize, Stage),
+    /// `norm` [T, D]: final RMSNorm. transformers' `hidden_states[num_layers]` is this one.
+    Norm,
+    /// `logits.raw` [T, V]: before the cap.
+    LogitsRaw,
+    /// `logits` [T, V].
+    Logits,
+}
+
+/// A value inside one decoder layer, in the order the mathematics happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// [T, D] residual stream entering the layer
+    Input,
+    /// [T, D]
+    InputLayernorm,
+    /// [T, N, H] before RoPE
+    QProj,
+    /// [T, K, H] before RoPE
+    KProj,
+    /// [T, K, H]
+    VProj,
+    /// [T, N, H]
+    QRope,
+    /// [T, K, H]
+    KRope,
+    /// [N, T, S]
+    Scores,
+    /// [N, T, S] unmasked
+    ScoresCapped,
+    /// [T, S] 1 where the query may attend to the key
+    Mask,
+    /// [N, T, S]
+    Probs,
+    /// [T, N, H] before o_proj
+    Context,
+    /// [T, D]
+    OProj,
+    /// [T, D] normed before it joins the residual
+    PostAttentionLayernorm,
+    /// [T, D]
+    ResidualAttn,
+    /// [T, D]
+    PreFeedforwardLayernorm,
+    /// [T, F]
+    GateProj,
+    /// [T, F]
+    UpProj,
+    /// [T, F]
+    Act,
+    /// [T, F]
+    Gated,
+    /// [T, D]
+    DownProj,
+    /// [T, D]
+    PostFeedforwardLayernorm,
+    /// [T, D]
+    Output,
+}
+
+impl Stage {
+    /// Every stage of a layer, in computing order.
+    pub const ALL: [Stage; 23] = [
+        Stage::Input,
+        Stage::InputLayernorm,
+        Stage::QProj,
+        Stage::KProj,
+        Stage::VProj,
+        Stage::QRope,
+        Stage::KRope,
+        Stage::Scores,
+        Stage::ScoresCapped,
+        Stage::Mask,
+        Stage::Probs,
+        Stage::Context,
+        Stage::OProj,
+        Stage::PostAttentionLayernorm,
+        Stage::ResidualAttn,
+        Stage::PreFeedforwardLayernorm,
+        Stage::GateProj,
+        Stage::UpProj,
+        Stage::Act,
+        Stage::Gated,
+        Stage::DownProj,
+        Stage::PostFeedforwardLayernorm,
+        Stage::Output,
+    ];
+
+    /// The path below `layers.{l}.`
+    pub fn path(self) -> &'static str {
+        match self {
+            Stage::Input => "input",
+            Stage::InputLayernorm => "input_layernorm",
+            Stage::QProj => "self_attn.q_proj",
+            Stage::KProj => "self_attn.k_proj",
+            Stage::VProj => "self_attn.v_proj",
+            Stage::QRope => "self_attn.q_rope",
+            Stage::KRope => "self_attn.k_rope",
+            Stage::Scores => "self_attn.scores",
+            Stage::ScoresCapped => "self_attn.scores_capped",
+            Stage::Mask => "self_attn.mask",
+            Stage::Probs => "self_attn.probs",
+            Stage::Context => "self_attn.context",
+            Stage::OProj => "self_attn.o_proj",
+            Stage::PostAttentionLayernorm => "post_attention_layernorm",
+            Stage::ResidualAttn => "residual_attn",
+            Stage::PreFeedforwardLayernorm => "pre_feedforward_layernorm",
+            Stage::GateProj => "mlp.gate_proj",
+            Stage::UpProj => "mlp.up_proj",
+            Stage::Act => "mlp.act",
+            Stage::Gated => "mlp.gated",
+            Stage::DownProj => "mlp.down_proj",
+            Stage::PostFeedforwardLayernorm => "post_feedforward_layernorm",
+            Stage::Output => "output",
+        }
+    }
+
+    /// The tensor of the layer that this stage reads, if it reads one.
+    pub fn weight(self) -> Option<LayerWeight> {
+        Some(match self {
+            Stage::InputLayernorm => LayerWeight::InputLayernorm,
+            Stage::QProj => LayerWeight::QProj,
+            Stage::KProj => LayerWeight::KProj,
+            Stage::VProj => LayerWeight::VProj,
+            Stage::OProj => LayerWeight::OProj,
+            Stage::PostAttentionLayernorm => LayerWeight::PostAttentionLayernorm,
+            Stage::PreFeedforwardLayernorm => LayerWeight::PreFeedforwardLayernorm,
+            Stage::GateProj => LayerWeight::GateProj,
+            Stage::UpProj => LayerWeight::UpProj,
+            Stage::DownProj => LayerWeight::DownProj,
+            Stage::PostFeedforwardLayernorm => LayerWeight::PostFeedforwardLayernorm,
+            _ => return None,
+        })
+    }
+
+    /// The stages of the same layer that this one is computed from, in the order its formula names them.
+    /// Empty for `Input` (it comes from outside the layer) and `Mask` (it follows from the positions alone).
+    fn inputs(self) -> &'static [Stage] {
+        match self {
+            Stage::Input | Stage::Mask => &[],
+            Stage::InputLayernorm => &[Stage::Input],
+            Stage::QProj | Stage::KProj | Stage::VProj => &[Stage::InputLayernorm],
+            Stage::QRope => &[Stage::QProj],
+            Stage::KRope => &[Stage::KProj],
+            Stage::Scores => &[Stage::QRope, Stage::KRope],
+            Stage::ScoresCapped => &[Stage::Scores],
+            Stage::Probs => &[Stage::ScoresCapped, Stage::Mask],
+            Stage::Context => &[Stage::Probs, Stage::VProj],
+            Stage::OProj => &[Stage::Context],
+            Stage::PostAttentionLayernorm => &[Stage::OProj],
+            Stage::ResidualAttn => &[Stage::Input, Stage::PostAttentionLayernorm],
+            Stage::PreFeedforwardLayernorm => &[Stage::ResidualAttn],
+            Stage::GateProj | Stage::UpProj => &[Stage::PreFeedforwardLayernorm],
+            Stage::Act => &[Stage::GateProj],
+            Stage::Gated => &[Stage::Act, Stage::UpProj],
+            Stage::DownProj => &[Stage::Gated],
+            Stage::PostFeedforwardLayernorm => &[Stage::DownProj],
+            Stage::Output => &[Stage::ResidualAttn, Stage::PostFeedforwardLayernorm],
+        }
+    }
+}
+
+impl Probe {
+    /// Every probe of a model, in an order in which each comes after its inputs.
+    pub fn all(config: &Config) -> Vec<Probe> {
+        let mut all = vec![Probe::TokenIds, Probe::EmbedRaw, Probe::EmbedScaled];
+        for layer in 0..config.num_hidden_layers {
+            all.extend(Stage::ALL.map(|stage| Probe::Layer(layer, stage)));
+        }
+        all.extend([Probe::Norm, Probe::LogitsRaw, Probe::Logits]);
+        all
+    }
+
+    /// The probes this one is computed from, in the order its formula names them.
+    pub fn inputs(self, config: &Config) -> Vec<Probe> {
+        match self {
+            Probe::TokenIds => vec![],
+            Probe::EmbedRaw => vec![Probe::TokenIds],
+            Probe::EmbedScaled => vec![Probe::EmbedRaw],
+            Probe::Layer(0, Stage::Input) => vec![Probe::EmbedScaled],
+            Probe::Layer(layer, Stage::Input) => vec![Probe::Layer(layer - 1, Stage::Output)],
+            Probe::Layer(layer, stage) => stage.inputs().iter().map(|s| Probe::Layer(layer, *s)).collect(),
+            Probe::Norm => vec![Probe::Layer(config.num_hidden_layers - 1, Stage::Output)],
+            Probe::LogitsRaw => vec![Probe::Norm],
+            Probe::Logits => vec![Probe::LogitsRaw],
+        }
+    }
+
+    /// The checkpoint tensor this probe is computed with, if any.
+    pub fn weight(self, config: &Config) -> Option<Weight> {
+        match self {
+            Probe::EmbedRaw => Some(Weight::EmbedTokens),
+            Probe::Layer(layer, stage) => stage.weight().map(|weight| Weight::Layer(layer, weight)),
+            Probe::Norm => Some(Weight::Norm),
+            Probe::LogitsRaw => Some(Weight::head(config)),
+            Probe::TokenIds | Probe::EmbedScaled | Probe::Logits => None,
+        }
+    }
+
+    /// The probe's shape for a prompt of `tokens` tokens.
+    pub fn shape(self, config: &Config, tokens: usize) -> Vec<usize> {
+        let (t, s) = (tokens, tokens);
+        let (d, f, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);
+        let (n, k, h) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
+        match self {
+            Probe::TokenIds => vec![t],
+            Probe::EmbedRaw | Probe::EmbedScaled | Probe::Norm => vec![t, d],
+            Probe::LogitsRaw | Probe::Logits => vec![t, v],
+            Probe::Layer(_, stage) => match stage {
+                Stage::QProj | Stage::QRope | Stage::Context => vec![t, n, h],
+                Stage::KProj | Stage::VProj | Stage::KRope => vec![t, k, h],
+                Stage::Scores | Stage::ScoresCapped | Stage::Probs => vec![n, t, s],
+                Stage::Mask => vec![t, s],
+                Stage::GateProj | Stage::UpProj | Stage::Act | Stage::Gated => vec![t, f],
+                _ => vec![t, d],
+            },
+        }
+    }
+
+    /// The layer this probe belongs to, if it belongs to one.
+    pub fn layer(self) -> Option<usize> {
+        match self {
+            Probe::Layer(layer, _) => Some(layer),
+            _ => None,
+        }
+    }
+
+    /// The name with the layer's number replaced by `{l}`, as probe-point tables write it.
+    pub fn pattern(self) -> String {
+        match self {
+            Probe::Layer(_, stage) => format!("layers.{{l}}.{}", stage.path()),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `pad` so that tables can align names with `{:<32}`.
+        match self {
+            Probe::TokenIds => f.pad("token_ids"),
+            Probe::EmbedRaw => f.pad("embed.raw"),
+            Probe::EmbedScaled => f.pad("embed.scaled"),
+            Probe::Layer(layer, stage) => f.pad(&format!("layers.{layer}.{}", stage.path())),
+            Probe::Norm => f.pad("norm"),
+            Probe::LogitsRaw => f.pad("logits.raw"),
+            Probe::Logits => f.pad("logits"),
+        }
+    }
+}
+
+/// A name that is no probe point.
+#[derive(Debug, thiserror::Error)]
+#[error("no probe point is called \"{name}\"{}", .nearest.as_ref().map(|n| format!("; the nearest is \"{n}\"")).unwrap_or_default())]
+pub struct UnknownProbe {
+    /// The name as given.
+    pub name: String,
+    /// The name of a probe most like it.
+    pub nearest: Option<String>,
+}
+
+impl FromStr for Probe {
+    type Err = UnknownProbe;
+
+    fn from_str(name: &str) -> Result<Probe, UnknownProbe> {
+        let layer_part = name.strip_prefix("layers.").and_then(|rest| rest.split_once('.'));
+        let in_layer = layer_part.and_then(|(index, _)| index.parse::<usize>().ok()).unwrap_or(0);
+        let known =
+            [Probe::TokenIds, Probe::EmbedRaw, Probe::EmbedScaled, Probe::Norm, Probe::LogitsRaw, Probe::Logits]
+                .into_iter()
+                .chain(Stage::ALL.map(|stage| Probe::Layer(in_layer, stage)));
+        let mut names = Vec::new();
+        for probe in known {
+            let text = probe.to_string();
+            if text == name {
+                return Ok(probe);
+            }
+            names.push(text);
+        }
+        let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_string);
+        Err(UnknownProbe { name: name.to_string(), nearest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn config() -> Config {
+        Config::from_json(
+            r#"{"model_type":"gemma2","vocab_size":8,"hidden_size":6,"intermediate_size":4,"num_hidden_layers":2,
+                "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4}"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn every_probe_comes_after_its_inputs() {
+        let config = config();
+        let all = Probe::all(&config);
+        for (at, probe) in all.iter().enumerate() {
+            for input in probe.inputs(&config) {
+                assert!(all[..at].contains(&input), "{probe} before its input {input}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_round_trip_and_a_typo_finds_its_neighbour() {
+        for probe in Probe::all(&config()) {
+            assert_eq!(probe.to_string().parse::<Probe>().unwrap(), probe);
+        }
+        let error = "layers.1.mlp.gate".parse::<Probe>().unwrap_err();
+        assert!(error.nearest.unwrap().starts_with("layers.1.mlp.gate"));
+    }
+}

@@ -1,0 +1,220 @@
+//! A tensor on the host: what crosses between the checkpoint, a backend, a report and the judge.
+
+use std::fmt;
+use std::str::FromStr;
+
+use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
+
+/// An element type, under the names that configs and reports use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Dtype {
+    F64,
+    F32,
+    F16,
+    Bf16,
+    I64,
+    U8,
+}
+
+impl Dtype {
+    /// The types a forward pass can compute in.
+    pub const FLOATS: [Dtype; 4] = [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::Bf16];
+
+    /// The name in configs, reports and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dtype::F64 => "f64",
+            Dtype::F32 => "f32",
+            Dtype::F16 => "f16",
+            Dtype::Bf16 => "bf16",
+            Dtype::I64 => "i64",
+            Dtype::U8 => "u8",
+        }
+    }
+
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            Dtype::F64 | Dtype::I64 => 8,
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::Bf16 => 2,
+            Dtype::U8 => 1,
+        }
+    }
+
+    /// `value` rounded to nearest, ties to even, as this type would hold it.
+    pub fn round(self, value: f64) -> f64 {
+        match self {
+            Dtype::F64 => value,
+            Dtype::F32 => f64::from(value as f32),
+            Dtype::F16 => f16::from_f64(value).to_f64(),
+            Dtype::Bf16 => bf16::from_f64(value).to_f64(),
+            Dtype::I64 | Dtype::U8 => value.round_ties_even(),
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Dtype {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Dtype, ()> {
+        Dtype::FLOATS.into_iter().chain([Dtype::I64, Dtype::U8]).find(|d| d.name() == name).ok_or(())
+    }
+}
+
+/// The elements of a [`HostTensor`], row-major, in the type they were stored or computed in.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Values {
+    F64(Vec<f64>),
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    Bf16(Vec<bf16>),
+    I64(Vec<i64>),
+    U8(Vec<u8>),
+}
+
+impl Values {
+    /// The element type.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Values::F64(_) => Dtype::F64,
+            Values::F32(_) => Dtype::F32,
+            Values::F16(_) => Dtype::F16,
+            Values::Bf16(_) => Dtype::Bf16,
+            Values::I64(_) => Dtype::I64,
+            Values::U8(_) => Dtype::U8,
+        }
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Values::F64(v) => v.len(),
+            Values::F32(v) => v.len(),
+            Values::F16(v) => v.len(),
+            Values::Bf16(v) => v.len(),
+            Values::I64(v) => v.len(),
+            Values::U8(v) => v.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Element `index`, widened without loss (i64 beyond 2^53 excepted).
+    ///
+    /// # Panics
+    /// Where `index` is not below [`Values::len`], as slices do.
+    pub fn get(&self, index: usize) -> f64 {
+        match self {
+            Values::F64(v) => v[index],
+            Values::F32(v) => f64::from(v[index]),
+            Values::F16(v) => v[index].to_f64(),
+            Values::Bf16(v) => v[index].to_f64(),
+            Values::I64(v) => v[index] as f64,
+            Values::U8(v) => f64::from(v[index]),
+        }
+    }
+
+    /// Every element, widened.
+    pub fn to_f64(&self) -> Vec<f64> {
+        (0..self.len()).map(|index| self.get(index)).collect()
+    }
+
+    /// The elements' bytes, little-endian, row-major.
+    pub fn to_le_bytes(&self) -> Vec<u8> {
+        match self {
+            Values::F64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Values::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Values::F16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Values::Bf16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Values::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Values::U8(v) => v.clone(),
+        }
+    }
+
+    /// The values that little-endian `bytes` hold. A trailing partial element is left out.
+    pub fn from_le_bytes(dtype: Dtype, bytes: &[u8]) -> Values {
+        // `as_chunks` hands out arrays of the element's size, so nothing here can be out of bounds.
+        match dtype {
+            Dtype::F64 => Values::F64(bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect()),
+            Dtype::F32 => Values::F32(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
+            Dtype::F16 => Values::F16(bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b)).collect()),
+            Dtype::Bf16 => Values::Bf16(bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b)).collect()),
+            Dtype::I64 => Values::I64(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect()),
+            Dtype::U8 => Values::U8(bytes.to_vec()),
+        }
+    }
+}
+
+/// A tensor on the host, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostTensor {
+    /// Axis lengths, outermost first.
+    pub shape: Vec<usize>,
+    /// The elements; as many as the product of `shape`.
+    pub values: Values,
+}
+
+impl HostTensor {
+    /// Row `index` of the last axis: elements `index * width .. (index + 1) * width`, widened.
+    ///
+    /// # Panics
+    /// Where the tensor has no such row.
+    pub fn row(&self, index: usize) -> Vec<f64> {
+        let width = self.width();
+        (index * width..(index + 1) * width).map(|at| self.values.get(at)).collect()
+    }
+
+    /// The elements of one index of the first axis: one token of a [T, …] tensor, widened.
+    ///
+    /// # Panics
+    /// Where the first axis is not that long.
+    pub fn token(&self, token: usize) -> Vec<f64> {
+        let per = self.shape.iter().skip(1).product::<usize>();
+        (token * per..(token + 1) * per).map(|at| self.values.get(at)).collect()
+    }
+
+    fn width(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_round_trip_in_every_type() {
+        let all = [
+            Values::F64(vec![1.5, -2.0]),
+            Values::F32(vec![0.1, f32::MAX]),
+            Values::F16(vec![f16::from_f32(0.1), f16::MAX]),
+            Values::Bf16(vec![bf16::from_f32(0.1), bf16::MIN]),
+            Values::I64(vec![-3, i64::MAX]),
+            Values::U8(vec![0, 255]),
+        ];
+        for values in all {
+            assert_eq!(Values::from_le_bytes(values.dtype(), &values.to_le_bytes()), values);
+        }
+    }
+
+    #[test]
+    fn rounding_is_to_nearest_even_in_the_named_type() {
+        assert_eq!(Dtype::Bf16.round(55.4256), 55.5);
+        assert_eq!(Dtype::F16.round(65520.0), f64::INFINITY);
+        assert_eq!(Dtype::F64.round(0.1), 0.1);
+    }
+}
