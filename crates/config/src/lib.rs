@@ -1,1 +1,60 @@
-//! TBD
+//! The one document that says what Loupe is to do: JSON with `//` comments in, a typed [`Request`] out, or an
+//! error that points at the key.
+//!
+//! This crate knows which keys there are, their types, and which of them a check needs. It does not know whether a
+//! model exists, has that many layers, or whether a backend is on this machine: those who open them say so.
+//!
+//! Relative paths inside a document (`output`, `candidates`, `against`, `report`, a `model` folder such as `./x`)
+//! are relative to the current working directory, not to the document: a command means the same whichever folder
+//! its config lies in.
+
+mod build;
+mod compare;
+mod error;
+mod fields;
+mod keys;
+mod matrix;
+mod read;
+mod request;
+mod syntax;
+
+use std::path::Path;
+
+pub use error::{ConfigError, Invalid, Problem};
+pub use keys::CheckName;
+pub use matrix::{DEFAULT_TIME_LIMIT, Matrix, MatrixCheck, MatrixRun};
+pub use request::{
+    BACKENDS, Check, Common, Compare, Device, Format, Input, ModelRef, Precision, Proj, Reference, Request, Target,
+};
+
+/// Reads the config file of one `loupe` run.
+///
+/// # Errors
+/// A file that cannot be read, is not UTF-8, or that [`parse`] refuses.
+pub fn read(path: &Path) -> Result<Request, ConfigError> {
+    parse(path, &error::read_text(path)?)
+}
+
+/// The request that the document `text` makes; `path` only names it in errors.
+///
+/// # Errors
+/// Everything that is wrong with the document, each problem at its place.
+pub fn parse(path: &Path, text: &str) -> Result<Request, ConfigError> {
+    syntax::document(path, text, build::request)
+}
+
+/// Reads the matrix of one `cargo xtask compare` run.
+///
+/// # Errors
+/// A file that cannot be read, is not UTF-8, or that [`parse_matrix`] refuses.
+pub fn read_matrix(path: &Path) -> Result<Matrix, ConfigError> {
+    parse_matrix(path, &error::read_text(path)?)
+}
+
+/// The matrix that the document `text` describes; `path` only names it in errors.
+///
+/// # Errors
+/// Everything that is wrong with the document, each problem at its place.
+pub fn parse_matrix(path: &Path, text: &str) -> Result<Matrix, ConfigError> {
+    syntax::document(path, text, matrix::matrix)
+}

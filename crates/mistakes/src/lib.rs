@@ -1,1 +1,145 @@
-//! TBD
+//! The catalogue of mistakes: each a named replacement of an entry of [`loupe_model::Operations`], with what it is,
+//! where it was seen, where it first shows and when it cannot be seen.
+//!
+//! Nothing depends on this crate but what offers the config key `mistakes` and what names bugs; without it the
+//! model, the checks and the comparison are whole.
+
+mod catalogue;
+mod embed;
+mod faults;
+mod lookup;
+mod mask;
+mod mlp;
+mod norm;
+mod rope;
+mod scores;
+mod wiring;
+
+use burn::tensor::backend::Backend;
+use loupe_model::{Operations, Table};
+use loupe_spec::{Config, Probe, Stage, nearest};
+
+pub use catalogue::ALL;
+
+/// What a mistake belongs to: an error in the architecture, a choice of where to round, or a broken kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The mathematics is wrong.
+    Architectural,
+    /// The mathematics is right; a cast stands elsewhere than transformers has it.
+    DtypePolicy,
+    /// The program is right; what ran it is not.
+    BackendFault,
+}
+
+/// What is known of a mistake.
+#[derive(Clone, Copy, Debug)]
+pub struct Mistake {
+    /// The name used in configs and verdicts.
+    pub id: &'static str,
+    /// For a mistake that has been made in more than one way: which. Planted as `id--variant`.
+    pub variant: Option<&'static str>,
+    /// What kind of thing it is.
+    pub kind: Kind,
+    /// One sentence: what the wrong code does, against what is right.
+    pub what: &'static str,
+    /// Public engines and threads in which it happened.
+    pub seen_in: &'static str,
+    /// Where the right code stands in this repository.
+    pub right: &'static str,
+    /// When it cannot be seen.
+    pub hidden_when: &'static str,
+    /// The probes it changes.
+    pub at: fn(Probe) -> bool,
+}
+
+impl Mistake {
+    /// `id`, or `id--variant`.
+    pub fn name(&self) -> String {
+        self.variant.map_or_else(|| self.id.to_string(), |variant| format!("{}--{variant}", self.id))
+    }
+}
+
+/// A mistake that can be planted.
+pub(crate) trait Plant {
+    const ABOUT: Mistake;
+    /// Replaces what it replaces.
+    fn plant<B: Backend>(operations: &mut Operations<B>, config: &Config);
+}
+
+/// Why a mistake was not planted.
+#[derive(Debug, thiserror::Error)]
+pub enum PlantError {
+    /// No such id.
+    #[error("no mistake is called \"{name}\"{}", .nearest.as_ref().map(|n| format!("; the nearest is \"{n}\"")).unwrap_or_default())]
+    Unknown {
+        /// As given.
+        name: String,
+        /// Most like it.
+        nearest: Option<String>,
+    },
+    /// A site that this mistake does not touch.
+    #[error(
+        "mistake {name} does not touch \"{site}\"; write {name}@LAYER or {name}@PROBE with a probe that it changes, for example {example}"
+    )]
+    Site {
+        /// The mistake.
+        name: String,
+        /// As given.
+        site: String,
+        /// A site that works.
+        example: String,
+    },
+}
+
+/// Plants `text` in `table`: `rope_interleaved` everywhere, `rope_interleaved@3` in layer 3,
+/// `norm_without_one@layers.3.input_layernorm` at one probe.
+///
+/// # Errors
+/// An unknown id, or a site that the mistake does not change.
+pub fn plant<B: Backend>(text: &str, config: &Config, table: &mut Table<B>) -> Result<(), PlantError> {
+    let (name, site) = text.split_once('@').map_or((text, None), |(name, site)| (name, Some(site)));
+    let Some(mistake) = find(name) else {
+        let names: Vec<String> = ALL.iter().map(|m| m.name()).collect();
+        let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_string);
+        return Err(PlantError::Unknown { name: name.to_string(), nearest });
+    };
+    let chosen: Vec<Probe> = Probe::all(config)
+        .into_iter()
+        .filter(|probe| (mistake.at)(*probe) && site.is_none_or(|site| is_at(*probe, site)))
+        .collect();
+    if chosen.is_empty() {
+        let touched = Probe::all(config).into_iter().find(|probe| (mistake.at)(*probe));
+        let example = touched.map_or_else(|| name.to_string(), |probe| format!("{name}@{probe}"));
+        let site = site.unwrap_or_default().to_string();
+        return Err(PlantError::Site { name: name.to_string(), site, example });
+    }
+    table.edit(|probe| chosen.contains(&probe), |operations| catalogue::plant(mistake, operations, config));
+    Ok(())
+}
+
+/// The mistake called `name` (an id, or `id--variant`).
+pub fn find(name: &str) -> Option<&'static Mistake> {
+    ALL.iter().find(|mistake| mistake.name() == name)
+}
+
+fn is_at(probe: Probe, site: &str) -> bool {
+    probe.to_string() == site || probe.layer().is_some_and(|layer| layer.to_string() == site)
+}
+
+/// Whether `probe` is one of `stages` in any layer.
+pub(crate) fn in_stages(probe: Probe, stages: &[Stage]) -> bool {
+    matches!(probe, Probe::Layer(_, stage) if stages.contains(&stage))
+}
+
+/// Whether `probe` is an RMSNorm.
+pub(crate) fn is_norm(probe: Probe) -> bool {
+    probe == Probe::Norm
+        || in_stages(probe, &[Stage::InputLayernorm, Stage::PreFeedforwardLayernorm])
+        || is_post_norm(probe)
+}
+
+/// Whether `probe` is one of the two norms between a branch and the residual.
+pub(crate) fn is_post_norm(probe: Probe) -> bool {
+    in_stages(probe, &[Stage::PostAttentionLayernorm, Stage::PostFeedforwardLayernorm])
+}

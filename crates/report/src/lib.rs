@@ -1,1 +1,20 @@
-//! TBD
+//! The report of one run, `loupe.report/1`: `<prefix>.json` says what ran where, `<prefix>.safetensors` holds what
+//! was computed. It is all that crosses from a backend to the judge.
+//!
+//! A dump of another engine is a safetensors file without the JSON: [`read_safetensors`] reads it.
+
+mod error;
+mod header;
+mod ordered;
+mod read;
+mod schema;
+mod summary;
+mod tensors;
+mod write;
+
+pub use error::ReportError;
+pub use read::read;
+pub use schema::{Backend, Loupe, Model, Report, SCHEMA};
+pub use summary::TensorSummary;
+pub use tensors::{TensorFile, read_safetensors};
+pub use write::{Written, write};

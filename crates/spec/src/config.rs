@@ -167,13 +167,13 @@ impl Config {
                 wrong.push(format!("{name} is {size}, expected 1 to {}", 1 << 24));
             }
         }
-        if self.num_key_value_heads != 0 && self.num_attention_heads % self.num_key_value_heads != 0 {
+        if self.num_key_value_heads != 0 && !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
             wrong.push(format!(
                 "num_attention_heads ({}) is not a multiple of num_key_value_heads ({})",
                 self.num_attention_heads, self.num_key_value_heads
             ));
         }
-        if self.head_dim % 2 != 0 {
+        if !self.head_dim.is_multiple_of(2) {
             wrong.push(format!("head_dim is {}, expected an even number: RoPE rotates two halves", self.head_dim));
         }
         for (name, value) in [

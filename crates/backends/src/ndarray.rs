@@ -1,0 +1,16 @@
+//! burn-ndarray: the CPU, f64 and f32. With f64 it is the referee.
+
+use burn::tensor::ops::FloatTensorOps;
+use burn_ndarray::{NdArray, NdArrayDevice};
+
+use crate::{BackendError, Engine, Spec, cpu_device, cpu_info};
+
+pub(crate) fn engine(spec: &Spec) -> Result<Engine<NdArray>, BackendError> {
+    cpu_device(spec)?;
+    Ok(Engine {
+        device: NdArrayDevice::Cpu,
+        matmul: <NdArray>::float_matmul,
+        info: cpu_info("ndarray"),
+        max_tensor_bytes: None,
+    })
+}

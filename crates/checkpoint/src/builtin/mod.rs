@@ -1,0 +1,29 @@
+//! `builtin:tiny`: a whole Gemma 2 checkpoint made by the program, so that a fresh machine runs everything.
+//!
+//! Its sizes make every branch of the model matter; [`weights`] says which. Its files have the names and the form that
+//! a folder's have, and go through the same reading and checking.
+
+mod tokenizer;
+mod weights;
+
+use bytes::Bytes;
+
+use crate::CheckpointError;
+
+/// What `model` says to mean it.
+pub(crate) const NAME: &str = "builtin:tiny";
+
+const CONFIG: &str = include_str!("config.json");
+
+/// The file called `name`; `None` where it has none of that name.
+pub(crate) fn file(name: &str) -> Result<Option<Bytes>, CheckpointError> {
+    Ok(match name {
+        "config.json" => Some(Bytes::from_static(CONFIG.as_bytes())),
+        "tokenizer.json" => Some(tokenizer::json().into()),
+        "model.safetensors" => Some(weights::safetensors(CONFIG)?.into()),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

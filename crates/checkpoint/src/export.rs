@@ -1,0 +1,67 @@
+//! Writing a checkpoint as a Hugging Face folder, so that another engine can run the same weights.
+
+use std::io;
+use std::path::Path;
+
+use loupe_spec::{Config, Weight};
+use serde_json::Value;
+
+use crate::table::stored;
+use crate::writer::{header, prepare_folder, write_file};
+use crate::{Checkpoint, CheckpointError};
+
+/// Files that go along unchanged where the checkpoint has them.
+const ALONG: [&str; 2] = ["tokenizer.json", "tokenizer_config.json"];
+
+impl Checkpoint {
+    /// Writes config.json, one model.safetensors and the tokenizer (if there is one) to `folder`, which is created where
+    /// missing. Tensors are copied as they are stored; those that nothing reads are left out. With `config`, that is
+    /// written as config.json in place of the checkpoint's own.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::tensors`]; a folder that already holds a checkpoint; a `config` that is not a Gemma 2's or calls
+    /// for tensors of other names or shapes; or a disk that is full.
+    pub fn export(&self, folder: &Path, config: Option<&Value>) -> Result<(), CheckpointError> {
+        let text = match config {
+            Some(edited) => self.edited_config(folder, edited)?,
+            None => self.config_json().to_string(),
+        };
+        let tensors = self.tensors()?;
+        let entries = Weight::all(self.config()).into_iter().map(|weight| tensors.entry(weight));
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
+        let infos: Vec<_> = entries.iter().map(|e| (e.name.to_string(), stored(e.dtype), e.shape.to_vec())).collect();
+        prepare_folder(folder)?;
+        write_file(folder, "model.safetensors", |out| {
+            out.write_all(&header(&infos)?)?;
+            entries.iter().try_for_each(|entry| out.write_all(entry.bytes))
+        })?;
+        for name in ALONG {
+            if let Some(file) = self.source.file(name)? {
+                write_file(folder, name, |out| out.write_all(&file.bytes))?;
+            }
+        }
+        // Last, so that a folder with a config.json is whole.
+        write_file(folder, "config.json", |out| out.write_all(text.as_bytes()))
+    }
+
+    /// `edited` as text, once it is known to fit these tensors.
+    fn edited_config(&self, folder: &Path, edited: &Value) -> Result<String, CheckpointError> {
+        let path = folder.join("config.json");
+        let io = |e: serde_json::Error| CheckpointError::Io {
+            doing: "write",
+            path: path.clone(),
+            source: io::Error::from(e),
+        };
+        let text = serde_json::to_string_pretty(edited).map_err(io)?;
+        let config =
+            Config::from_json(&text).map_err(|source| CheckpointError::Config { path: path.clone(), source })?;
+        let shapes =
+            |config: &Config| Weight::all(config).into_iter().map(|w| (w, w.shape(config))).collect::<Vec<_>>();
+        if shapes(&config) == shapes(self.config()) {
+            return Ok(text);
+        }
+        let reason =
+            "the changed config.json calls for tensors of other names or shapes than the checkpoint has".into();
+        Err(CheckpointError::Write { folder: folder.into(), reason })
+    }
+}

@@ -1,0 +1,167 @@
+//! The tensors of a checkpoint, read row by row from memory-mapped files.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+
+use loupe_spec::{Config, Dtype, HostTensor, Weight};
+
+use crate::CheckpointError;
+use crate::convert::{Pieces, convert};
+use crate::finite;
+use crate::hash::sha256_hex_of;
+use crate::index::Shards;
+use crate::shard::Shard;
+use crate::source::{File, Source};
+use crate::table::{Located, Table};
+
+/// The checked tensors of a checkpoint. Holds maps of the files, no data of its own.
+#[derive(Debug)]
+pub struct Tensors {
+    id: String,
+    shards: Vec<Shard>,
+    located: HashMap<Weight, Located>,
+    notes: Vec<String>,
+}
+
+/// A tensor as it is stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Its state-dict name.
+    pub name: &'a str,
+    /// Axis lengths, outermost first.
+    pub shape: &'a [usize],
+    /// The type it is stored in.
+    pub dtype: Dtype,
+    /// The file that holds it.
+    pub file: &'a Path,
+    /// Its elements, row-major, little-endian: a view of the file.
+    pub bytes: &'a [u8],
+}
+
+/// Which indices of a tensor's first axis to read. A tensor of one axis has no rows: only `All` suits it.
+#[derive(Clone, Debug)]
+pub enum Rows<'a> {
+    /// Every row.
+    All,
+    /// A run of rows.
+    Range(Range<usize>),
+    /// These rows, in this order, repeats allowed.
+    List(&'a [usize]),
+}
+
+impl Tensors {
+    pub(crate) fn open(
+        location: &str,
+        source: &Source,
+        config_file: &File,
+        config: &Config,
+    ) -> Result<Tensors, CheckpointError> {
+        let files = Shards::open(source)?;
+        let Table { located, mut problems, unused } = Table::check(config, &files);
+        if !problems.is_empty() {
+            problems.extend(unused);
+            return Err(CheckpointError::Tensors { location: location.into(), problems });
+        }
+        let mut hashed: Vec<&[u8]> = vec![&config_file.bytes];
+        hashed.extend(files.index.iter().map(|file| file.bytes.as_ref()));
+        hashed.extend(files.shards.iter().map(Shard::header));
+        Ok(Tensors { id: sha256_hex_of(hashed), shards: files.shards, located, notes: unused })
+    }
+
+    /// What identifies the checkpoint: SHA-256 of config.json, then the index if there is one, then the header of each
+    /// file (with the 8 bytes that give its length), files in order of name. Never the data.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// One sentence for each tensor that nothing reads.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The tensor as it is stored; touches no data.
+    ///
+    /// # Errors
+    /// A layer beyond the last, or `lm_head.weight` where config.json ties it to the embedding table.
+    pub fn entry(&self, weight: Weight) -> Result<Entry<'_>, CheckpointError> {
+        let stored = self.located.get(&weight).and_then(|located| {
+            let shard = self.shards.get(located.shard)?;
+            Some((located, shard, shard.info(&located.name)?))
+        });
+        let Some((located, shard, info)) = stored else {
+            let layers =
+                self.located.keys().filter_map(|w| if let Weight::Layer(l, _) = w { Some(l + 1) } else { None });
+            let reason = match weight {
+                Weight::LmHead => {
+                    format!("config.json says tie_word_embeddings; read {} in its place", Weight::EmbedTokens)
+                }
+                _ => format!("config.json has {} layers, counted from 0", layers.max().unwrap_or(0)),
+            };
+            return Err(CheckpointError::NoSuchTensor { name: weight.to_string(), reason });
+        };
+        Ok(Entry {
+            name: &located.name,
+            shape: &located.shape,
+            dtype: located.dtype,
+            file: &shard.path,
+            bytes: shard.tensor(info),
+        })
+    }
+
+    /// Rows of a tensor, each element converted to `dtype` by rounding to nearest, ties to even, and checked.
+    ///
+    /// # Errors
+    /// As [`Tensors::entry`]; rows that the tensor does not have; a `dtype` that is no float; and NaN or infinity in the
+    /// result, be it stored or because the value is beyond `dtype`.
+    pub fn read(&self, weight: Weight, rows: Rows<'_>, dtype: Dtype) -> Result<HostTensor, CheckpointError> {
+        let entry = self.entry(weight)?;
+        let (pieces, shape) = cut(&entry, &rows)?;
+        let values = convert(&pieces, entry.dtype, dtype).map_err(|no_float| entry.wrong_rows(no_float))?;
+        match values {
+            (values, true) => Ok(HostTensor { shape, values }),
+            (values, false) => Err(finite::complain(&entry, &rows, &values)),
+        }
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// Elements of one index of the first axis.
+    pub(crate) fn width(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    /// The bytes of a run of rows; `None` where there are no such rows.
+    fn rows(&self, range: &Range<usize>) -> Option<&'a [u8]> {
+        let [count, _, ..] = self.shape else { return None };
+        let bytes_per_row = self.width() * self.dtype.size();
+        let inside = range.start <= range.end && range.end <= *count;
+        inside.then(|| self.bytes.get(range.start * bytes_per_row..range.end * bytes_per_row)).flatten()
+    }
+
+    fn wrong_rows(&self, reason: String) -> CheckpointError {
+        CheckpointError::Rows { name: self.name.into(), shape: self.shape.into(), reason }
+    }
+}
+
+/// The bytes of the rows asked for, and the shape of the tensor they make.
+fn cut<'a>(entry: &Entry<'a>, rows: &Rows<'_>) -> Result<(Pieces<'a>, Vec<usize>), CheckpointError> {
+    let run = |range: &Range<usize>| {
+        entry.rows(range).ok_or_else(|| {
+            let asked = if range.len() == 1 { format!("row {}", range.start) } else { format!("rows {range:?}") };
+            entry.wrong_rows(match entry.shape {
+                [count, _, ..] => format!("{asked} asked for, but it has {count} rows, counted from 0"),
+                _ => format!("{asked} asked for, but a tensor of one axis is only read whole"),
+            })
+        })
+    };
+    let shape = |length: usize| std::iter::once(length).chain(entry.shape.iter().skip(1).copied()).collect();
+    Ok(match rows {
+        Rows::All => (Pieces::of_run(entry.bytes, entry.dtype), entry.shape.to_vec()),
+        Rows::Range(range) => (Pieces::of_run(run(range)?, entry.dtype), shape(range.len())),
+        Rows::List(list) => {
+            let rows = list.iter().map(|index| run(&(*index..index.saturating_add(1)))).collect::<Result<_, _>>()?;
+            (Pieces::of_rows(rows, entry.width()), shape(list.len()))
+        }
+    })
+}

@@ -1,0 +1,172 @@
+//! From the document's keys to a [`Request`].
+
+use jsonc_parser::ast::Value as Ast;
+use loupe_spec::{Dtype, nearest};
+use serde_json::Value;
+
+use crate::compare::compare;
+use crate::error::Noted;
+use crate::fields::Fields;
+use crate::read::{Mismatch, choice, even, float, index, integer, list, path, positive, prefix, probe_pattern, text};
+use crate::{BACKENDS, Check, CheckName, Common, Device, Input, ModelRef, Precision, Proj, Request, Target};
+
+/// The whole document.
+pub(crate) fn request(fields: &Fields, document: Value) -> Result<Request, Noted> {
+    let inferred = !fields.has("check");
+    let name = if inferred { infer(fields)? } else { fields.required("check", check_name)? };
+    let fields = fields.named(format!("check \"{name}\""));
+    fields.only(&name.allowed());
+    // Both are read before either ends it, so that every problem is noted.
+    let (common, check) = (common(&fields), check(name, &fields));
+    Ok(Request { check: check?, inferred, common: common?, document })
+}
+
+/// The value of `check`.
+pub(crate) fn check_name(value: &Ast) -> Result<CheckName, Mismatch> {
+    choice(&CheckName::ALL.map(|name| (name.name(), name)))(value)
+}
+
+/// The one check whose keys are exactly the document's.
+fn infer(fields: &Fields) -> Result<CheckName, Noted> {
+    let keys = fields.keys();
+    let inferable = || CheckName::ALL.into_iter().filter_map(|name| name.inferred_from().map(|wants| (name, wants)));
+    let covered = |wants: &[&str]| wants.iter().all(|key| keys.contains(key));
+    if let Some((name, _)) = inferable().find(|(_, wants)| wants.len() == keys.len() && covered(wants)) {
+        return Ok(name);
+    }
+    // A key of no check at all is a slip of the pen, and more news than the missing "check".
+    let known: Vec<&str> = CheckName::ALL.iter().flat_map(|name| name.allowed()).collect();
+    let mut slip = false;
+    for key in keys.iter().copied().filter(|key| !known.contains(key)) {
+        slip = true;
+        let near = nearest(key, known.iter().copied()).map(|name| format!("; the nearest is \"{name}\""));
+        fields.note_key(key, format!("no check has a key \"{key}\"{}", near.unwrap_or_default()), None);
+    }
+    let wants: Vec<String> = inferable().map(|(name, wants)| format!("{name}: {}", wants.join(", "))).collect();
+    let meant = inferable().filter(|(_, wants)| covered(wants)).max_by_key(|(_, wants)| wants.len());
+    let advice = match meant {
+        Some((name, _)) if !slip => format!("write \"check\": \"{name}\" if that is meant"),
+        _ => format!("or write \"check\", one of {}", CheckName::ALL.map(CheckName::name).join(", ")),
+    };
+    let message = "the config has no \"check\", and its keys are not exactly those of a check that goes without";
+    Err(fields.note(message.to_string(), Some(format!("those are\n  {}\n{advice}", wants.join("\n  ")))))
+}
+
+/// The keys that say where and how.
+pub(crate) fn common(fields: &Fields) -> Result<Common, Noted> {
+    let backend = fields.optional("backend", backend);
+    let device = fields.optional("device", device);
+    let dtype = fields.optional("dtype", float);
+    let precision = fields.optional("precision", precision);
+    let output = fields.optional("output", prefix);
+    let mistakes = fields.optional("mistakes", list(text));
+    Ok(Common {
+        backend: backend?.unwrap_or(BACKENDS[0]).to_string(),
+        device: device?,
+        dtype: dtype?.unwrap_or(Dtype::F32),
+        precision: precision?.unwrap_or_default(),
+        output: output?,
+        mistakes: mistakes?.unwrap_or_default(),
+    })
+}
+
+/// The name of a backend.
+pub(crate) fn backend(value: &Ast) -> Result<&'static str, Mismatch> {
+    choice(&BACKENDS.map(|name| (name, name)))(value)
+}
+
+fn device(value: &Ast) -> Result<Device, Mismatch> {
+    text(value).map(Device::Name).or_else(|_| index(value).map(Device::Index)).map_err(|mismatch| {
+        let expected = "a name such as \"cpu\", \"discrete:0\", or an integer of 0 or more".to_string();
+        Mismatch { expected, ..mismatch }
+    })
+}
+
+fn precision(value: &Ast) -> Result<Precision, Mismatch> {
+    choice(&[Precision::Strict, Precision::Tf32].map(|precision| (precision.name(), precision)))(value)
+}
+
+/// The check's own keys. In every arm all are read before the first error ends it, so that each is noted.
+pub(crate) fn check(name: CheckName, fields: &Fields) -> Result<Check, Noted> {
+    match name {
+        CheckName::Embed => {
+            let (model, input) = (required_model(fields), required_input(fields));
+            Ok(Check::Embed { model: model?, input: input? })
+        }
+        CheckName::Attn => {
+            let (model, input) = (required_model(fields), required_input(fields));
+            let layer = fields.required("layer", index);
+            Ok(Check::Attn { model: model?, input: input?, layer: layer? })
+        }
+        CheckName::Weights => {
+            let (model, target) = (required_model(fields), target(fields));
+            let against = fields.optional("against", path);
+            Ok(Check::Weights { model: model?, target: target?, against: against? })
+        }
+        CheckName::Rope => {
+            let (model, pos) = (required_model(fields), fields.required("pos", index));
+            let (dim, theta) = (fields.required("dim", even), fields.required("theta", positive));
+            Ok(Check::Rope { model: model?, pos: pos?, dim: dim?, theta: theta? })
+        }
+        CheckName::LayerOut => {
+            let (model, input) = (required_model(fields), required_input(fields));
+            let (layers, token) = (fields.required("layers", list(index)), fields.required("token", integer));
+            Ok(Check::LayerOut { model: model?, input: input?, layers: layers?, token: token? })
+        }
+        CheckName::Trace => {
+            let (model, input) = (required_model(fields), required_input(fields));
+            let layers = fields.optional("layers", list(index));
+            let probes = fields.optional("probes", list(probe_pattern));
+            Ok(Check::Trace { model: model?, input: input?, layers: layers?, probes: probes? })
+        }
+        CheckName::Compare => compare(fields).map(Check::Compare),
+        CheckName::Export => {
+            let (model, output) = (required_model(fields), fields.required("output", prefix));
+            Ok(Check::Export { model: model?, output: output? })
+        }
+    }
+}
+
+/// `model` with `revision`; `None` where there is no model.
+pub(crate) fn model(fields: &Fields) -> Result<Option<ModelRef>, Noted> {
+    let (id, revision) = (fields.optional("model", text), fields.optional("revision", text));
+    match (id?, revision?) {
+        (Some(id), revision) => Ok(Some(ModelRef { id, revision })),
+        (None, Some(_)) => Err(fields.missing(&["model"])),
+        (None, None) => Ok(None),
+    }
+}
+
+/// `model` with `revision`.
+pub(crate) fn required_model(fields: &Fields) -> Result<ModelRef, Noted> {
+    model(fields)?.ok_or_else(|| fields.missing(&["model"]))
+}
+
+/// `prompt` or `token_ids`; `None` where there is neither.
+pub(crate) fn input(fields: &Fields) -> Result<Option<Input>, Noted> {
+    let (prompt, ids) = (fields.optional("prompt", text), fields.optional("token_ids", list(index)));
+    fields.at_most_one(["prompt", "token_ids"])?;
+    let (prompt, ids) = (prompt?, ids?);
+    Ok(prompt.map(Input::Prompt).or(ids.map(Input::TokenIds)))
+}
+
+/// `prompt` or `token_ids`.
+pub(crate) fn required_input(fields: &Fields) -> Result<Input, Noted> {
+    input(fields)?.ok_or_else(|| fields.missing(&["prompt", "token_ids"]))
+}
+
+/// `layer` with `proj`, or `tensor`.
+fn target(fields: &Fields) -> Result<Target, Noted> {
+    let Some(tensor) = fields.optional("tensor", text)? else {
+        if !fields.has("layer") && !fields.has("proj") {
+            let help = Some("write \"layer\" and \"proj\", or \"tensor\" with a full name".to_string());
+            return Err(fields.note("check \"weights\" needs the tensor to look at".to_string(), help));
+        }
+        let layer = fields.required("layer", index);
+        let proj = fields.required("proj", choice(&Proj::ALL.map(|proj| (proj.name(), proj))));
+        return Ok(Target::LayerProj { layer: layer?, proj: proj? });
+    };
+    fields.at_most_one(["tensor", "layer"])?;
+    fields.at_most_one(["tensor", "proj"])?;
+    Ok(Target::Tensor(tensor))
+}

@@ -1,0 +1,92 @@
+//! The keys of `compare`.
+
+use std::path::PathBuf;
+
+use jsonc_parser::ast::Value as Ast;
+use loupe_spec::Probe;
+
+use crate::build::{input, model};
+use crate::error::Noted;
+use crate::fields::{Fields, INHERITED};
+use crate::read::{Mismatch, choice, float, index, list, path, probe};
+use crate::{Compare, Format, Reference};
+
+/// The keys of `compare` that are its own.
+pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
+    let candidates = candidates(fields);
+    let reference = reference(fields);
+    let names = names(fields);
+    let candidate_dtype = fields.optional("candidate_dtype", float);
+    let positions = fields.optional("positions", list(index));
+    let format = format(fields);
+    Ok(Compare {
+        candidates: candidates?,
+        reference: reference?,
+        names: names?,
+        candidate_dtype: candidate_dtype?,
+        positions: positions?,
+        format: format?,
+    })
+}
+
+/// `candidates`, or `candidate` for a list of one.
+fn candidates(fields: &Fields) -> Result<Vec<PathBuf>, Noted> {
+    let (many, one) = (fields.optional("candidates", list(path)), fields.optional("candidate", path));
+    fields.at_most_one(["candidates", "candidate"])?;
+    let (many, one) = (many?, one?);
+    many.or(one.map(|one| vec![one])).ok_or_else(|| fields.missing(&["candidates", "candidate"]))
+}
+
+/// `reference`; the document's own `model` and `prompt` or `token_ids` are short for it.
+fn reference(fields: &Fields) -> Result<Reference, Noted> {
+    let inner = fields.object("reference", "\"reference\"")?;
+    if let Some(inner) = &inner {
+        inner.only(&[&INHERITED[..], &["report"]].concat());
+        for key in INHERITED.into_iter().filter(|key| fields.has(key) && inner.has(key)) {
+            let message = format!("\"{key}\" is there twice: in \"reference\" and beside it");
+            inner.note_key(key, message, Some("keep one of them".to_string()));
+        }
+    }
+    let home = inner.as_ref().unwrap_or(fields);
+    let report = if inner.is_some() { home.optional("report", path) } else { Ok(None) };
+    let (model, input) = (model(home), input(home));
+    let (model, input, report) = (model?, input?, report?);
+    if report.is_none() {
+        let lacks_model = model.is_none().then(|| home.missing(&["model"]));
+        let lacks_input = input.is_none().then(|| home.missing(&["prompt", "token_ids"]));
+        if let Some(noted) = lacks_model.or(lacks_input) {
+            return Err(noted);
+        }
+    }
+    Ok(Reference { model, input, report })
+}
+
+/// `names`: what the candidate calls a probe point.
+fn names(fields: &Fields) -> Result<Vec<(String, Probe)>, Noted> {
+    let Some(names) = fields.object("names", "\"names\"")? else { return Ok(Vec::new()) };
+    let entries = names.entries(probe)?;
+    for (at, (name, probe)) in entries.iter().enumerate() {
+        if let Some((earlier, _)) = entries[..at].iter().find(|(_, other)| other == probe) {
+            let message = format!("\"{name}\" and \"{earlier}\" are both named {probe}, expected one tensor for it");
+            return Err(names.note_key(name, message, None));
+        }
+    }
+    Ok(entries)
+}
+
+/// `format`: one name or a list of them, each kept once.
+pub(crate) fn format(fields: &Fields) -> Result<Vec<Format>, Noted> {
+    let mut formats: Vec<Format> = Vec::new();
+    for format in fields.optional("format", format_names)?.unwrap_or_else(|| vec![Format::Text]) {
+        if !formats.contains(&format) {
+            formats.push(format);
+        }
+    }
+    Ok(formats)
+}
+
+fn format_names(value: &Ast) -> Result<Vec<Format>, Mismatch> {
+    let options = Format::ALL.map(|format| (format.name(), format));
+    let one = choice(&options);
+    if matches!(value, Ast::Array(_)) { list(one)(value) } else { Ok(vec![one(value)?]) }
+}

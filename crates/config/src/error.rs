@@ -1,0 +1,170 @@
+//! What can be wrong with a config, and where in it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jsonc_parser::common::Range;
+use miette::{Diagnostic, LabeledSpan, NamedSource};
+
+/// Why there is no request.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum ConfigError {
+    /// There is no such file, or it cannot be read.
+    #[error("cannot read the config {}: {source}", path.display())]
+    #[diagnostic(help("loupe takes the path of one JSON file"))]
+    Read {
+        /// The path as given.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The path is a folder.
+    #[error("the config {} is a folder, expected a JSON file", path.display())]
+    #[diagnostic(help("a checkpoint's folder goes into a config, as \"model\""))]
+    Folder {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// The file holds bytes that are no UTF-8 text.
+    #[error("the config {} is not UTF-8 text: byte {offset} is wrong", path.display())]
+    #[diagnostic(help("save it as UTF-8; a .safetensors or .gguf file goes into a config, by its path"))]
+    NotUtf8 {
+        /// The path as given.
+        path: PathBuf,
+        /// The first byte that is no UTF-8.
+        offset: usize,
+    },
+    /// The text is no valid config.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Invalid(Box<Invalid>),
+}
+
+/// Reads a file, telling the ways in which that fails apart.
+pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let owned = path.to_path_buf();
+    if path.is_dir() {
+        return Err(ConfigError::Folder { path: owned });
+    }
+    let bytes = std::fs::read(path).map_err(|source| ConfigError::Read { path: owned.clone(), source })?;
+    String::from_utf8(bytes)
+        .map_err(|error| ConfigError::NotUtf8 { path: owned, offset: error.utf8_error().valid_up_to() })
+}
+
+/// Everything that is wrong with a document. `Display` alone says it all, a line each; miette shows it in the text.
+#[derive(Debug)]
+pub struct Invalid {
+    /// The document, under its path.
+    source: NamedSource<String>,
+    /// In the order of the text; at least one.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong with a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What failed, what was expected and what was found.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    /// The bytes of the key or value meant.
+    pub span: std::ops::Range<usize>,
+    /// A few words beside those bytes.
+    label: &'static str,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.source.name();
+        if let [Problem { message, line, column, .. }] = self.problems.as_slice() {
+            return write!(f, "{name}:{line}:{column}: {message}");
+        }
+        write!(f, "{name} has {} problems", self.problems.len())?;
+        for Problem { message, line, column, .. } in &self.problems {
+            write!(f, "\n{line}:{column}: {message}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+impl Diagnostic for Invalid {
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let mut labels: Vec<_> = self.problems.iter().map(|problem| (problem.span.clone(), problem.label)).collect();
+        // Several keys may be missing at one place.
+        labels.dedup();
+        Some(Box::new(labels.into_iter().map(|(span, label)| LabeledSpan::at(span, label))))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        let mut helps: Vec<&str> = self.problems.iter().filter_map(|problem| problem.help.as_deref()).collect();
+        helps.dedup();
+        (!helps.is_empty()).then(|| Box::new(helps.join("\n")) as Box<dyn fmt::Display>)
+    }
+}
+
+/// Proof that a problem was noted. A value that could not be read is an `Err` of this, so that reading goes on and
+/// the person learns of everything at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noted(());
+
+/// Where the readers of a document note what is wrong with it.
+pub(crate) struct Problems<'a> {
+    text: &'a str,
+    noted: RefCell<Vec<Problem>>,
+}
+
+impl<'a> Problems<'a> {
+    pub(crate) fn new(text: &'a str) -> Problems<'a> {
+        Problems { text, noted: RefCell::default() }
+    }
+
+    /// The source of `range`.
+    pub(crate) fn source(&self, range: Range) -> &'a str {
+        self.text.get(range.start..range.end).unwrap_or_default()
+    }
+
+    /// Notes that `range` is wrong; `label` goes beside it.
+    pub(crate) fn note(&self, range: Range, label: &'static str, message: String, help: Option<String>) -> Noted {
+        let before = self.text.get(..range.start).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let problem = Problem {
+            message,
+            help,
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+            span: range.start..range.end,
+            label,
+        };
+        let mut noted = self.noted.borrow_mut();
+        // A key may be read twice: `output` is of every check, and `export` cannot do without.
+        if !noted.contains(&problem) {
+            noted.push(problem);
+        }
+        Noted(())
+    }
+
+    /// `built`, unless anything was noted: then the error that says all of it.
+    pub(crate) fn finish<T>(self, path: &Path, built: Result<T, Noted>) -> Result<T, ConfigError> {
+        let mut problems = self.noted.into_inner();
+        match built {
+            Ok(value) if problems.is_empty() => Ok(value),
+            _ => {
+                problems.sort_by_key(|problem| problem.span.start);
+                let source = NamedSource::new(path.to_string_lossy(), self.text.to_string());
+                Err(ConfigError::Invalid(Box::new(Invalid { source, problems })))
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The document of `cargo xtask compare`: the same checks over several backends.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jsonc_parser::ast::Value as Ast;
+use jsonc_parser::common::Ranged;
+use loupe_spec::Dtype;
+use serde_json::{Map, Value};
+
+use crate::build::{backend, check, check_name, common, required_input, required_model};
+use crate::compare::format;
+use crate::error::Noted;
+use crate::fields::{Fields, INHERITED};
+use crate::read::{list, path, positive, prefix};
+use crate::{Check, CheckName, Device, Format, Input, ModelRef, Precision};
+
+/// How long one process may take where `time_limit_s` is left out: a first run on CUDA compiles every kernel.
+pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(300);
+
+const KEYS: [&str; 11] = [
+    "model",
+    "revision",
+    "prompt",
+    "token_ids",
+    "checks",
+    "runs",
+    "reports",
+    "require",
+    "time_limit_s",
+    "format",
+    "output",
+];
+
+/// The checks that a matrix can hold: those that make a report.
+const CHECKS: [CheckName; 6] =
+    [CheckName::Embed, CheckName::Attn, CheckName::Weights, CheckName::Rope, CheckName::LayerOut, CheckName::Trace];
+
+/// What to run where, and what to say about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix {
+    /// The checkpoint of every check.
+    pub model: ModelRef,
+    /// What the model reads in every check that runs it.
+    pub input: Input,
+    /// At least one where there are `runs`.
+    pub checks: Vec<MatrixCheck>,
+    /// Runs to make. These and `reports` are together at least one.
+    pub runs: Vec<MatrixRun>,
+    /// Reports made elsewhere that join in.
+    pub reports: Vec<PathBuf>,
+    /// Backends whose absence fails the run.
+    pub require: Vec<String>,
+    /// How long one process may take; [`DEFAULT_TIME_LIMIT`] where left out.
+    pub time_limit: Duration,
+    /// How to say the verdict; text where left out.
+    pub format: Vec<Format>,
+    /// Path prefix of what is written.
+    pub output: Option<PathBuf>,
+    /// The document as written.
+    pub document: Value,
+}
+
+/// A check of a matrix: the name of one, or an object with `check` and that check's own keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatrixCheck {
+    /// As `loupe` will understand `document`.
+    pub check: Check,
+    /// The check's config with the matrix's model and input in it, but without the keys of a run and `output`.
+    pub document: Map<String, Value>,
+}
+
+/// A backend of a matrix and how to use it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatrixRun {
+    /// One of [`crate::BACKENDS`].
+    pub backend: String,
+    /// Which device of the backend.
+    pub device: Option<Device>,
+    /// What to compute in.
+    pub dtype: Dtype,
+    /// Whether f32 matmuls may round their operands.
+    pub precision: Precision,
+    /// The keys as written: with a check's document and `output`, a config for `loupe`.
+    pub document: Map<String, Value>,
+}
+
+/// The whole document.
+pub(crate) fn matrix(fields: &Fields, document: Value) -> Result<Matrix, Noted> {
+    let fields = fields.named("the matrix".to_string());
+    fields.only(&KEYS);
+    // All are read before the first error ends it, so that each is noted.
+    let (model, input) = (required_model(&fields), required_input(&fields));
+    let (checks, runs) = (checks(&fields, &document), runs(&fields, &document));
+    let reports = fields.optional("reports", list(path));
+    let require = fields.optional("require", list(backend));
+    let time_limit = fields.optional("time_limit_s", positive);
+    let (format, output) = (format(&fields), fields.optional("output", prefix));
+    let (checks, runs, reports) = (checks?, runs?, reports?.unwrap_or_default());
+    if runs.is_empty() && reports.is_empty() {
+        return Err(fields.missing(&["runs", "reports"]));
+    }
+    if !runs.is_empty() && checks.is_empty() {
+        return Err(fields.missing(&["checks"]));
+    }
+    let limit = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    Ok(Matrix {
+        model: model?,
+        input: input?,
+        checks,
+        runs,
+        reports,
+        require: require?.unwrap_or_default().into_iter().map(str::to_string).collect(),
+        time_limit: time_limit?.map_or(DEFAULT_TIME_LIMIT, limit),
+        format: format?,
+        output: output?,
+        document,
+    })
+}
+
+fn checks(fields: &Fields, document: &Value) -> Result<Vec<MatrixCheck>, Noted> {
+    let elements = fields.elements("checks")?;
+    let read = |(at, element)| matrix_check(fields, element, document, at);
+    // Collected twice: the first reads all of them, so that each problem is noted.
+    elements.iter().enumerate().map(read).collect::<Vec<_>>().into_iter().collect()
+}
+
+fn matrix_check<'d>(
+    fields: &Fields<'d>,
+    element: &'d Ast<'d>,
+    document: &Value,
+    at: usize,
+) -> Result<MatrixCheck, Noted> {
+    // A bare name is an object that holds nothing else.
+    let inner = match element {
+        Ast::StringLit(_) => None,
+        other => Some(fields.as_object("checks", other, "a check".to_string())?),
+    };
+    let name = match &inner {
+        Some(inner) => inner.required("check", check_name)?,
+        None => check_name(element).map_err(|mismatch| fields.mismatch("checks", mismatch))?,
+    };
+    let whose = format!("check \"{name}\"");
+    let keys = match &inner {
+        Some(inner) => inner.named(whose),
+        None => fields.named_at(whose, element.range()),
+    };
+    if !CHECKS.contains(&name) {
+        return Err(keys.note(format!("check \"{name}\" cannot be part of a matrix: it makes no report"), None));
+    }
+    if inner.is_some() {
+        keys.only(&[&["check"], name.own()].concat());
+    }
+    let check = check(name, &keys)?;
+    let mut merged = Map::new();
+    merged.insert("check".to_string(), name.name().into());
+    let input = !matches!(check, Check::Weights { .. } | Check::Rope { .. });
+    for key in INHERITED.into_iter().filter(|key| input || !matches!(*key, "prompt" | "token_ids")) {
+        merged.extend(document.get(key).map(|value| (key.to_string(), value.clone())));
+    }
+    merged.extend(object_at(document, "checks", at));
+    Ok(MatrixCheck { check, document: merged })
+}
+
+fn runs(fields: &Fields, document: &Value) -> Result<Vec<MatrixRun>, Noted> {
+    let read = |(at, element)| {
+        let inner = fields.as_object("runs", element, "a run".to_string())?;
+        inner.only(&["backend", "device", "dtype", "precision"]);
+        let common = common(&inner)?;
+        if !inner.has("backend") {
+            return Err(inner.missing(&["backend"]));
+        }
+        Ok(MatrixRun {
+            backend: common.backend,
+            device: common.device,
+            dtype: common.dtype,
+            precision: common.precision,
+            document: object_at(document, "runs", at),
+        })
+    };
+    fields.elements("runs")?.iter().enumerate().map(read).collect::<Vec<_>>().into_iter().collect()
+}
+
+/// The object at one place of a list of the document; empty where something else is there.
+fn object_at(document: &Value, list: &str, at: usize) -> Map<String, Value> {
+    document.get(list).and_then(|list| list.get(at)).and_then(Value::as_object).cloned().unwrap_or_default()
+}

@@ -1,0 +1,239 @@
+//! What a config asks for, as plain data.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use loupe_spec::{Dtype, Probe};
+use serde_json::Value;
+
+use crate::CheckName;
+
+/// The names that `backend` may have. Which of them were built in, and work here, is the backends' to say.
+pub const BACKENDS: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
+
+/// One `loupe` run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// What to do, with its own keys.
+    pub check: Check,
+    /// Whether the document has no `check` key, so that its keys decided which is meant.
+    pub inferred: bool,
+    /// Where and how to do it.
+    pub common: Common,
+    /// The document as written, for the report.
+    pub document: Value,
+}
+
+/// The keys that say where and how a check runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Common {
+    /// One of [`BACKENDS`]; "flex" where left out.
+    pub backend: String,
+    /// Which device of the backend; `None` is its default one.
+    pub device: Option<Device>,
+    /// What to compute in: one of [`Dtype::FLOATS`], f32 where left out.
+    pub dtype: Dtype,
+    /// Whether f32 matmuls may round their operands.
+    pub precision: Precision,
+    /// Path prefix of the report (`<output>.json`, `<output>.safetensors`) or the folder that `export` writes.
+    pub output: Option<PathBuf>,
+    /// Ids of the mistakes to plant in the model; the catalogue says whether they exist.
+    pub mistakes: Vec<String>,
+}
+
+/// A device of a backend, as that backend understands it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// Such as "cpu" or "discrete:0".
+    Name(String),
+    /// Such as the ordinal of a CUDA device.
+    Index(usize),
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Device::Name(name) => f.pad(name),
+            Device::Index(index) => f.pad(&index.to_string()),
+        }
+    }
+}
+
+/// What f32 means in a matmul.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// f32 all through.
+    #[default]
+    Strict,
+    /// Operands rounded to TF32's 10 mantissa bits.
+    Tf32,
+}
+
+impl Precision {
+    /// The name in configs and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::Strict => "strict",
+            Precision::Tf32 => "tf32",
+        }
+    }
+}
+
+/// A checkpoint: a folder, a hub id or `builtin:…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelRef {
+    /// As written under `model`.
+    pub id: String,
+    /// Branch, tag or commit on the hub; its main branch where left out.
+    pub revision: Option<String>,
+}
+
+/// What the model reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Text for the checkpoint's tokenizer, special tokens added by it. Not empty.
+    Prompt(String),
+    /// Ids that go in as they are. Not empty.
+    TokenIds(Vec<usize>),
+}
+
+/// A check and the keys that are its own.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // the fields are the config's keys; interfaces.md has the table
+pub enum Check {
+    /// The embedding and its scale.
+    Embed { model: ModelRef, input: Input },
+    /// One layer's attention, step by step.
+    Attn { model: ModelRef, input: Input, layer: usize },
+    /// Tensors of the checkpoint, as stored and as the backend gives them back.
+    Weights { model: ModelRef, target: Target, against: Option<PathBuf> },
+    /// Rotary embedding at one position. `dim` is even and above 0, `theta` finite and above 0.
+    Rope { model: ModelRef, pos: usize, dim: usize, theta: f64 },
+    /// Outputs of layers at one token; a negative `token` counts from the end.
+    LayerOut { model: ModelRef, input: Input, layers: Vec<usize>, token: i64 },
+    /// Every probe point, or those of `layers` and `probes`: names of probe points, or patterns with `*`.
+    Trace { model: ModelRef, input: Input, layers: Option<Vec<usize>>, probes: Option<Vec<String>> },
+    /// Judges reports and dumps.
+    Compare(Compare),
+    /// Writes the checkpoint as a Hugging Face folder.
+    Export { model: ModelRef, output: PathBuf },
+}
+
+impl Check {
+    /// Which check this is.
+    pub fn name(&self) -> CheckName {
+        match self {
+            Check::Embed { .. } => CheckName::Embed,
+            Check::Attn { .. } => CheckName::Attn,
+            Check::Weights { .. } => CheckName::Weights,
+            Check::Rope { .. } => CheckName::Rope,
+            Check::LayerOut { .. } => CheckName::LayerOut,
+            Check::Trace { .. } => CheckName::Trace,
+            Check::Compare(_) => CheckName::Compare,
+            Check::Export { .. } => CheckName::Export,
+        }
+    }
+}
+
+/// Which tensors `weights` reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `layer` and `proj`.
+    LayerProj {
+        /// From 0.
+        layer: usize,
+        /// Which of the layer's tensors.
+        proj: Proj,
+    },
+    /// `tensor`: a full name of the checkpoint.
+    Tensor(String),
+}
+
+/// The short names of a layer's tensors that `proj` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each is the name it has
+pub enum Proj {
+    Q,
+    K,
+    V,
+    O,
+    Gate,
+    Up,
+    Down,
+    /// The layer's four norms.
+    Norms,
+    /// Every tensor of the layer.
+    All,
+}
+
+impl Proj {
+    /// Every value, in the order a forward pass uses them.
+    pub const ALL: [Proj; 9] =
+        [Proj::Q, Proj::K, Proj::V, Proj::O, Proj::Gate, Proj::Up, Proj::Down, Proj::Norms, Proj::All];
+
+    /// The name in configs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Proj::Q => "q",
+            Proj::K => "k",
+            Proj::V => "v",
+            Proj::O => "o",
+            Proj::Gate => "gate",
+            Proj::Up => "up",
+            Proj::Down => "down",
+            Proj::Norms => "norms",
+            Proj::All => "all",
+        }
+    }
+}
+
+/// What `compare` judges, against what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compare {
+    /// Reports or dumps; at least one. `candidate` is short for a list of one.
+    pub candidates: Vec<PathBuf>,
+    /// What they should be.
+    pub reference: Reference,
+    /// For a candidate with names of its own: its tensor's name and the probe point that it holds, as written.
+    pub names: Vec<(String, Probe)>,
+    /// What the candidate was computed in, where its file does not say.
+    pub candidate_dtype: Option<Dtype>,
+    /// Which prompt positions the candidate's rows are; `None`: all, in order.
+    pub positions: Option<Vec<usize>>,
+    /// How to say the verdict; text where left out. Not empty, nothing twice.
+    pub format: Vec<Format>,
+}
+
+/// The right side of a comparison: a run that Loupe makes, a saved report, or both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Always there where `report` is not.
+    pub model: Option<ModelRef>,
+    /// Always there where `report` is not.
+    pub input: Option<Input>,
+    /// A saved report. It names its own model and token ids; where both are given they must agree.
+    pub report: Option<PathBuf>,
+}
+
+/// How a verdict is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each is the name it has
+pub enum Format {
+    Text,
+    Json,
+    Junit,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Format; 3] = [Format::Text, Format::Json, Format::Junit];
+
+    /// The name in configs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Text => "text",
+            Format::Json => "json",
+            Format::Junit => "junit",
+        }
+    }
+}

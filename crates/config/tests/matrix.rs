@@ -1,0 +1,102 @@
+//! The document of `cargo xtask compare`.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use loupe_config::{Check, DEFAULT_TIME_LIMIT, Format, Input, Matrix, Precision, Target, parse, parse_matrix};
+use loupe_spec::Dtype;
+use serde_json::{Value, json};
+
+const TEXT: &str = r#"// compare.json
+{
+  "model": "builtin:tiny",
+  "prompt": "The color of the sky is",
+  "checks": [
+    "embed",
+    {"check": "attn", "layer": 1},
+    {"check": "weights", "layer": 0, "proj": "q"},
+    {"check": "rope", "pos": 6, "dim": 8, "theta": 10000.0}
+  ],
+  "runs": [
+    {"backend": "ndarray", "dtype": "f64"},
+    {"backend": "cuda", "device": 1, "precision": "tf32"}
+  ],
+  "reports": ["gpu-box/cuda.json"],
+  "require": ["wgpu", "cuda"],
+  "time_limit_s": 2.5,
+  "format": ["text", "junit"],
+  "output": "out/compare"
+}"#;
+
+fn matrix(text: &str) -> Matrix {
+    parse_matrix(Path::new("compare.json"), text).unwrap()
+}
+
+#[test]
+fn every_key_is_read() {
+    let matrix = matrix(TEXT);
+    assert_eq!(matrix.input, Input::Prompt("The color of the sky is".to_string()));
+    assert_eq!(matrix.checks.len(), 4);
+    assert!(matches!(&matrix.checks[1].check, Check::Attn { model, layer: 1, .. } if *model == matrix.model));
+    assert!(matches!(&matrix.checks[2].check, Check::Weights { target: Target::LayerProj { .. }, .. }));
+    assert_eq!(matrix.runs[0].dtype, Dtype::F64);
+    assert_eq!((matrix.runs[1].backend.as_str(), matrix.runs[1].precision), ("cuda", Precision::Tf32));
+    assert_eq!(matrix.reports, [PathBuf::from("gpu-box/cuda.json")]);
+    assert_eq!(matrix.require, ["wgpu", "cuda"]);
+    assert_eq!(matrix.time_limit, Duration::from_millis(2500));
+    assert_eq!(matrix.format, [Format::Text, Format::Junit]);
+    assert_eq!(matrix.output, Some(PathBuf::from("out/compare")));
+}
+
+/// What xtask does: a check's document and a run's, put together, are a config for `loupe`.
+#[test]
+fn a_check_and_a_run_together_are_a_config() {
+    let matrix = matrix(TEXT);
+    for check in &matrix.checks {
+        for run in &matrix.runs {
+            let mut config = check.document.clone();
+            config.extend(run.document.clone());
+            config.insert("output".to_string(), json!("out/one"));
+            let request = parse(Path::new("one.json"), &Value::Object(config).to_string()).unwrap();
+            assert_eq!(request.check, check.check);
+            assert_eq!((&request.common.backend, request.common.dtype), (&run.backend, run.dtype));
+            assert_eq!((request.common.device, request.common.precision), (run.device.clone(), run.precision));
+        }
+    }
+}
+
+#[test]
+fn a_matrix_may_only_join_reports() {
+    let matrix = matrix(r#"{"model": "m", "token_ids": [2], "reports": ["a.json", "b.json"]}"#);
+    assert!(matrix.checks.is_empty() && matrix.runs.is_empty());
+    assert_eq!(matrix.time_limit, DEFAULT_TIME_LIMIT);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let with = |keys: &str| format!(r#"{{"model": "m", "prompt": "x", {keys}}}"#);
+    for (text, part) in [
+        (r#"{"prompt": "x", "reports": ["a"]}"#.to_string(), "the matrix needs \"model\""),
+        (r#"{"model": "m", "prompt": "x"}"#.to_string(), "the matrix needs \"runs\" or \"reports\""),
+        (with(r#""runs": [{"backend": "flex"}]"#), "the matrix needs \"checks\""),
+        (with(r#""runs": [{"dtype": "f32"}], "checks": ["embed"]"#), "a run needs \"backend\""),
+        (
+            with(r#""runs": [{"backend": "flex", "dtpye": "f32"}]"#),
+            "a run has no key \"dtpye\"; the nearest is \"dtype\"",
+        ),
+        (with(r#""runs": ["flex"]"#), "\"runs\" holds \"flex\", expected an object"),
+        (with(r#""checks": ["atn"]"#), "\"checks\" holds \"atn\", expected \"embed\""),
+        (with(r#""checks": ["atn"]"#), "the nearest is \"attn\""),
+        (with(r#""checks": ["attn"]"#), "1:42: check \"attn\" needs \"layer\""),
+        (with(r#""checks": [{"check": "attn", "layer": 0, "model": "n"}]"#), "check \"attn\" has no key \"model\""),
+        (with(r#""checks": [{"layer": 0}]"#), "a check needs \"check\""),
+        (with(r#""checks": ["compare"]"#), "check \"compare\" cannot be part of a matrix"),
+        (with(r#""reports": ["a"], "require": ["cudda"]"#), "\"require\" holds \"cudda\""),
+        (with(r#""reports": ["a"], "time_limit_s": 0"#), "\"time_limit_s\" is 0, expected a number above 0"),
+        (with(r#""reports": ["a"], "run": []"#), "the matrix has no key \"run\"; the nearest is \"runs\""),
+    ] {
+        let error = parse_matrix(Path::new("compare.json"), &text).unwrap_err().to_string();
+        assert!(error.contains(part), "no {part:?} in\n{error}\nfor {text}");
+    }
+}

@@ -1,0 +1,61 @@
+//! Broken data and broken kernels: what a right program computes when what runs it is wrong.
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use loupe_model::{Operations, ops};
+use loupe_spec::Config;
+
+use crate::lookup::is_projection;
+use crate::{Kind, Mistake, Plant};
+
+/// The first 32 values of each row of a matrix are repeated along the row: a dequantiser that does not advance.
+pub(crate) struct Q4kRepeatedBlock;
+
+impl Plant for Q4kRepeatedBlock {
+    const ABOUT: Mistake = Mistake {
+        id: "q4k_repeated_block",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "The first 32 values of each row of a matrix are repeated along the row: a dequantiser that does not advance.",
+        seen_in: "the reference scripts' own list of suspects",
+        right: "crates/model/src/ops/linear.rs",
+        hidden_when: "rows are shorter than two blocks",
+        at: is_projection,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.linear = |x, weight, p| {
+            let [_out, inner] = weight.dims();
+            let block = weight.clone().narrow(1, 0, inner.min(32));
+            let repeated = Tensor::cat(vec![block; inner.div_ceil(32)], 1).narrow(1, 0, inner);
+            ops::linear::linear(x, repeated, p)
+        };
+    }
+}
+
+/// A kernel leaves a tile of the product unwritten: a block of exact zeros.
+pub(crate) struct MatmulZeroTiles;
+
+impl Plant for MatmulZeroTiles {
+    const ABOUT: Mistake = Mistake {
+        id: "matmul_zero_tiles",
+        variant: None,
+        kind: Kind::BackendFault,
+        what: "A kernel leaves a tile of the product unwritten: a block of exact zeros.",
+        seen_in: "burn 4907, 4966",
+        right: "crates/model/src/ops/linear.rs",
+        hidden_when: "never where the tile is recorded",
+        at: is_projection,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.linear = |x, weight, p| {
+            let product = ops::linear::linear(x, weight, p);
+            let [_t, out] = product.dims();
+            let tile = out.min(8);
+            let zeros = product.clone().narrow(1, 0, tile).mul_scalar(0.0);
+            let rest = product.narrow(1, tile, out - tile);
+            if tile == out { zeros } else { Tensor::cat(vec![zeros, rest], 1) }
+        };
+    }
+}

@@ -1,0 +1,85 @@
+//! Mistakes of which tensor is read, and how.
+
+use burn::tensor::backend::Backend;
+use loupe_model::{Operations, ops};
+use loupe_spec::{Config, LayerWeight, Probe, Stage, Weight};
+
+use crate::{Kind, Mistake, Plant, in_stages};
+
+/// The stages that multiply by a matrix of the layer.
+pub(crate) fn is_projection(probe: Probe) -> bool {
+    let stages =
+        [Stage::QProj, Stage::KProj, Stage::VProj, Stage::OProj, Stage::GateProj, Stage::UpProj, Stage::DownProj];
+    in_stages(probe, &stages)
+}
+
+/// Keys and values are read from each other's place.
+pub(crate) struct QkvOrder;
+
+impl Plant for QkvOrder {
+    const ABOUT: Mistake = Mistake {
+        id: "qkv_order",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Keys and values are read from each other's place.",
+        seen_in: "ports that fuse q, k and v",
+        right: "crates/spec/src/weight.rs",
+        hidden_when: "both tensors are equal",
+        at: |probe| in_stages(probe, &[Stage::KProj, Stage::VProj]),
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.weight = |weight, _config| match weight {
+            Weight::Layer(l, LayerWeight::KProj) => Weight::Layer(l, LayerWeight::VProj),
+            Weight::Layer(l, LayerWeight::VProj) => Weight::Layer(l, LayerWeight::KProj),
+            other => other,
+        };
+    }
+}
+
+/// Each layer runs with the next layer's weights (the last with the first's).
+pub(crate) struct LayerOffByOne;
+
+impl Plant for LayerOffByOne {
+    const ABOUT: Mistake = Mistake {
+        id: "layer_off_by_one",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Each layer runs with the next layer's weights (the last with the first's).",
+        seen_in: "ports that count layers from 1",
+        right: "crates/spec/src/weight.rs",
+        hidden_when: "the checkpoint has one layer",
+        at: |probe| matches!(probe, Probe::Layer(_, stage) if stage.weight().is_some()),
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.weight = |weight, config| match weight {
+            Weight::Layer(l, part) => Weight::Layer((l + 1) % config.num_hidden_layers, part),
+            other => other,
+        };
+    }
+}
+
+/// A square matrix is read with rows and columns exchanged.
+pub(crate) struct WeightTransposed;
+
+impl Plant for WeightTransposed {
+    const ABOUT: Mistake = Mistake {
+        id: "weight_transposed",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "A square matrix is read with rows and columns exchanged.",
+        seen_in: "ports that change layout on loading; a q4k loader that ignores order",
+        right: "crates/model/src/ops/linear.rs",
+        hidden_when: "the checkpoint has no square projection",
+        at: is_projection,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.linear = |x, weight, p| {
+            let [out, inner] = weight.dims();
+            let weight = if out == inner { weight.transpose() } else { weight };
+            ops::linear::linear(x, weight, p)
+        };
+    }
+}

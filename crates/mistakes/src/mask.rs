@@ -1,0 +1,134 @@
+//! Mistakes of the mask and its window.
+
+use burn::tensor::backend::Backend;
+use loupe_model::Operations;
+use loupe_model::ops::mask::Mask;
+use loupe_spec::{Config, Probe, Stage};
+
+use crate::{Kind, Mistake, Plant, in_stages};
+
+fn is_mask(probe: Probe) -> bool {
+    in_stages(probe, &[Stage::Mask])
+}
+
+/// The wrong layers slide: odd ones where config.json means even ones.
+pub(crate) struct WindowParity;
+
+impl Plant for WindowParity {
+    const ABOUT: Mistake = Mistake {
+        id: "window_parity",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "The wrong layers slide: odd ones where config.json means even ones.",
+        seen_in: "transformers 31775; mistral.rs 554; TransformerLens 778",
+        right: "crates/model/src/ops/mask.rs",
+        hidden_when: "the prompt is no longer than the window (2B: 4096)",
+        at: is_mask,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.window = |config, layer| config.window(layer).xor(Some(config.sliding_window));
+    }
+}
+
+/// Every layer slides.
+pub(crate) struct WindowEverywhere;
+
+impl Plant for WindowEverywhere {
+    const ABOUT: Mistake = Mistake {
+        id: "window_everywhere",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Every layer slides.",
+        seen_in: "mlx-lm 27; llama.cpp 8227; keras-hub 2186",
+        right: "crates/model/src/ops/mask.rs",
+        hidden_when: "the prompt is no longer than the window (2B: 4096)",
+        at: is_mask,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.window = |config, _layer| Some(config.sliding_window);
+    }
+}
+
+/// No layer slides.
+pub(crate) struct WindowNowhere;
+
+impl Plant for WindowNowhere {
+    const ABOUT: Mistake = Mistake {
+        id: "window_nowhere",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "No layer slides.",
+        seen_in: "mlx-lm 27; llama.cpp 8227; keras-hub 2186",
+        right: "crates/model/src/ops/mask.rs",
+        hidden_when: "the prompt is no longer than the window (2B: 4096)",
+        at: is_mask,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.window = |_config, _layer| None;
+    }
+}
+
+/// The window keeps one key too many.
+pub(crate) struct WindowOneMore;
+
+impl Plant for WindowOneMore {
+    const ABOUT: Mistake = Mistake {
+        id: "window_off_by_one",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "The window keeps one key too many.",
+        seen_in: "transformers 39408; zml 763; vLLM 3385",
+        right: "crates/model/src/ops/mask.rs",
+        hidden_when: "the prompt is no longer than the window (2B: 4096)",
+        at: is_mask,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.mask = |positions, window| Mask::causal(positions, window.map(|w| w + 1));
+    }
+}
+
+/// The window keeps one key too few.
+pub(crate) struct WindowOneFewer;
+
+impl Plant for WindowOneFewer {
+    const ABOUT: Mistake = Mistake {
+        id: "window_off_by_one",
+        variant: Some("fewer"),
+        kind: Kind::Architectural,
+        what: "The window keeps one key too few.",
+        seen_in: "transformers 39408; zml 763; vLLM 3385",
+        right: "crates/model/src/ops/mask.rs",
+        hidden_when: "the prompt is shorter than the window (2B: 4096)",
+        at: is_mask,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.mask = |positions, window| Mask::causal(positions, window.map(|w| (w - 1).max(1)));
+    }
+}
+
+/// A query sees the key after its own.
+pub(crate) struct CausalOffByOne;
+
+impl Plant for CausalOffByOne {
+    const ABOUT: Mistake = Mistake {
+        id: "causal_off_by_one",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "A query sees the key after its own.",
+        seen_in: "burn 5783",
+        right: "crates/model/src/ops/mask.rs",
+        hidden_when: "the prompt has one token",
+        at: is_mask,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.mask = |positions, window| {
+            Mask::from_rule(positions, |i, j| j <= i + 1 && window.is_none_or(|window| i < j + window))
+        };
+    }
+}

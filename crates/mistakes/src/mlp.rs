@@ -1,0 +1,100 @@
+//! Mistakes of the MLP.
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, activation};
+use loupe_model::{Operations, Precision};
+use loupe_spec::{Config, LayerWeight, Probe, Stage, Weight};
+
+use crate::{Kind, Mistake, Plant, in_stages};
+
+/// GELU in its erf form, where Gemma uses the tanh approximation.
+pub(crate) struct GeluErf;
+
+impl Plant for GeluErf {
+    const ABOUT: Mistake = Mistake {
+        id: "gelu_erf",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "GELU in its erf form, where Gemma uses the tanh approximation.",
+        seen_in: "Megatron-Bridge 4661; mlx-examples 1057",
+        right: "crates/model/src/ops/gelu.rs",
+        hidden_when: "5e-4 at most: under the noise of bf16 in any one value",
+        at: |probe| in_stages(probe, &[Stage::Act]),
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.activation = |x, p| p.op(x, activation::gelu);
+    }
+}
+
+/// SiLU (x * sigmoid(x)) in the place of GELU.
+pub(crate) struct Silu;
+
+impl Plant for Silu {
+    const ABOUT: Mistake = Mistake {
+        id: "silu",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "SiLU (x * sigmoid(x)) in the place of GELU.",
+        seen_in: "TensorRT-Model-Connect 177",
+        right: "crates/model/src/ops/gelu.rs",
+        hidden_when: "never",
+        at: |probe| in_stages(probe, &[Stage::Act]),
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.activation = silu;
+    }
+}
+
+fn silu<B: Backend>(x: Tensor<B, 2>, p: &Precision<B>) -> Tensor<B, 2> {
+    p.op(x, |x| x.clone() / x.neg().exp().add_scalar(1.0))
+}
+
+/// gate_proj and up_proj are read from each other's place.
+pub(crate) struct GateUpSwapped;
+
+impl Plant for GateUpSwapped {
+    const ABOUT: Mistake = Mistake {
+        id: "gate_up_swapped",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "gate_proj and up_proj are read from each other's place.",
+        seen_in: "ports that fuse the two projections",
+        right: "crates/spec/src/weight.rs",
+        hidden_when: "both tensors are equal",
+        at: |probe| in_stages(probe, &[Stage::GateProj, Stage::UpProj]),
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.weight = |weight, _config| match weight {
+            Weight::Layer(l, LayerWeight::GateProj) => Weight::Layer(l, LayerWeight::UpProj),
+            Weight::Layer(l, LayerWeight::UpProj) => Weight::Layer(l, LayerWeight::GateProj),
+            other => other,
+        };
+    }
+}
+
+/// The activation is applied to up_proj and the product taken with gate_proj.
+pub(crate) struct GateUpWiring;
+
+impl Plant for GateUpWiring {
+    const ABOUT: Mistake = Mistake {
+        id: "gate_up_swapped",
+        variant: Some("wiring"),
+        kind: Kind::Architectural,
+        what: "The activation is applied to up_proj and the product taken with gate_proj.",
+        seen_in: "ports that fuse the two projections",
+        right: "crates/spec/src/probe.rs",
+        hidden_when: "both tensors are equal",
+        at: |probe| in_stages(probe, &[Stage::Act, Stage::Gated]),
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.inputs = |probe, config| match probe {
+            Probe::Layer(l, Stage::Act) => vec![Probe::Layer(l, Stage::UpProj)],
+            Probe::Layer(l, Stage::Gated) => vec![Probe::Layer(l, Stage::Act), Probe::Layer(l, Stage::GateProj)],
+            other => other.inputs(config),
+        };
+    }
+}

@@ -1,0 +1,158 @@
+//! Mistakes of rotary position embedding.
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use loupe_model::{Operations, Precision, ops};
+use loupe_spec::{Config, Dtype, Probe, Stage};
+
+use crate::{Kind, Mistake, Plant, in_stages};
+
+fn is_rope(probe: Probe) -> bool {
+    in_stages(probe, &[Stage::QRope, Stage::KRope])
+}
+
+/// Neighbouring lanes 2i and 2i + 1 are rotated together, where Gemma rotates lane h with lane h + H/2.
+pub(crate) struct Interleaved;
+
+impl Plant for Interleaved {
+    const ABOUT: Mistake = Mistake {
+        id: "rope_interleaved",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Neighbouring lanes 2i and 2i + 1 are rotated together, where Gemma rotates lane h with lane h + H/2.",
+        seen_in: "AiDotNet 2074; tt-metal 26844; nanotron 427",
+        right: "crates/model/src/ops/rope.rs",
+        hidden_when: "the prompt has one token: position 0 rotates by nothing",
+        at: is_rope,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.rotate = rotate_neighbours;
+    }
+}
+
+/// The paper's pairing: lanes 2i are the first half, lanes 2i + 1 the second.
+fn rotate_neighbours<B: Backend>(
+    x: Tensor<B, 3>,
+    cos: Tensor<B, 3>,
+    sin: Tensor<B, 3>,
+    p: &Precision<B>,
+) -> Tensor<B, 3> {
+    let [t, n, h] = x.dims();
+    let apart = x.reshape([t, n, h / 2, 2]).swap_dims(2, 3).reshape([t, n, h]);
+    let rotated = ops::rope::rotate_halves(apart, cos, sin, p);
+    rotated.reshape([t, n, 2, h / 2]).swap_dims(2, 3).reshape([t, n, h])
+}
+
+/// Positions, frequencies and angles are held in bf16.
+pub(crate) struct LowPrecision;
+
+impl Plant for LowPrecision {
+    const ABOUT: Mistake = Mistake {
+        id: "rope_low_precision",
+        variant: None,
+        kind: Kind::DtypePolicy,
+        what: "Positions, frequencies and angles are held in bf16.",
+        seen_in: "transformers 29285; keras-hub 1494",
+        right: "crates/model/src/ops/rope.rs",
+        hidden_when: "positions below 257 in bf16, if frequencies stay in f32",
+        at: is_rope,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.rotations = |positions, head_dim, theta, wide| {
+            let mut tables = ops::rope::rotations(positions, head_dim, theta, wide);
+            let half = head_dim / 2;
+            for (at, angle) in tables.angles.iter_mut().enumerate() {
+                let position = Dtype::Bf16.round(positions[at / half] as f64);
+                *angle = Dtype::Bf16.round(position * Dtype::Bf16.round(tables.inv_freq[at % half]));
+            }
+            tables.cos = tables.angles.iter().map(|a| a.cos()).collect();
+            tables.sin = tables.angles.iter().map(|a| a.sin()).collect();
+            tables
+        };
+    }
+}
+
+/// Positions start at 1.
+pub(crate) struct Offset;
+
+impl Plant for Offset {
+    const ABOUT: Mistake = Mistake {
+        id: "rope_offset",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Positions start at 1.",
+        seen_in: "gemma.cpp 7f62c26; mlx-vlm 1983",
+        right: "crates/model/src/ops/rope.rs",
+        hidden_when: "only q_rope and k_rope are recorded to show it: scores depend on distances alone",
+        at: is_rope,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.rotations = |positions, head_dim, theta, wide| {
+            let shifted: Vec<usize> = positions.iter().map(|position| position + 1).collect();
+            ops::rope::rotations(&shifted, head_dim, theta, wide)
+        };
+    }
+}
+
+/// The base of the frequencies is 1e6, the global base of a later Gemma.
+pub(crate) struct Theta;
+
+impl Plant for Theta {
+    const ABOUT: Mistake = Mistake {
+        id: "rope_theta",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "The base of the frequencies is 1e6, the global base of a later Gemma.",
+        seen_in: "ports that share RoPE with another family",
+        right: "crates/model/src/ops/rope.rs",
+        hidden_when: "the prompt has one token",
+        at: is_rope,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.constants.rope_theta = 1e6;
+    }
+}
+
+/// Keys are left unrotated.
+pub(crate) struct QueryOnly;
+
+impl Plant for QueryOnly {
+    const ABOUT: Mistake = Mistake {
+        id: "rope_query_only",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Keys are left unrotated.",
+        seen_in: "ports that share RoPE with another family",
+        right: "crates/model/src/ops/rope.rs",
+        hidden_when: "the prompt has one token",
+        at: |probe| in_stages(probe, &[Stage::KRope]),
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.rotate = |x, _cos, _sin, _p| x;
+    }
+}
+
+/// The rotation goes the other way.
+pub(crate) struct Negated;
+
+impl Plant for Negated {
+    const ABOUT: Mistake = Mistake {
+        id: "rope_negated",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "The rotation goes the other way.",
+        seen_in: "ports that share RoPE with another family",
+        right: "crates/model/src/ops/rope.rs",
+        hidden_when: "the prompt has one token",
+        at: is_rope,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.rotate = |x, cos, sin, p| ops::rope::rotate_halves(x, cos, sin.neg(), p);
+    }
+}

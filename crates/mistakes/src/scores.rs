@@ -1,0 +1,254 @@
+//! Mistakes of scores, caps and shared heads.
+
+use burn::tensor::backend::Backend;
+use burn::tensor::Tensor;
+use loupe_model::ops::mask::Mask;
+use loupe_model::ops::softmax;
+use loupe_model::{Operations, Precision};
+use loupe_spec::{Config, Probe, Stage};
+
+use crate::{Kind, Mistake, Plant, in_stages};
+
+fn is_scores(probe: Probe) -> bool {
+    in_stages(probe, &[Stage::Scores])
+}
+
+fn is_capped(probe: Probe) -> bool {
+    in_stages(probe, &[Stage::ScoresCapped])
+}
+
+/// Key/value heads are tiled (k0 k1 k0 k1), where each should be repeated in place (k0 k0 k1 k1).
+pub(crate) struct GqaTiled;
+
+impl Plant for GqaTiled {
+    const ABOUT: Mistake = Mistake {
+        id: "gqa_tiled",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Key/value heads are tiled (k0 k1 k0 k1), where each should be repeated in place (k0 k0 k1 k1).",
+        seen_in: "onnx 7274; jax-js 180; burn 5783",
+        right: "crates/model/src/ops/attention.rs",
+        hidden_when: "there is one key/value head, or as many as query heads",
+        at: |probe| in_stages(probe, &[Stage::Scores, Stage::Context]),
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.repeat_kv = |kv, groups| kv.repeat_dim(1, groups);
+    }
+}
+
+/// Scores are scaled by head_dim^-0.5, where query_pre_attn_scalar^-0.5 is right.
+pub(crate) struct ScaleHeadDim;
+
+impl Plant for ScaleHeadDim {
+    const ABOUT: Mistake = Mistake {
+        id: "scale_head_dim",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Scores are scaled by head_dim^-0.5, where query_pre_attn_scalar^-0.5 is right.",
+        seen_in: "transformers 31891; llama.cpp 8444; keras-hub 1701",
+        right: "crates/model/src/operations.rs",
+        hidden_when: "both are equal, as in 2B and 9B (256); 27B has 128 and 144",
+        at: is_scores,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, config: &Config) {
+        operations.constants.attn_scale = (config.head_dim as f64).powf(-0.5);
+    }
+}
+
+/// Scores are scaled by (hidden_size / heads)^-0.5, where query_pre_attn_scalar^-0.5 is right.
+pub(crate) struct ScaleHiddenPerHead;
+
+impl Plant for ScaleHiddenPerHead {
+    const ABOUT: Mistake = Mistake {
+        id: "scale_hidden_per_head",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Scores are scaled by (hidden_size / heads)^-0.5, where query_pre_attn_scalar^-0.5 is right.",
+        seen_in: "gemma_pytorch 03e6575",
+        right: "crates/model/src/operations.rs",
+        hidden_when: "both are equal, as in 27B (144)",
+        at: is_scores,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, config: &Config) {
+        let per_head = config.hidden_size as f64 / config.num_attention_heads as f64;
+        operations.constants.attn_scale = per_head.powf(-0.5);
+    }
+}
+
+/// Scores are not scaled.
+pub(crate) struct ScaleMissing;
+
+impl Plant for ScaleMissing {
+    const ABOUT: Mistake = Mistake {
+        id: "scale_missing",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Scores are not scaled.",
+        seen_in: "mlx-swift-examples 99",
+        right: "crates/model/src/operations.rs",
+        hidden_when: "query_pre_attn_scalar is 1",
+        at: is_scores,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.constants.attn_scale = 1.0;
+    }
+}
+
+/// Scores are scaled twice.
+pub(crate) struct ScaleTwice;
+
+impl Plant for ScaleTwice {
+    const ABOUT: Mistake = Mistake {
+        id: "scale_twice",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Scores are scaled twice.",
+        seen_in: "mlx-swift-examples 99",
+        right: "crates/model/src/operations.rs",
+        hidden_when: "query_pre_attn_scalar is 1",
+        at: is_scores,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.constants.attn_scale *= operations.constants.attn_scale;
+    }
+}
+
+/// Scores are not capped.
+pub(crate) struct SoftcapMissing;
+
+impl Plant for SoftcapMissing {
+    const ABOUT: Mistake = Mistake {
+        id: "attn_softcap_missing",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Scores are not capped.",
+        seen_in: "vllm-metal 665; vLLM 5908; transformers 32848; llama.cpp 8197",
+        right: "crates/model/src/ops/softcap.rs",
+        hidden_when: "every score is far below the cap",
+        at: is_capped,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.constants.attn_softcap = None;
+    }
+}
+
+/// Scores are capped at 0.6 of the right cap: 30 (the cap of the logits) for 50.
+pub(crate) struct SoftcapConstant;
+
+impl Plant for SoftcapConstant {
+    const ABOUT: Mistake = Mistake {
+        id: "softcap_constant",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Scores are capped at 0.6 of the right cap: 30 (the cap of the logits) for 50.",
+        seen_in: "vLLM 6051",
+        right: "crates/model/src/ops/softcap.rs",
+        hidden_when: "every score is far below both caps",
+        at: is_capped,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.constants.attn_softcap = operations.constants.attn_softcap.map(|cap| cap * 0.6);
+    }
+}
+
+/// The cap is computed as x * tanh(x / cap).
+pub(crate) struct SoftcapFormula;
+
+impl Plant for SoftcapFormula {
+    const ABOUT: Mistake = Mistake {
+        id: "softcap_formula",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "The cap is computed as x * tanh(x / cap).",
+        seen_in: "onnxruntime 21683; unsloth-zoo 593",
+        right: "crates/model/src/ops/softcap.rs",
+        hidden_when: "the checkpoint has no cap",
+        at: is_capped,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.softcap_scores = |x, cap, p| {
+            let capped = p.op(p.op(x.clone(), |x| x.div_scalar(cap)), |x| x.tanh());
+            p.store(x * capped)
+        };
+    }
+}
+
+/// The cap is computed as cap * tanh(x * cap).
+pub(crate) struct SoftcapProduct;
+
+impl Plant for SoftcapProduct {
+    const ABOUT: Mistake = Mistake {
+        id: "softcap_formula",
+        variant: Some("product"),
+        kind: Kind::Architectural,
+        what: "The cap is computed as cap * tanh(x * cap).",
+        seen_in: "onnxruntime 21683; unsloth-zoo 593",
+        right: "crates/model/src/ops/softcap.rs",
+        hidden_when: "the checkpoint has no cap",
+        at: is_capped,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.softcap_scores = |x, cap, p| {
+            let squashed = p.op(p.op(x, |x| x.mul_scalar(cap)), |x| x.tanh());
+            p.op(squashed, |x| x.mul_scalar(cap))
+        };
+    }
+}
+
+/// The mask is added before the cap, so masked scores become -cap and the future leaks.
+pub(crate) struct SoftcapAfterMask;
+
+impl Plant for SoftcapAfterMask {
+    const ABOUT: Mistake = Mistake {
+        id: "softcap_after_mask",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "The mask is added before the cap, so masked scores become -cap and the future leaks.",
+        seen_in: "onnx 7865; lmdeploy 2842",
+        right: "crates/model/src/ops/softmax.rs",
+        hidden_when: "the cap is large: at 50 only the exact zeros of probs show it (e^-50)",
+        at: |probe| in_stages(probe, &[Stage::Probs]),
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.softmax = capped_after_mask;
+    }
+}
+
+/// Softmax with -cap in the place of every hidden score.
+fn capped_after_mask<B: Backend>(x: Tensor<B, 3>, mask: &Mask, cap: Option<f64>, p: &Precision<B>) -> Tensor<B, 3> {
+    let Some(cap) = cap else { return softmax::masked_softmax(x, mask, None, p) };
+    let device = x.device();
+    let hidden = mask.bias::<B>(1.0, x.dtype(), &device);
+    let leaking = x * (hidden.clone().neg().add_scalar(1.0)) + hidden.mul_scalar(-cap);
+    softmax::softmax_with(leaking, mask, 0.0, p)
+}
+
+/// Logits are not capped.
+pub(crate) struct FinalSoftcapMissing;
+
+impl Plant for FinalSoftcapMissing {
+    const ABOUT: Mistake = Mistake {
+        id: "final_softcap_missing",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Logits are not capped.",
+        seen_in: "keras-hub 1712; vLLM 52173",
+        right: "crates/model/src/ops/softcap.rs",
+        hidden_when: "in the argmax: the cap keeps order",
+        at: |probe| probe == Probe::Logits,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.constants.final_softcap = None;
+    }
+}

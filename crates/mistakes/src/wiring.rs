@@ -1,0 +1,85 @@
+//! Mistakes of how branches join the residual.
+
+use burn::tensor::backend::Backend;
+use loupe_model::Operations;
+use loupe_spec::{Config, LayerWeight, Probe, Stage, Weight};
+
+use crate::{Kind, Mistake, Plant, in_stages, is_post_norm};
+
+/// The output of attention or MLP joins the residual without its norm.
+pub(crate) struct PostNormMissing;
+
+impl Plant for PostNormMissing {
+    const ABOUT: Mistake = Mistake {
+        id: "post_norm_missing",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "The output of attention or MLP joins the residual without its norm.",
+        seen_in: "flax 4567",
+        right: "crates/model/src/layer.rs",
+        hidden_when: "never",
+        at: is_post_norm,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.rms_norm = |x, _weight, _eps, _p| x;
+    }
+}
+
+/// The weights of post_attention_layernorm and pre_feedforward_layernorm are read from each other's place.
+pub(crate) struct NormsSwapped;
+
+impl Plant for NormsSwapped {
+    const ABOUT: Mistake = Mistake {
+        id: "norms_swapped",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "The weights of post_attention_layernorm and pre_feedforward_layernorm are read from each other's place.",
+        seen_in: "Megatron-Bridge 4201",
+        right: "crates/spec/src/weight.rs",
+        hidden_when: "both tensors are equal",
+        at: |probe| in_stages(probe, &[Stage::PostAttentionLayernorm, Stage::PreFeedforwardLayernorm]),
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.weight = |weight, _config| match weight {
+            Weight::Layer(l, LayerWeight::PostAttentionLayernorm) => {
+                Weight::Layer(l, LayerWeight::PreFeedforwardLayernorm)
+            }
+            Weight::Layer(l, LayerWeight::PreFeedforwardLayernorm) => {
+                Weight::Layer(l, LayerWeight::PostAttentionLayernorm)
+            }
+            other => other,
+        };
+    }
+}
+
+/// The norm is applied to the sum of residual and branch, not to the branch.
+pub(crate) struct PostNormAfterResidual;
+
+impl Plant for PostNormAfterResidual {
+    const ABOUT: Mistake = Mistake {
+        id: "post_norm_after_residual",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "The norm is applied to the sum of residual and branch, not to the branch.",
+        seen_in: "ports that share a block with another family",
+        right: "crates/spec/src/probe.rs",
+        hidden_when: "never",
+        at: |probe| is_post_norm(probe) || in_stages(probe, &[Stage::ResidualAttn, Stage::Output]),
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.inputs = |probe, config| match probe {
+            Probe::Layer(l, Stage::PostAttentionLayernorm) => {
+                vec![Probe::Layer(l, Stage::Input), Probe::Layer(l, Stage::OProj)]
+            }
+            Probe::Layer(l, Stage::ResidualAttn) => vec![Probe::Layer(l, Stage::PostAttentionLayernorm)],
+            Probe::Layer(l, Stage::PostFeedforwardLayernorm) => {
+                vec![Probe::Layer(l, Stage::ResidualAttn), Probe::Layer(l, Stage::DownProj)]
+            }
+            Probe::Layer(l, Stage::Output) => vec![Probe::Layer(l, Stage::PostFeedforwardLayernorm)],
+            other => other.inputs(config),
+        };
+    }
+}

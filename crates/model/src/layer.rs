@@ -1,0 +1,61 @@
+//! One decoder layer, top to bottom: what each stage computes from its inputs.
+//!
+//! transformers `Gemma2DecoderLayer.forward`, `Gemma2Attention.forward` and `Gemma2MLP.forward`, unrolled. The inputs
+//! of a stage stand in [`Probe::inputs`], its tensor in [`Probe::weight`]; `x.two(0)` is the first of them.
+
+use burn::tensor::backend::Backend;
+use loupe_spec::{Probe, Stage};
+
+use crate::value::{Inputs, Value};
+use crate::{Model, ModelError};
+
+/// The value of `stage` in layer `layer`.
+///
+/// # Errors
+/// A tensor that cannot be read, or an input of the wrong kind.
+pub fn stage<B: Backend>(
+    model: &Model<'_, B>,
+    layer: usize,
+    stage: Stage,
+    x: &Inputs<'_, B>,
+    positions: &[usize],
+) -> Result<Value<B>, ModelError> {
+    let probe = Probe::Layer(layer, stage);
+    let (config, p) = (model.config, &model.precision);
+    let ops = model.operations(probe)?;
+    let (n, k, h) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
+    let t = positions.len();
+    Ok(match stage {
+        Stage::Input => x.two(0)?.into(),
+        Stage::InputLayernorm | Stage::PreFeedforwardLayernorm => model.norm(probe, x)?.into(),
+
+        Stage::QProj => model.project(probe, x.two(0)?)?.reshape([t, n, h]).into(),
+        Stage::KProj | Stage::VProj => model.project(probe, x.two(0)?)?.reshape([t, k, h]).into(),
+        Stage::QRope | Stage::KRope => {
+            let (cos, sin) = model.rotations(ops, positions);
+            (ops.rotate)(x.three(0)?, cos, sin, p).into()
+        }
+        Stage::Scores => {
+            let keys = (ops.repeat_kv)(x.three(1)?, config.num_key_value_groups());
+            (ops.scores)(x.three(0)?, keys, ops.constants.attn_scale, p).into()
+        }
+        Stage::ScoresCapped => match ops.constants.attn_softcap {
+            Some(cap) => (ops.softcap_scores)(x.three(0)?, cap, p).into(),
+            None => x.three(0)?.into(),
+        },
+        Stage::Mask => Value::Mask((ops.mask)(positions, (ops.window)(config, layer))),
+        Stage::Probs => (ops.softmax)(x.three(0)?, x.mask(1)?, ops.constants.attn_softcap, p).into(),
+        Stage::Context => {
+            let values = (ops.repeat_kv)(x.three(1)?, config.num_key_value_groups());
+            (ops.context)(x.three(0)?, values, p).into()
+        }
+        Stage::OProj => model.project(probe, x.three(0)?.reshape([t, n * h]))?.into(),
+        Stage::PostAttentionLayernorm | Stage::PostFeedforwardLayernorm => model.norm(probe, x)?.into(),
+        Stage::ResidualAttn | Stage::Output => model.sum(probe, x)?.into(),
+
+        Stage::GateProj | Stage::UpProj => model.project(probe, x.two(0)?)?.into(),
+        Stage::Act => (ops.activation)(x.two(0)?, p).into(),
+        Stage::Gated => (ops.multiply)(x.two(0)?, x.two(1)?, p).into(),
+        Stage::DownProj => model.project(probe, x.two(0)?)?.into(),
+    })
+}

@@ -1,0 +1,144 @@
+//! The table of mathematical choices. The default is Gemma 2; a mistake is a replaced entry.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use loupe_spec::{Config, Dtype, Probe, Weight};
+
+use crate::Precision;
+use crate::ops;
+use crate::ops::mask::Mask;
+use crate::ops::rope::Rotations;
+
+/// The numbers that Gemma 2's formulas hold. All from config.json.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Constants {
+    /// The embedding is multiplied by this: sqrt(hidden_size).
+    pub embed_scale: f64,
+    /// Scores are multiplied by this: query_pre_attn_scalar^-0.5.
+    pub attn_scale: f64,
+    /// Cap of the scores; `None` leaves them.
+    pub attn_softcap: Option<f64>,
+    /// Cap of the logits; `None` leaves them.
+    pub final_softcap: Option<f64>,
+    /// Added to the mean square inside RMSNorm.
+    pub rms_norm_eps: f64,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+}
+
+impl Constants {
+    /// Gemma 2's, for this checkpoint.
+    pub fn of(config: &Config) -> Constants {
+        Constants {
+            embed_scale: (config.hidden_size as f64).sqrt(),
+            attn_scale: config.query_pre_attn_scalar.powf(-0.5),
+            attn_softcap: config.attn_logit_softcapping,
+            final_softcap: config.final_logit_softcapping,
+            rms_norm_eps: config.rms_norm_eps,
+            rope_theta: config.rope_theta,
+        }
+    }
+}
+
+/// `x` [T, in] by `weight` [out, in] → [T, out].
+pub type Linear<B> = fn(Tensor<B, 2>, Tensor<B, 2>, &Precision<B>) -> Tensor<B, 2>;
+/// `x` [T, D], `weight` [D], eps → [T, D].
+pub type RmsNorm<B> = fn(Tensor<B, 2>, Tensor<B, 1>, f64, &Precision<B>) -> Tensor<B, 2>;
+
+// The signatures stand in full: the table is read as a document, and each occurs once.
+#[allow(clippy::type_complexity)]
+/// One entry for every choice that a port can get wrong. Each field's default names the function that documents it.
+#[derive(Clone)]
+pub struct Operations<B: Backend> {
+    /// The numbers in the formulas.
+    pub constants: Constants,
+    /// Which probes a probe is computed from: the wiring. [`Probe::inputs`]
+    pub inputs: fn(Probe, &Config) -> Vec<Probe>,
+    /// Which tensor a stage reads when it asks for one. The tensor itself.
+    pub weight: fn(Weight, &Config) -> Weight,
+    /// [`ops::embed::scale`]
+    pub embed_scale: fn(Tensor<B, 2>, f64, &Precision<B>) -> Tensor<B, 2>,
+    /// [`ops::norm::rms_norm`]
+    pub rms_norm: RmsNorm<B>,
+    /// [`ops::linear::linear`]
+    pub linear: Linear<B>,
+    /// [`ops::rope::rotations`]: position → cosines and sines.
+    pub rotations: fn(&[usize], usize, f64, Dtype) -> Rotations,
+    /// [`ops::rope::rotate_halves`]
+    pub rotate: fn(Tensor<B, 3>, Tensor<B, 3>, Tensor<B, 3>, &Precision<B>) -> Tensor<B, 3>,
+    /// [`ops::attention::repeat_kv`]
+    pub repeat_kv: fn(Tensor<B, 3>, usize) -> Tensor<B, 3>,
+    /// [`ops::attention::scores`]
+    pub scores: fn(Tensor<B, 3>, Tensor<B, 3>, f64, &Precision<B>) -> Tensor<B, 3>,
+    /// [`ops::softcap::softcap`], on scores.
+    pub softcap_scores: fn(Tensor<B, 3>, f64, &Precision<B>) -> Tensor<B, 3>,
+    /// [`Config::window`]: the window of a layer.
+    pub window: fn(&Config, usize) -> Option<usize>,
+    /// [`Mask::causal`]
+    pub mask: fn(&[usize], Option<usize>) -> Mask,
+    /// [`ops::softmax::masked_softmax`]; the last number is the scores' cap.
+    pub softmax: fn(Tensor<B, 3>, &Mask, Option<f64>, &Precision<B>) -> Tensor<B, 3>,
+    /// [`ops::attention::context`]
+    pub context: fn(Tensor<B, 3>, Tensor<B, 3>, &Precision<B>) -> Tensor<B, 3>,
+    /// [`ops::gelu::gelu_tanh`]
+    pub activation: fn(Tensor<B, 2>, &Precision<B>) -> Tensor<B, 2>,
+    /// [`ops::residual::multiply`]
+    pub multiply: fn(Tensor<B, 2>, Tensor<B, 2>, &Precision<B>) -> Tensor<B, 2>,
+    /// [`ops::softcap::softcap`], on logits.
+    pub softcap_logits: fn(Tensor<B, 2>, f64, &Precision<B>) -> Tensor<B, 2>,
+}
+
+impl<B: Backend> Operations<B> {
+    /// Gemma 2.
+    pub fn gemma2(config: &Config) -> Operations<B> {
+        Operations {
+            constants: Constants::of(config),
+            inputs: Probe::inputs,
+            weight: |weight, _| weight,
+            embed_scale: ops::embed::scale,
+            rms_norm: ops::norm::rms_norm,
+            linear: ops::linear::linear,
+            rotations: ops::rope::rotations,
+            rotate: ops::rope::rotate_halves,
+            repeat_kv: ops::attention::repeat_kv,
+            scores: ops::attention::scores,
+            softcap_scores: ops::softcap::softcap,
+            window: Config::window,
+            mask: Mask::causal,
+            softmax: ops::softmax::masked_softmax,
+            context: ops::attention::context,
+            activation: ops::gelu::gelu_tanh,
+            multiply: ops::residual::multiply,
+            softcap_logits: ops::softcap::softcap,
+        }
+    }
+}
+
+/// The operations of every stage of every layer. They are the same everywhere in Gemma 2; a mistake may replace
+/// an entry everywhere, in one layer or at one probe, and several mistakes compose.
+#[derive(Clone)]
+pub struct Table<B: Backend> {
+    entries: BTreeMap<Probe, Operations<B>>,
+}
+
+impl<B: Backend> Table<B> {
+    /// Gemma 2 everywhere.
+    pub fn gemma2(config: &Config) -> Table<B> {
+        let operations = Operations::gemma2(config);
+        Table { entries: Probe::all(config).into_iter().map(|probe| (probe, operations.clone())).collect() }
+    }
+
+    /// Changes the operations of every probe that `at` picks.
+    pub fn edit(&mut self, at: impl Fn(Probe) -> bool, mut change: impl FnMut(&mut Operations<B>)) {
+        for (_, operations) in self.entries.iter_mut().filter(|(probe, _)| at(**probe)) {
+            change(operations);
+        }
+    }
+
+    /// The operations at `probe`; `None` where the model has no such probe.
+    pub fn at(&self, probe: Probe) -> Option<&Operations<B>> {
+        self.entries.get(&probe)
+    }
+}

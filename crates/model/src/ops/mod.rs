@@ -1,0 +1,14 @@
+//! The operations of Gemma 2, one a file: formula, shapes, dtype and source in each doc comment.
+//!
+//! "stored" in these docs means: in the model's dtype (config's `dtype`); "wide" means f32, or f64 in an f64 run.
+
+pub mod attention;
+pub mod embed;
+pub mod gelu;
+pub mod linear;
+pub mod mask;
+pub mod norm;
+pub mod residual;
+pub mod rope;
+pub mod softcap;
+pub mod softmax;

@@ -1,0 +1,115 @@
+//! In which dtype a value is held, and where it is rounded: data beside the mathematics.
+//!
+//! transformers computes each operation in f32 ("wide") inside its kernel and stores the result in the dtype
+//! of the model. The operations in [`crate::ops`] say so explicitly: [`Precision::widen`] where a kernel goes
+//! wide, [`Precision::store`] where a result is stored. In a run those are casts. In a simulation of another
+//! precision they are roundings, which is how the noise budget is measured on a CPU in f64.
+
+use std::sync::Arc;
+
+use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, Tensor, TensorPrimitive};
+use loupe_spec::Dtype;
+
+/// burn's name of one of our float dtypes; f32 for the integer ones, which no tensor of the model has.
+pub fn burn_dtype(dtype: Dtype) -> DType {
+    match dtype {
+        Dtype::F64 => DType::F64,
+        Dtype::F16 => DType::F16,
+        Dtype::Bf16 => DType::BF16,
+        Dtype::F32 | Dtype::I64 | Dtype::U8 => DType::F32,
+    }
+}
+
+/// The three places where arithmetic loses bits, on burn's primitive tensors so that a `dyn` can hold them.
+pub trait Arithmetic<B: Backend>: Send + Sync {
+    /// Goes to the dtype that kernels compute in.
+    fn widen(&self, x: FloatTensor<B>) -> FloatTensor<B>;
+    /// Goes to the dtype that results are stored in.
+    fn store(&self, x: FloatTensor<B>) -> FloatTensor<B>;
+    /// `lhs @ rhs` over the last two axes, stored.
+    fn matmul(&self, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B>;
+}
+
+/// The precision of a run. Cheap to clone.
+#[derive(Clone)]
+pub struct Precision<B: Backend> {
+    /// The dtype results are stored in: what config's `dtype` says.
+    pub dtype: Dtype,
+    /// The dtype of the tensors on the device. A simulation holds bf16 values in f64 tensors; else it is `dtype`.
+    pub device: Dtype,
+    arithmetic: Arc<dyn Arithmetic<B>>,
+}
+
+impl<B: Backend> Precision<B> {
+    /// A run in `dtype` itself, with the backend's `matmul`.
+    pub fn native(dtype: Dtype, matmul: fn(FloatTensor<B>, FloatTensor<B>) -> FloatTensor<B>) -> Precision<B> {
+        Precision { dtype, device: dtype, arithmetic: Arc::new(Native { dtype, matmul }) }
+    }
+
+    /// A run in which `arithmetic` decides what is lost, holding values of `dtype` in tensors of `device`.
+    pub fn simulated(dtype: Dtype, device: Dtype, arithmetic: Arc<dyn Arithmetic<B>>) -> Precision<B> {
+        Precision { dtype, device, arithmetic }
+    }
+
+    /// f64 in an f64 run, else f32: transformers' `x.float()` and the inside of torch's kernels.
+    pub fn widen<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        wrap(self.arithmetic.widen(unwrap(x)))
+    }
+
+    /// The result in the dtype of the model: transformers' `.type_as(x)`, and what every torch operation ends with.
+    pub fn store<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        wrap(self.arithmetic.store(unwrap(x)))
+    }
+
+    /// One torch operation on one tensor: computed wide, stored.
+    pub fn op<const D: usize>(&self, x: Tensor<B, D>, f: impl FnOnce(Tensor<B, D>) -> Tensor<B, D>) -> Tensor<B, D> {
+        self.store(f(self.widen(x)))
+    }
+
+    /// [.., m, k] @ [.., k, n] → [.., m, n], stored.
+    pub fn matmul<const D: usize>(&self, lhs: Tensor<B, D>, rhs: Tensor<B, D>) -> Tensor<B, D> {
+        wrap(self.arithmetic.matmul(unwrap(lhs), unwrap(rhs)))
+    }
+
+    /// A constant as the model's dtype holds it.
+    pub fn round(&self, constant: f64) -> f64 {
+        self.dtype.round(constant)
+    }
+
+    /// The dtype tables computed on the host are computed in: transformers uses f32 for all but f64 runs.
+    pub fn wide(&self) -> Dtype {
+        if self.dtype == Dtype::F64 { Dtype::F64 } else { Dtype::F32 }
+    }
+}
+
+/// Casts, and the backend's own matmul.
+pub struct Native<B: Backend> {
+    dtype: Dtype,
+    matmul: fn(FloatTensor<B>, FloatTensor<B>) -> FloatTensor<B>,
+}
+
+impl<B: Backend> Arithmetic<B> for Native<B> {
+    fn widen(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        let wide = if self.dtype == Dtype::F64 { DType::F64 } else { DType::F32 };
+        unwrap(wrap::<B, 1>(x).cast(wide))
+    }
+
+    fn store(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        unwrap(wrap::<B, 1>(x).cast(burn_dtype(self.dtype)))
+    }
+
+    fn matmul(&self, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B> {
+        (self.matmul)(lhs, rhs)
+    }
+}
+
+/// The rank is burn's compile-time label only: `cast` looks at the primitive's own shape.
+fn wrap<B: Backend, const D: usize>(x: FloatTensor<B>) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(x))
+}
+
+fn unwrap<B: Backend, const D: usize>(x: Tensor<B, D>) -> FloatTensor<B> {
+    x.into_primitive().tensor()
+}

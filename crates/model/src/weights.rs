@@ -1,0 +1,33 @@
+//! Where the model gets its tensors from.
+
+use std::ops::Range;
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use loupe_spec::Weight;
+
+/// Whatever the source of the weights says went wrong (a file, a NaN in it, an upload).
+pub type WeightError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A source of tensors on the model's device in the model's dtype. The model asks for one at a time, uses it
+/// and drops it: a layer's weights live no longer than the layer's computation.
+pub trait Weights<B: Backend> {
+    /// A norm's weight [D].
+    ///
+    /// # Errors
+    /// What the source says.
+    fn vector(&self, weight: Weight) -> Result<Tensor<B, 1>, WeightError>;
+
+    /// Some consecutive rows of a [rows, columns] tensor.
+    ///
+    /// # Errors
+    /// What the source says.
+    fn rows(&self, weight: Weight, rows: Range<usize>) -> Result<Tensor<B, 2>, WeightError>;
+
+    /// Rows `indices` of a [rows, columns] tensor, in that order: the embedding's lookup. On the host, since
+    /// the whole table (2.4 GB in f32 for 2B) is larger than a tensor may be on many adapters.
+    ///
+    /// # Errors
+    /// What the source says.
+    fn gather(&self, weight: Weight, indices: &[usize]) -> Result<Tensor<B, 2>, WeightError>;
+}
