@@ -2,7 +2,7 @@
 
 use half::vec::HalfBitsVecExt;
 use half::{bf16, f16};
-use loupe_spec::{Dtype, Values};
+use loupe_spec::{Dtype, Values, round_to_odd};
 use rayon::prelude::*;
 
 /// Elements a task converts: small enough to keep every core busy, large enough that handing it out costs nothing.
@@ -155,20 +155,6 @@ impl Target for bf16 {
     fn from_bf16(x: bf16) -> bf16 {
         x
     }
-}
-
-/// `x` cut to f32, with the last bit set if anything was cut off, so that rounding the result once more rounds `x`.
-///
-/// half's own `from_f64` is not used: through f32 it rounds twice (f16 on x86), and elsewhere it drops the low 32 bits
-/// before it looks for a tie.
-fn round_to_odd(x: f64) -> f32 {
-    let nearest = x as f32;
-    if f64::from(nearest) == x || x.is_nan() {
-        return nearest;
-    }
-    // Towards zero, where the nearest went away from it; below infinity, that is the largest finite f32.
-    let away = f64::from(nearest).abs() > x.abs();
-    f32::from_bits((nearest.to_bits() - u32::from(away)) | 1)
 }
 
 #[cfg(test)]

@@ -62,3 +62,25 @@ pub(crate) fn header(tensors: &[(String, safetensors::Dtype, Vec<usize>)]) -> io
     text.resize(text.len().next_multiple_of(8), b' ');
     Ok([&(text.len() as u64).to_le_bytes(), text.as_slice()].concat())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_nothing_and_says_which_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write_file(folder.path(), "a.json", |out| {
+            out.write_all(b"half")?;
+            Err(io::Error::other("disk full"))
+        });
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains("a.json: disk full"), "{text}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+
+        write_file(folder.path(), "a.json", |out| out.write_all(b"whole")).unwrap();
+        assert_eq!(fs::read(folder.path().join("a.json")).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

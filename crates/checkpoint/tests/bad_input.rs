@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use loupe_checkpoint::{Checkpoint, write_random};
+use loupe_checkpoint::{Checkpoint, Rows, write_random};
+use loupe_spec::{Dtype, Weight};
 use tempfile::TempDir;
 
 const CONFIG: &str = r#"{"model_type":"gemma2","vocab_size":11,"hidden_size":6,"intermediate_size":5,
@@ -181,4 +182,27 @@ fn prompts() {
     let text = open(folder.path()).unwrap().encode("The sky").unwrap_err().to_string();
     assert!(text.contains("vocab_size 11") && text.contains("(The)"), "{text}");
     assert_eq!(open(folder.path()).unwrap().pieces(&[2, 9_999]).unwrap(), ["<bos>", "<9999>"]);
+}
+
+/// Whatever one byte of the header becomes, opening and reading answers, with tensors or with an error.
+#[test]
+fn a_changed_byte_of_the_header_never_panics() {
+    let folder = checkpoint(1);
+    let file = folder.path().join("model.safetensors");
+    let whole = fs::read(&file).unwrap();
+    let header = 8 + u64::from_le_bytes(*whole.first_chunk().unwrap()) as usize;
+    let config = open(folder.path()).unwrap().config().clone();
+    for at in 0..header {
+        for byte in [b'9', b'"', b'-', 0xff] {
+            let mut changed = whole.clone();
+            changed[at] = byte;
+            // Another file each time: the one before may still be mapped.
+            fs::remove_file(&file).unwrap();
+            fs::write(&file, changed).unwrap();
+            let Ok(tensors) = open(folder.path()).unwrap().tensors() else { continue };
+            for weight in Weight::all(&config) {
+                let _ = tensors.read(weight, Rows::All, Dtype::F32);
+            }
+        }
+    }
 }

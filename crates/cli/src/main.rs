@@ -1,1 +1,79 @@
-fn main() {}
+//! `loupe <config.json>`: one JSON document in, text and a report out.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use loupe_config::Check;
+use miette::{GraphicalReportHandler, GraphicalTheme, Report, miette};
+
+const HELP: &str = "\
+loupe: a reference Gemma 2 that inference engines are held against
+
+usage: loupe <config.json>
+
+The config is one JSON object (// comments allowed) and says everything: there are no flags.
+  {\"check\": \"trace\", \"model\": \"builtin:tiny\", \"prompt\": \"The color of the sky is\"}
+checks: embed, attn, weights, rope, layer-out, trace, export, compare (README.md has their keys)
+
+exit codes
+  0  ran; nothing wrong, or a difference that is rounding
+  1  a mistake in the architecture, or a check's own finding
+  2  could not run: usage, config, a file, a backend that is not there
+  3  a backend computed nonsense
+  4  inconclusive
+";
+
+fn main() -> ExitCode {
+    // burn and its drivers report what is missing by panicking; what they say becomes an error message, once.
+    std::panic::set_hook(Box::new(|_| {}));
+    match run(&std::env::args_os().skip(1).collect::<Vec<_>>()) {
+        Ok(code) => code,
+        Err(report) => {
+            let mut text = String::new();
+            let theme = if plain() { GraphicalTheme::unicode_nocolor() } else { GraphicalTheme::unicode() };
+            // Writing to a String cannot fail.
+            let _ = GraphicalReportHandler::new_themed(theme).with_width(120).render_report(&mut text, report.as_ref());
+            eprint!("{text}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn plain() -> bool {
+    use std::io::IsTerminal;
+    !std::io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some()
+}
+
+fn run(args: &[OsString]) -> Result<ExitCode, Report> {
+    let path = match args {
+        [only] if only == "--help" || only == "-h" => {
+            print!("{HELP}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        [only] if only == "--version" || only == "-V" => {
+            println!("loupe {} (burn 0.21.0)", env!("CARGO_PKG_VERSION"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        [only] if only.to_string_lossy().starts_with('-') => {
+            return Err(usage(&format!("\"{}\" is a flag, and loupe has none", only.to_string_lossy())));
+        }
+        [only] => Path::new(only),
+        [] => return Err(usage("no config was given")),
+        many => return Err(usage(&format!("{} arguments were given, expected one config", many.len()))),
+    };
+    let request = loupe_config::read(path)?;
+    let outcome = loupe_checks::run(&request).map_err(|error| miette!("{error}"))?;
+    print!("{}", outcome.text);
+    if let (Some(prefix), Some((report, tensors))) = (&request.common.output, &outcome.report)
+        && !matches!(request.check, Check::Export { .. })
+    {
+        let written = loupe_report::write(prefix, report, tensors).map_err(|error| miette!("{error}"))?;
+        println!("\nwritten: {} and {}", written.json.display(), written.safetensors.display());
+    }
+    Ok(if outcome.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn usage(what: &str) -> Report {
+    miette!(help = "usage: loupe <config.json>, for example: loupe configs/trace-tiny.json", "{what}")
+}

@@ -41,6 +41,19 @@ pub struct Common {
     pub mistakes: Vec<String>,
 }
 
+impl Default for Common {
+    fn default() -> Common {
+        Common {
+            backend: BACKENDS[0].to_string(),
+            device: None,
+            dtype: Dtype::F32,
+            precision: Precision::Strict,
+            output: None,
+            mistakes: Vec::new(),
+        }
+    }
+}
+
 /// A device of a backend, as that backend understands it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {

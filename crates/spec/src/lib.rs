@@ -27,5 +27,5 @@ mod weight;
 pub use config::{Config, ConfigError, LayerType};
 pub use nearest::nearest;
 pub use probe::{Probe, Stage, UnknownProbe};
-pub use tensor::{Dtype, HostTensor, Values};
+pub use tensor::{Dtype, HostTensor, Values, round_to_odd};
 pub use weight::{LayerWeight, UnknownWeight, Weight};

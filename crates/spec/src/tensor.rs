@@ -50,11 +50,25 @@ impl Dtype {
         match self {
             Dtype::F64 => value,
             Dtype::F32 => f64::from(value as f32),
-            Dtype::F16 => f16::from_f64(value).to_f64(),
-            Dtype::Bf16 => bf16::from_f64(value).to_f64(),
+            Dtype::F16 => f16::from_f32(round_to_odd(value)).to_f64(),
+            Dtype::Bf16 => bf16::from_f32(round_to_odd(value)).to_f64(),
             Dtype::I64 | Dtype::U8 => value.round_ties_even(),
         }
     }
+}
+
+/// `x` cut to f32, with the last bit set if anything was cut off, so that rounding the result once more rounds `x`.
+///
+/// half's own `from_f64` is not used: through f32 it rounds twice (f16 on x86), and elsewhere it drops the low 32 bits
+/// before it looks for a tie.
+pub fn round_to_odd(x: f64) -> f32 {
+    let nearest = x as f32;
+    if f64::from(nearest) == x || x.is_nan() {
+        return nearest;
+    }
+    // Towards zero, where the nearest went away from it; below infinity, that is the largest finite f32.
+    let away = f64::from(nearest).abs() > x.abs();
+    f32::from_bits((nearest.to_bits() - u32::from(away)) | 1)
 }
 
 impl fmt::Display for Dtype {
@@ -216,5 +230,8 @@ mod tests {
         assert_eq!(Dtype::Bf16.round(55.4256), 55.5);
         assert_eq!(Dtype::F16.round(65520.0), f64::INFINITY);
         assert_eq!(Dtype::F64.round(0.1), 0.1);
+        // Just above the tie between 1 and 1 + 2^-7: half's from_f64 drops the 2^-40 and rounds to even, down.
+        assert_eq!(Dtype::Bf16.round(1.0 + 2f64.powi(-8) + 2f64.powi(-40)), 1.0 + 2f64.powi(-7));
+        assert_eq!(Dtype::F16.round(1.0 + 2f64.powi(-11) + 2f64.powi(-40)), 1.0 + 2f64.powi(-10));
     }
 }

@@ -1,0 +1,135 @@
+//! `attn`: one layer's attention, step by step, on that layer's real input.
+
+use loupe_config::{Common, Input, ModelRef};
+use loupe_spec::{Config, HostTensor, Probe, Stage};
+use serde_json::json;
+
+use crate::run::{Done, model_of, next_config};
+use crate::session::Session;
+use crate::trace::Recorded;
+use crate::{CheckError, text};
+
+/// What is recorded, in computing order.
+const STAGES: [Stage; 13] = [
+    Stage::Input,
+    Stage::InputLayernorm,
+    Stage::QProj,
+    Stage::KProj,
+    Stage::VProj,
+    Stage::QRope,
+    Stage::KRope,
+    Stage::Scores,
+    Stage::ScoresCapped,
+    Stage::Mask,
+    Stage::Probs,
+    Stage::Context,
+    Stage::OProj,
+];
+
+pub(crate) fn run(model: &ModelRef, input: &Input, layer: usize, common: &Common) -> Result<Done, CheckError> {
+    let mut session = Session::open(model, input, common)?;
+    session.layer(layer)?;
+    let recorded = session.run(STAGES.map(|stage| Probe::Layer(layer, stage)).into_iter().chain([Probe::TokenIds]))?;
+    let mut out = session.header(&recorded.info);
+    let at = At { recorded: &recorded, layer, last: session.token_ids.len() - 1 };
+    sizes(&mut out, session.config(), layer, session.token_ids.len());
+    at.projections(&mut out)?;
+    at.rotated(&mut out)?;
+    at.attention(&mut out, session.config())?;
+    Ok(Done {
+        text: out,
+        findings: Vec::new(),
+        next: Some(next_config("weights", model, None, common, json!({"layer": layer, "proj": "q"}))),
+        model: model_of(&session.checkpoint, Some(session.tensors.id())),
+        info: recorded.info.clone(),
+        tensors: recorded.named(),
+        token_ids: session.token_ids,
+        timings: session.timings,
+    })
+}
+
+fn sizes(out: &mut String, config: &Config, layer: usize, tokens: usize) {
+    text::field(out, "layer", &layer.to_string());
+    text::field(out, "hidden_size", &config.hidden_size.to_string());
+    let heads = (config.num_attention_heads, config.num_key_value_heads);
+    text::field(out, "heads, kv heads, head_dim", &format!("{}, {}, {}", heads.0, heads.1, config.head_dim));
+    let window = match config.window(layer) {
+        None => "full attention: no window in this layer".to_string(),
+        Some(window) if window >= tokens => {
+            format!("sliding, {window} keys: no shorter than this prompt of {tokens}, so it hides nothing here")
+        }
+        Some(window) => {
+            format!("sliding, {window} keys: the last token sees keys {} to {}", tokens - window, tokens - 1)
+        }
+    };
+    text::field(out, "window", &window);
+    let scale = config.query_pre_attn_scalar.powf(-0.5);
+    text::field(out, "scale", &format!("query_pre_attn_scalar {}^-0.5 = {scale:.6}", config.query_pre_attn_scalar));
+    let cap = config.attn_logit_softcapping.map_or("none".to_string(), |cap| cap.to_string());
+    text::field(out, "score cap", &cap);
+}
+
+struct At<'a> {
+    recorded: &'a Recorded,
+    layer: usize,
+    last: usize,
+}
+
+impl At<'_> {
+    fn get(&self, stage: Stage) -> Result<&HostTensor, CheckError> {
+        self.recorded.get(Probe::Layer(self.layer, stage))
+    }
+
+    fn projections(&self, out: &mut String) -> Result<(), CheckError> {
+        text::section(out, "first 8 (q, k, v: of head 0)");
+        text::row(out, "layer input, last token", &self.get(Stage::Input)?.token(self.last), 8, 4);
+        for (name, stage) in
+            [("input norm", Stage::InputLayernorm), ("q", Stage::QProj), ("k", Stage::KProj), ("v", Stage::VProj)]
+        {
+            text::row(out, &format!("{name}, last token"), &self.get(stage)?.token(self.last), 8, 4);
+            text::row(out, &format!("{name}, token 0"), &self.get(stage)?.token(0), 8, 4);
+        }
+        text::section(out, "max abs per token");
+        for (name, stage) in [("q", Stage::QProj), ("k", Stage::KProj), ("v", Stage::VProj)] {
+            let per_token = text::max_abs_per_token(self.get(stage)?);
+            text::row(out, name, &per_token, per_token.len(), 4);
+        }
+        Ok(())
+    }
+
+    fn rotated(&self, out: &mut String) -> Result<(), CheckError> {
+        text::section(out, "after RoPE, first 8 of head 0");
+        for (name, stage) in [("q", Stage::QRope), ("k", Stage::KRope)] {
+            text::row(out, &format!("{name}, last token"), &self.get(stage)?.token(self.last), 8, 4);
+            text::row(out, &format!("{name}, token 0"), &self.get(stage)?.token(0), 8, 4);
+        }
+        Ok(())
+    }
+
+    /// Head 0's row of the last token over the last 16 keys, through scores, cap, mask and softmax.
+    fn attention(&self, out: &mut String, config: &Config) -> Result<(), CheckError> {
+        let keys = self.last + 1;
+        let shown = keys.min(16);
+        text::section(out, &format!("head 0, last token, keys {} to {}", keys - shown, keys - 1));
+        // [N, T, S]: the row of head 0 and the last token.
+        let row = |stage| self.get(stage).map(|tensor| tensor.row(self.last));
+        for (name, stage) in
+            [("scores", Stage::Scores), ("capped", Stage::ScoresCapped), ("mask", Stage::Mask), ("probs", Stage::Probs)]
+        {
+            let values = row(stage)?;
+            let decimals = if stage == Stage::Mask { 0 } else { 4 };
+            let tail = values.get(keys - shown..).unwrap_or(&values);
+            text::field(out, name, &text::numbers_wide(tail.iter().copied(), decimals, 10));
+        }
+        if let Some(cap) = config.attn_logit_softcapping {
+            let scores = self.get(Stage::Scores)?.values.to_f64();
+            text::field(out, "largest |score| / cap", &format!("{:.4}", text::max_abs(&scores) / cap));
+        }
+        text::section(out, "first 8");
+        text::row(out, "context, last token", &self.get(Stage::Context)?.token(self.last), 8, 4);
+        text::row(out, "context, token 0", &self.get(Stage::Context)?.token(0), 8, 4);
+        text::row(out, "o_proj, last token", &self.get(Stage::OProj)?.token(self.last), 8, 4);
+        text::row(out, "o_proj, token 0", &self.get(Stage::OProj)?.token(0), 8, 4);
+        Ok(())
+    }
+}

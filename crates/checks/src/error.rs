@@ -1,0 +1,38 @@
+//! Why a check could not run.
+
+use loupe_backends::BackendError;
+use loupe_checkpoint::CheckpointError;
+use loupe_model::ModelError;
+use loupe_report::ReportError;
+
+/// Each cause in its own words, plus what only a check can know.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum CheckError {
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    #[error("layer {layer} is out of range: this model has {layers} layers, 0 to {}", .layers - 1)]
+    Layer { layer: usize, layers: usize },
+    #[error("token {token} is out of range: the prompt has {tokens} tokens, 0 to {} (or -1 to -{tokens} from the end)", .tokens - 1)]
+    Token { token: i64, tokens: usize },
+    #[error("token id {id} at position {position} is outside the vocabulary: this model has ids 0 to {}", .vocab_size - 1)]
+    TokenId { id: usize, position: usize, vocab_size: usize },
+    #[error("\"probes\": \"{pattern}\" matches no probe point of this model in the layers asked for{}", .nearest.as_ref().map(|n| format!("; the nearest is \"{n}\"")).unwrap_or_default())]
+    NoProbe { pattern: String, nearest: Option<String> },
+    #[error("\"tensor\": {0}")]
+    Tensor(#[from] loupe_spec::UnknownWeight),
+    #[error("\"mistakes\": {0}")]
+    Mistake(String),
+    #[error("the device reported an error after the run: {0}")]
+    Device(String),
+    #[error("check \"{0}\" is not run here: it judges what other runs recorded")]
+    NotACheck(&'static str),
+    #[error("{path}: {reason}")]
+    Against { path: String, reason: String },
+}

@@ -1,0 +1,28 @@
+//! The config key `mistakes`: the one place where the catalogue meets the model.
+
+use burn::tensor::backend::Backend;
+use loupe_model::Table;
+use loupe_spec::Config;
+
+use crate::CheckError;
+
+/// Gemma 2's table with the named mistakes planted.
+#[cfg(feature = "mistakes")]
+pub fn table<B: Backend>(mistakes: &[String], config: &Config) -> Result<Table<B>, CheckError> {
+    let mut table = Table::gemma2(config);
+    for mistake in mistakes {
+        loupe_mistakes::plant(mistake, config, &mut table).map_err(|e| CheckError::Mistake(e.to_string()))?;
+    }
+    Ok(table)
+}
+
+/// Gemma 2's table; this program has no mistakes to plant.
+#[cfg(not(feature = "mistakes"))]
+pub fn table<B: Backend>(mistakes: &[String], config: &Config) -> Result<Table<B>, CheckError> {
+    match mistakes.first() {
+        None => Ok(Table::gemma2(config)),
+        Some(first) => Err(CheckError::Mistake(format!(
+            "\"{first}\" cannot be planted: this loupe was built without the feature \"mistakes\""
+        ))),
+    }
+}

@@ -1,0 +1,130 @@
+//! `rope`: the rotation at one position. Reads no weights.
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use loupe_backends::{Engine, Info, Spec, Task, dispatch};
+use loupe_checkpoint::Checkpoint;
+use loupe_config::{Common, ModelRef};
+use loupe_model::Precision;
+use loupe_model::ops::rope::{Rotations, rotate_halves, rotations};
+use loupe_spec::{Config, Dtype, HostTensor, Values};
+use serde_json::json;
+use std::time::Instant;
+
+use crate::host::{download, upload};
+use crate::run::{Done, model_of, next_config};
+use crate::{CheckError, text};
+
+pub(crate) fn run(model: &ModelRef, pos: usize, dim: usize, theta: f64, common: &Common) -> Result<Done, CheckError> {
+    let started = Instant::now();
+    let checkpoint = Checkpoint::open(&model.id, model.revision.as_deref())?;
+    let opened = started.elapsed().as_secs_f64();
+    let wide = if common.dtype == Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
+    let tables = rotations(&[pos], dim, theta, wide);
+    let vector = test_vector(dim);
+    let job = Rotate { vector: &vector, tables: &tables, dtype: common.dtype };
+    let Rotated { halves, neighbours, info } = dispatch(&Spec::of(common), job)?;
+    let rotated = started.elapsed().as_secs_f64() - opened;
+
+    let mut out = text::header(&checkpoint, None, common, Some(&info));
+    let findings = against_checkpoint(&mut out, checkpoint.config(), dim, theta);
+    text::section(&mut out, &format!("position {pos}, first 8 of {} frequencies", dim / 2));
+    for (label, values) in
+        [("frequencies", &tables.inv_freq), ("angles", &tables.angles), ("cos", &tables.cos), ("sin", &tables.sin)]
+    {
+        text::row(&mut out, label, values, 8, 6);
+    }
+    text::section(&mut out, "test vector v[0] = 1, v[1] = 0, v[i] = sin(0.37 i) + 0.5 cos(0.11 i), first 8");
+    text::row(&mut out, "vector", &vector, 8, 6);
+    text::row(&mut out, "rotated (halves, Gemma's)", &halves.values.to_f64(), 8, 6);
+    text::row(&mut out, "rotated (neighbours, NOT Gemma's)", &neighbours.values.to_f64(), 8, 6);
+    let f64s = |values: &[f64]| HostTensor { shape: vec![values.len()], values: Values::F64(values.to_vec()) };
+    let named = |name: &str, tensor| (format!("rope.{name}"), tensor);
+    Ok(Done {
+        text: out,
+        findings,
+        next: Some(next_config(
+            "trace",
+            model,
+            None,
+            common,
+            json!({"prompt": "The color of the sky is", "probes": ["*rope", "*scores"]}),
+        )),
+        model: model_of(&checkpoint, None),
+        token_ids: Vec::new(),
+        info,
+        tensors: vec![
+            named("inv_freq", f64s(&tables.inv_freq)),
+            named("angles", f64s(&tables.angles)),
+            named("cos", f64s(&tables.cos)),
+            named("sin", f64s(&tables.sin)),
+            named("vector", f64s(&vector)),
+            named("rotated", halves),
+            named("rotated_interleaved", neighbours),
+        ],
+        timings: vec![("open".into(), opened), ("run".into(), rotated)],
+    })
+}
+
+/// Says the checkpoint's own sizes; what the config asks for and the checkpoint does not have is a finding.
+fn against_checkpoint(out: &mut String, config: &Config, dim: usize, theta: f64) -> Vec<String> {
+    text::field(out, "head_dim", &format!("{dim} asked for, {} in the checkpoint", config.head_dim));
+    text::field(out, "rope_theta", &format!("{theta} asked for, {} in the checkpoint", config.rope_theta));
+    text::field(out, "rope scaling", "none: Gemma 2 has none");
+    let mut findings = Vec::new();
+    if dim != config.head_dim {
+        findings.push(format!("dim is {dim}, but this checkpoint's head_dim is {}", config.head_dim));
+    }
+    if theta != config.rope_theta {
+        findings.push(format!("theta is {theta}, but this checkpoint's rope_theta is {}", config.rope_theta));
+    }
+    findings
+}
+
+/// [H]: 1, 0, then a mix of two waves in which no lane repeats another.
+fn test_vector(dim: usize) -> Vec<f64> {
+    let wave = |i: usize| (0.37 * i as f64).sin() + 0.5 * (0.11 * i as f64).cos();
+    (0..dim).map(|i| if i < 2 { 1.0 - i as f64 } else { wave(i) }).collect()
+}
+
+struct Rotate<'a> {
+    vector: &'a [f64],
+    tables: &'a Rotations,
+    dtype: Dtype,
+}
+
+struct Rotated {
+    halves: HostTensor,
+    neighbours: HostTensor,
+    info: Info,
+}
+
+impl Task for Rotate<'_> {
+    type Output = Rotated;
+
+    fn run<B: Backend>(self, engine: Engine<B>) -> Rotated {
+        let dim = self.vector.len();
+        let precision = Precision::<B>::native(self.dtype, engine.matmul);
+        let three = |values: &[f64]| -> Tensor<B, 3> {
+            let rounded = values.iter().map(|v| self.dtype.round(*v)).collect();
+            let host = HostTensor { shape: vec![1, 1, values.len()], values: Values::F64(rounded) };
+            upload(host, self.dtype, &engine.device)
+        };
+        let rotate = |values: &[f64]| {
+            let (cos, sin) = (three(&self.tables.cos), three(&self.tables.sin));
+            let mut rotated = download(rotate_halves(three(values), cos, sin, &precision));
+            rotated.shape = vec![dim];
+            rotated
+        };
+        // Pairing neighbours is pairing halves after the even lanes are put before the odd ones, and back.
+        let apart: Vec<usize> = (0..dim).step_by(2).chain((1..dim).step_by(2)).collect();
+        let permuted: Vec<f64> = apart.iter().map(|lane| self.vector[*lane]).collect();
+        let rotated = rotate(&permuted);
+        let mut neighbours = vec![0.0; dim];
+        for (at, lane) in apart.iter().enumerate() {
+            neighbours[*lane] = rotated.values.get(at);
+        }
+        let neighbours = HostTensor { shape: vec![dim], values: Values::F64(neighbours) };
+        Rotated { halves: rotate(self.vector), neighbours, info: engine.info }
+    }
+}

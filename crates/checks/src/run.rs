@@ -1,0 +1,128 @@
+//! From a config to text, findings and a report.
+
+use std::fmt::Write as _;
+
+use loupe_backends::Info;
+use loupe_checkpoint::Checkpoint;
+use loupe_config::{Check, Common, Input, ModelRef, Request};
+use loupe_report::{Backend, Loupe, Model, Report, SCHEMA};
+use loupe_spec::HostTensor;
+use serde_json::{Map, Value, json};
+
+use crate::{CheckError, attn, embed, export, layer_out, rope, trace_check, weights};
+
+/// What a check has to say.
+pub struct Outcome {
+    /// For people.
+    pub text: String,
+    /// What the check itself found wrong, a sentence each; any makes the exit code 1.
+    pub findings: Vec<String>,
+    /// What `output` writes: the report and its tensors. `None` for `export`, which writes a folder.
+    pub report: Option<(Report, Vec<(String, HostTensor)>)>,
+}
+
+/// What a check hands back before it is dressed as an [`Outcome`].
+pub(crate) struct Done {
+    pub text: String,
+    pub findings: Vec<String>,
+    /// The config to run next in the debugging process.
+    pub next: Option<Value>,
+    pub model: Model,
+    pub token_ids: Vec<usize>,
+    pub info: Info,
+    pub tensors: Vec<(String, HostTensor)>,
+    pub timings: Vec<(String, f64)>,
+}
+
+/// Runs the check that `request` asks for. Writes nothing, `export`'s folder excepted.
+///
+/// # Errors
+/// Whatever kept it from running; see [`CheckError`].
+pub fn run(request: &Request) -> Result<Outcome, CheckError> {
+    let common = &request.common;
+    let done = match &request.check {
+        Check::Embed { model, input } => embed::run(model, input, common)?,
+        Check::Attn { model, input, layer } => attn::run(model, input, *layer, common)?,
+        Check::Weights { model, target, against } => weights::run(model, target, against.as_deref(), common)?,
+        Check::Rope { model, pos, dim, theta } => rope::run(model, *pos, *dim, *theta, common)?,
+        Check::LayerOut { model, input, layers, token } => layer_out::run(model, input, layers, *token, common)?,
+        Check::Trace { model, input, layers, probes } => {
+            trace_check::run(model, input, layers.as_deref(), probes.as_deref(), common)?
+        }
+        Check::Export { model, output } => {
+            let text = export::run(model, output, common)?;
+            return Ok(Outcome { text, findings: Vec::new(), report: None });
+        }
+        Check::Compare(_) => return Err(CheckError::NotACheck("compare")),
+    };
+    let mut out = String::new();
+    let how = if request.inferred {
+        let keys: Vec<&str> =
+            request.document.as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
+        format!(" (no \"check\" key: meant by its keys {})", keys.join(", "))
+    } else {
+        String::new()
+    };
+    let _ = writeln!(out, "loupe {}{how}", request.check.name());
+    out.push_str(&done.text);
+    for finding in &done.findings {
+        let _ = writeln!(out, "\nFINDING: {finding}");
+    }
+    if let Some(next) = &done.next {
+        let _ = writeln!(out, "\nnext: {next}");
+    }
+    let report = Report {
+        schema: SCHEMA.to_string(),
+        loupe: Loupe { version: env!("CARGO_PKG_VERSION").to_string(), burn: "0.21.0".to_string() },
+        config: request.document.clone(),
+        model: done.model,
+        token_ids: done.token_ids,
+        backend: Backend {
+            name: done.info.name,
+            device: done.info.device,
+            driver: done.info.driver,
+            compiler: done.info.compiler,
+        },
+        dtype: common.dtype,
+        precision: common.precision.name().to_string(),
+        tensors: Report::summaries(&done.tensors),
+        timings_s: done.timings,
+        findings: done.findings.clone(),
+    };
+    Ok(Outcome { text: out, findings: done.findings, report: Some((report, done.tensors)) })
+}
+
+/// The report's `model`.
+pub(crate) fn model_of(checkpoint: &Checkpoint, id: Option<&str>) -> Model {
+    Model {
+        id: checkpoint.model().to_string(),
+        revision: checkpoint.revision().map(str::to_string),
+        checkpoint_id: id.map(str::to_string),
+    }
+}
+
+/// A config on the same model, prompt and backend as this one, with `keys` besides: for `next:`.
+pub(crate) fn next_config(check: &str, model: &ModelRef, input: Option<&Input>, common: &Common, keys: Value) -> Value {
+    let mut config = Map::new();
+    config.insert("check".into(), check.into());
+    config.insert("model".into(), model.id.clone().into());
+    if let Some(revision) = &model.revision {
+        config.insert("revision".into(), revision.clone().into());
+    }
+    match input {
+        Some(Input::Prompt(prompt)) => config.insert("prompt".into(), prompt.clone().into()),
+        Some(Input::TokenIds(ids)) => config.insert("token_ids".into(), json!(ids)),
+        None => None,
+    };
+    if let Value::Object(keys) = keys {
+        config.extend(keys);
+    }
+    let defaults = Common::default();
+    if common.backend != defaults.backend {
+        config.insert("backend".into(), common.backend.clone().into());
+    }
+    if common.dtype != defaults.dtype {
+        config.insert("dtype".into(), common.dtype.name().into());
+    }
+    Value::Object(config)
+}

@@ -1,0 +1,100 @@
+//! Running the stages that a question needs, on any backend, and recording what was wanted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use burn::tensor::backend::Backend;
+use loupe_backends::{Engine, Info, Spec, Task, dispatch};
+use loupe_checkpoint::Tensors;
+use loupe_model::{Model, ModelError, Precision, Values};
+use loupe_spec::{Config, Dtype, HostTensor, Probe};
+
+use crate::host::{from_value, to_value};
+use crate::loader::Loader;
+use crate::{CheckError, plant};
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct TraceJob<'a> {
+    /// config.json
+    pub config: &'a Config,
+    /// The weights.
+    pub tensors: &'a Tensors,
+    /// Positions of the tokens; their count is T.
+    pub positions: Vec<usize>,
+    /// Where to start: `token_ids` for a forward pass, anything recorded for a replay.
+    pub given: BTreeMap<Probe, HostTensor>,
+    /// What to record.
+    pub wanted: BTreeSet<Probe>,
+    /// Mistakes to plant first.
+    pub mistakes: &'a [String],
+    /// The dtype of the run.
+    pub dtype: Dtype,
+}
+
+/// What was recorded.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Every wanted probe.
+    pub values: BTreeMap<Probe, HostTensor>,
+    /// What ran it.
+    pub info: Info,
+    /// Seconds from a ready backend to the last value read back.
+    pub seconds: f64,
+}
+
+impl Recorded {
+    /// The value of `probe`.
+    ///
+    /// # Errors
+    /// It was not wanted.
+    pub fn get(&self, probe: Probe) -> Result<&HostTensor, CheckError> {
+        self.values.get(&probe).ok_or_else(|| ModelError::Missing { probe, missing: probe }.into())
+    }
+
+    /// Every value under its trace name, in computing order.
+    pub fn named(&self) -> Vec<(String, HostTensor)> {
+        self.values.iter().map(|(probe, value)| (probe.to_string(), value.clone())).collect()
+    }
+}
+
+/// Runs `job` on the backend of `spec`.
+///
+/// # Errors
+/// What the backend, the checkpoint or the model says.
+pub fn trace(spec: &Spec, job: TraceJob<'_>) -> Result<Recorded, CheckError> {
+    dispatch(spec, job)?
+}
+
+impl Task for TraceJob<'_> {
+    type Output = Result<Recorded, CheckError>;
+
+    fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
+        let started = Instant::now();
+        let precision = Precision::<B>::native(self.dtype, engine.matmul);
+        let loader =
+            Loader { tensors: self.tensors, dtype: self.dtype, device_dtype: precision.device, device: &engine.device };
+        let model = Model {
+            config: self.config,
+            weights: &loader,
+            device: engine.device.clone(),
+            table: plant::table(self.mistakes, self.config)?,
+            precision,
+            max_tensor_bytes: engine.max_tensor_bytes,
+        };
+        let mut given: Values<B> = BTreeMap::new();
+        for (probe, tensor) in &self.given {
+            let value = to_value(*probe, tensor, model.precision.device, &engine.device);
+            let expected = "of the rank that probe-points.md gives it";
+            given.insert(*probe, value.ok_or(ModelError::Input { probe: *probe, index: 0, expected })?);
+        }
+        let mut values = BTreeMap::new();
+        model.run(&self.positions, given, &self.wanted, &mut |probe, value| {
+            values.insert(probe, from_value(value));
+            Ok(())
+        })?;
+        // A GPU's queue may hide a failure until it is waited for.
+        B::sync(&engine.device).map_err(|error| CheckError::Device(error.to_string()))?;
+        Ok(Recorded { values, info: engine.info, seconds: started.elapsed().as_secs_f64() })
+    }
+}

@@ -1,0 +1,92 @@
+//! `trace`: every probe point, or those named.
+
+use std::collections::BTreeSet;
+
+use loupe_config::{Common, Input, ModelRef};
+use loupe_report::TensorSummary;
+use loupe_spec::{Config, Probe, Stage, nearest};
+use serde_json::json;
+
+use crate::run::{Done, model_of, next_config};
+use crate::session::Session;
+use crate::{CheckError, text};
+
+pub(crate) fn run(
+    model: &ModelRef,
+    input: &Input,
+    layers: Option<&[usize]>,
+    patterns: Option<&[String]>,
+    common: &Common,
+) -> Result<Done, CheckError> {
+    let mut session = Session::open(model, input, common)?;
+    for layer in layers.unwrap_or_default() {
+        session.layer(*layer)?;
+    }
+    let mut wanted = choose(session.config(), layers, patterns)?;
+    wanted.insert(Probe::TokenIds);
+    let recorded = session.run(wanted)?;
+    let mut out = session.header(&recorded.info);
+    text::section(&mut out, "tensors");
+    for (name, tensor) in recorded.named() {
+        text::field(&mut out, &name, &TensorSummary::of(&tensor).to_string());
+    }
+    let last = session.config().num_hidden_layers - 1;
+    if recorded.values.contains_key(&Probe::Layer(last, Stage::Output)) && recorded.values.contains_key(&Probe::Norm) {
+        text::section(&mut out, "transformers' hidden_states[-1] is \"norm\", not the last layer's output.");
+    }
+    if common.output.is_none() {
+        text::field(&mut out, "\nnot kept", "add \"output\": \"out/trace\" to write the full tensors");
+    }
+    let all = json!({"layers": (0..=last).collect::<Vec<_>>(), "token": -1});
+    Ok(Done {
+        text: out,
+        findings: Vec::new(),
+        next: Some(next_config("layer-out", model, Some(input), common, all)),
+        model: model_of(&session.checkpoint, Some(session.tensors.id())),
+        info: recorded.info.clone(),
+        tensors: recorded.named(),
+        token_ids: session.token_ids,
+        timings: session.timings,
+    })
+}
+
+/// The probes that match one of `patterns` (all without), of `layers` (all without) or of no layer.
+fn choose(
+    config: &Config,
+    layers: Option<&[usize]>,
+    patterns: Option<&[String]>,
+) -> Result<BTreeSet<Probe>, CheckError> {
+    let in_layers = |probe: &Probe| probe.layer().is_none_or(|l| layers.is_none_or(|layers| layers.contains(&l)));
+    let all: Vec<Probe> = Probe::all(config).into_iter().filter(in_layers).collect();
+    let Some(patterns) = patterns else { return Ok(all.into_iter().collect()) };
+    let mut chosen = BTreeSet::new();
+    for pattern in patterns {
+        let before = chosen.len();
+        chosen.extend(all.iter().copied().filter(|probe| matches(pattern, &probe.to_string())));
+        if chosen.len() == before && !all.iter().any(|probe| matches(pattern, &probe.to_string())) {
+            let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+            let nearest = nearest(pattern, names.iter().map(String::as_str)).map(str::to_string);
+            return Err(CheckError::NoProbe { pattern: pattern.clone(), nearest });
+        }
+    }
+    Ok(chosen)
+}
+
+/// Whether `name` is `pattern`, in which `*` stands for any characters, none included.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(tail) = name.strip_prefix(head) else { return false };
+    (0..=tail.len()).filter(|at| tail.is_char_boundary(*at)).any(|at| matches(rest, &tail[at..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        assert!(matches("layers.*.self_attn.q_*", "layers.12.self_attn.q_proj"));
+        assert!(matches("*", "norm") && matches("norm*", "norm") && matches("norm", "norm"));
+        assert!(!matches("layers.*.output", "layers.1.output.x") && !matches("norm", "norms"));
+    }
+}

@@ -1,0 +1,221 @@
+//! `weights`: tensors of the checkpoint, as stored and as the backend gives them back.
+
+use std::path::Path;
+use std::time::Instant;
+
+use burn::tensor::backend::Backend;
+use loupe_backends::{Engine, Info, Spec, Task, dispatch};
+use loupe_checkpoint::{Checkpoint, Rows, Tensors, sha256_hex};
+use loupe_config::{Common, ModelRef, Proj, Target};
+use loupe_report::{TensorSummary, read_safetensors};
+use loupe_spec::{Dtype, HostTensor, LayerWeight, Values, Weight};
+use serde_json::json;
+
+use crate::host::{download, upload};
+use crate::run::{Done, model_of, next_config};
+use crate::{CheckError, blocks, text};
+
+pub(crate) fn run(
+    model: &ModelRef,
+    target: &Target,
+    against: Option<&Path>,
+    common: &Common,
+) -> Result<Done, CheckError> {
+    let started = Instant::now();
+    let checkpoint = Checkpoint::open(&model.id, model.revision.as_deref())?;
+    let layers = checkpoint.config().num_hidden_layers;
+    if let Target::LayerProj { layer, .. } = target
+        && *layer >= layers
+    {
+        return Err(CheckError::Layer { layer: *layer, layers });
+    }
+    let chosen = chosen(target)?;
+    let tensors = checkpoint.tensors()?;
+    let opened = started.elapsed().as_secs_f64();
+    let job = RoundTrip { tensors: &tensors, weights: &chosen, dtype: common.dtype };
+    let (back, info) = dispatch(&Spec::of(common), job)??;
+    let round_trip = started.elapsed().as_secs_f64() - opened;
+
+    let mut out = text::header(&checkpoint, Some(tensors.id()), common, Some(&info));
+    let mut findings = Vec::new();
+    for (weight, value) in chosen.iter().zip(&back) {
+        describe(&mut out, &tensors, *weight, value, &mut findings)?;
+        if let Some(path) = against {
+            compare(&mut out, path, *weight, value, &mut findings)?;
+        }
+    }
+    let config = checkpoint.config();
+    let rope = json!({"pos": 6, "dim": config.head_dim, "theta": config.rope_theta});
+    Ok(Done {
+        text: out,
+        findings,
+        next: Some(next_config("rope", model, None, common, rope)),
+        model: model_of(&checkpoint, Some(tensors.id())),
+        token_ids: Vec::new(),
+        info,
+        tensors: chosen.iter().zip(back).map(|(weight, value)| (format!("weights.{weight}"), value)).collect(),
+        timings: vec![("open".into(), opened), ("run".into(), round_trip)],
+    })
+}
+
+/// The tensors that `proj` or `tensor` names.
+fn chosen(target: &Target) -> Result<Vec<Weight>, CheckError> {
+    let (layer, proj) = match target {
+        Target::Tensor(name) => return Ok(vec![name.parse()?]),
+        Target::LayerProj { layer, proj } => (*layer, *proj),
+    };
+    let parts: &[LayerWeight] = match proj {
+        Proj::Q => &[LayerWeight::QProj],
+        Proj::K => &[LayerWeight::KProj],
+        Proj::V => &[LayerWeight::VProj],
+        Proj::O => &[LayerWeight::OProj],
+        Proj::Gate => &[LayerWeight::GateProj],
+        Proj::Up => &[LayerWeight::UpProj],
+        Proj::Down => &[LayerWeight::DownProj],
+        Proj::Norms => &[
+            LayerWeight::InputLayernorm,
+            LayerWeight::PostAttentionLayernorm,
+            LayerWeight::PreFeedforwardLayernorm,
+            LayerWeight::PostFeedforwardLayernorm,
+        ],
+        Proj::All => &LayerWeight::ALL,
+    };
+    Ok(parts.iter().map(|part| Weight::Layer(layer, *part)).collect())
+}
+
+fn describe(
+    out: &mut String,
+    tensors: &Tensors,
+    weight: Weight,
+    back: &HostTensor,
+    findings: &mut Vec<String>,
+) -> Result<(), CheckError> {
+    let entry = tensors.entry(weight)?;
+    text::section(out, entry.name);
+    text::field(out, "shape", &format!("{:?}", entry.shape));
+    text::field(out, "dtype, file", &format!("{}, {}", entry.dtype, entry.file.display()));
+    let width = entry.shape.last().copied().unwrap_or(0);
+    let rows = if entry.shape.len() == 2 { entry.shape[0] } else { 1 };
+    text::row(out, "[0, :8]", &back.row(0), 8, 6);
+    if entry.shape.len() == 2 {
+        let column: Vec<f64> = (0..rows.min(8)).map(|row| back.values.get(row * width)).collect();
+        text::row(out, "[:8, 0]", &column, 8, 6);
+    }
+    if width > 100 {
+        text::row(out, "[0, 100]", &[back.values.get(100)], 1, 6);
+    } else {
+        text::field(out, "[0, 100]", &format!("    (rows have {width} values)"));
+    }
+    text::field(out, "statistics", &TensorSummary::of(back).to_string());
+
+    let on_disk = sha256_hex(entry.bytes);
+    text::field(out, "sha256 on disk", &on_disk);
+    text::field(out, &format!("sha256 back, as {}", back.values.dtype()), &sha256_hex(&back.values.to_le_bytes()));
+    let as_stored = sha256_hex(&as_dtype(back, entry.dtype));
+    let kept =
+        if as_stored == on_disk { "the backend holds the file's values exactly" } else { "rounded by the dtype" };
+    text::field(out, &format!("sha256 back, as {}", entry.dtype), &format!("{as_stored} ({kept})"));
+
+    let runs: Vec<_> = blocks::SIZES.iter().filter_map(|size| blocks::longest_run(back, *size)).collect();
+    if runs.is_empty() {
+        text::field(out, "repeated blocks", "none of 32 or 256 values");
+    }
+    for run in runs {
+        let (row, column) = (run.start / width.max(1), run.start % width.max(1));
+        let what = format!("{} equal blocks of {} values in a row, from [{row}, {column}]", run.length, run.size);
+        text::field(out, "repeated blocks", &what);
+        findings.push(format!("{weight}: {what}: the mark of a dequantiser that does not advance"));
+    }
+    Ok(())
+}
+
+/// The elements' bytes after rounding to `dtype`.
+fn as_dtype(tensor: &HostTensor, dtype: Dtype) -> Vec<u8> {
+    let data = crate::host::to_data(tensor.clone()).convert_dtype(loupe_model::burn_dtype(dtype));
+    data.as_bytes().to_vec()
+}
+
+/// Holds `back` against the tensor of the same name (with or without `weights.`) in another file.
+fn compare(
+    out: &mut String,
+    path: &Path,
+    weight: Weight,
+    back: &HostTensor,
+    findings: &mut Vec<String>,
+) -> Result<(), CheckError> {
+    let file = read_safetensors(path)?;
+    let names = [weight.to_string(), format!("weights.{weight}")];
+    let Some(name) = names.iter().find(|name| file.contains(name)) else {
+        let reason = format!("holds neither \"{}\" nor \"{}\"", names[0], names[1]);
+        return Err(CheckError::Against { path: path.display().to_string(), reason });
+    };
+    let other = file.get(name)?;
+    if other.shape != back.shape {
+        findings.push(format!("{weight}: shape {:?} here, {:?} in {}", back.shape, other.shape, path.display()));
+        return Ok(());
+    }
+    let differs = |at: &usize| back.values.get(*at) != other.values.get(*at);
+    let count = (0..back.values.len()).filter(differs).count();
+    match (0..back.values.len()).find(differs) {
+        None => text::field(out, "against", &format!("equal in {}", path.display())),
+        Some(first) => {
+            let largest =
+                (0..back.values.len()).map(|at| (back.values.get(at) - other.values.get(at)).abs()).fold(0.0, f64::max);
+            let what = format!(
+                "{count} of {} values differ from {}, the first at index {first} ({} here, {} there), by {largest:e} at most",
+                back.values.len(),
+                path.display(),
+                back.values.get(first),
+                other.values.get(first),
+            );
+            text::field(out, "against", &what);
+            findings.push(format!("{weight}: {what}"));
+        }
+    }
+    Ok(())
+}
+
+/// Up to the device and back.
+struct RoundTrip<'a> {
+    tensors: &'a Tensors,
+    weights: &'a [Weight],
+    dtype: Dtype,
+}
+
+impl Task for RoundTrip<'_> {
+    type Output = Result<(Vec<HostTensor>, Info), CheckError>;
+
+    fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
+        let limit = engine.max_tensor_bytes.unwrap_or(usize::MAX);
+        let mut back = Vec::new();
+        for weight in self.weights {
+            let shape = self.tensors.entry(*weight)?.shape.to_vec();
+            let row_bytes = shape.iter().skip(1).product::<usize>() * self.dtype.size();
+            let rows = shape.first().copied().unwrap_or(0);
+            if rows * row_bytes <= limit || shape.len() == 1 {
+                back.push(self.trip::<B>(&engine, *weight, Rows::All)?);
+                continue;
+            }
+            // Larger than the device holds at once (the embedding table): in row chunks.
+            let chunk = (limit / row_bytes.max(1)).max(1);
+            let mut values = Vec::new();
+            for start in (0..rows).step_by(chunk) {
+                let part = self.trip::<B>(&engine, *weight, Rows::Range(start..rows.min(start + chunk)))?;
+                values.extend_from_slice(&part.values.to_le_bytes());
+            }
+            back.push(HostTensor { shape, values: Values::from_le_bytes(self.dtype, &values) });
+        }
+        B::sync(&engine.device).map_err(|error| CheckError::Device(error.to_string()))?;
+        Ok((back, engine.info))
+    }
+}
+
+impl RoundTrip<'_> {
+    fn trip<B: Backend>(&self, engine: &Engine<B>, weight: Weight, rows: Rows<'_>) -> Result<HostTensor, CheckError> {
+        let host = self.tensors.read(weight, rows, self.dtype)?;
+        Ok(match host.shape.len() {
+            1 => download(upload::<B, 1>(host, self.dtype, &engine.device)),
+            _ => download(upload::<B, 2>(host, self.dtype, &engine.device)),
+        })
+    }
+}
