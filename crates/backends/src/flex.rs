@@ -1,6 +1,5 @@
 //! burn-flex: the CPU, every dtype. The default.
 
-use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensorOps;
 use burn_flex::Flex;
 
@@ -10,7 +9,5 @@ pub(crate) fn engine(spec: &Spec) -> Result<Engine<Flex>, BackendError> {
     cpu_device(spec)?;
     let device = <Flex as burn::tensor::backend::BackendTypes>::Device::default();
     // A CPU's matmul is f32 in f32 already.
-    let mut info = cpu_info("flex");
-    info.compiler = Some(Flex::name(&device));
-    Ok(Engine { device, matmul: Flex::float_matmul, info, max_tensor_bytes: None })
+    Ok(Engine { device, matmul: Flex::float_matmul, info: cpu_info("flex"), max_tensor_bytes: None })
 }

@@ -1,12 +1,12 @@
 //! `attn`: one layer's attention, step by step, on that layer's real input.
 
 use loupe_config::{Common, Input, ModelRef};
+use loupe_engine::Recorded;
 use loupe_spec::{Config, HostTensor, Probe, Stage};
 use serde_json::json;
 
 use crate::run::{Done, model_of, next_config};
 use crate::session::Session;
-use crate::trace::Recorded;
 use crate::{CheckError, text};
 
 /// What is recorded, in computing order.
@@ -77,7 +77,7 @@ struct At<'a> {
 
 impl At<'_> {
     fn get(&self, stage: Stage) -> Result<&HostTensor, CheckError> {
-        self.recorded.get(Probe::Layer(self.layer, stage))
+        Ok(self.recorded.get(Probe::Layer(self.layer, stage))?)
     }
 
     fn projections(&self, out: &mut String) -> Result<(), CheckError> {

@@ -1,8 +1,7 @@
 //! Why a check could not run.
 
-use loupe_backends::BackendError;
 use loupe_checkpoint::CheckpointError;
-use loupe_model::ModelError;
+use loupe_engine::EngineError;
 use loupe_report::ReportError;
 
 /// Each cause in its own words, plus what only a check can know.
@@ -12,9 +11,7 @@ pub enum CheckError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
-    Backend(#[from] BackendError),
-    #[error(transparent)]
-    Model(#[from] ModelError),
+    Engine(#[from] EngineError),
     #[error(transparent)]
     Report(#[from] ReportError),
     #[error("layer {layer} is out of range: this model has {layers} layers, 0 to {}", .layers - 1)]
@@ -27,10 +24,8 @@ pub enum CheckError {
     NoProbe { pattern: String, nearest: Option<String> },
     #[error("\"tensor\": {0}")]
     Tensor(#[from] loupe_spec::UnknownWeight),
-    #[error("\"mistakes\": {0}")]
-    Mistake(String),
-    #[error("the device reported an error after the run: {0}")]
-    Device(String),
+    #[error("\"mistakes\": \"{0}\" cannot be exported: a checkpoint holds weights and config.json, not operations")]
+    NotExportable(String),
     #[error("check \"{0}\" is not run here: it judges what other runs recorded")]
     NotACheck(&'static str),
     #[error("{path}: {reason}")]

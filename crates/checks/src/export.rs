@@ -9,9 +9,7 @@ use crate::{CheckError, text};
 
 pub(crate) fn run(model: &ModelRef, folder: &Path, common: &Common) -> Result<String, CheckError> {
     if let Some(first) = common.mistakes.first() {
-        return Err(CheckError::Mistake(format!(
-            "\"{first}\" cannot be exported: a checkpoint holds weights and config.json, not operations"
-        )));
+        return Err(CheckError::NotExportable(first.clone()));
     }
     let checkpoint = Checkpoint::open(&model.id, model.revision.as_deref())?;
     checkpoint.export(folder, None)?;

@@ -1,27 +1,21 @@
 //! The five checks, `trace` and `export`: what each reads, runs and prints.
 //!
 //! [`run`] takes a parsed config and gives back text for people, findings, and the report with its tensors. Each
-//! check decides which probes it wants; [`trace`](fn@trace) runs exactly those stages, on any backend, given any recorded
-//! values to start from. Comparing is not done here.
+//! check decides which probes it wants; `loupe-engine` runs exactly those stages. Comparing is not done here.
 
 mod attn;
 mod blocks;
 mod embed;
 mod error;
 mod export;
-mod host;
 mod layer_out;
-mod loader;
-mod plant;
 mod rope;
 mod run;
 mod session;
 mod text;
-mod trace;
 mod trace_check;
 mod weights;
 
 pub use error::CheckError;
 pub use run::{Outcome, run};
 pub use session::Session;
-pub use trace::{Recorded, TraceJob, trace};

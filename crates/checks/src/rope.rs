@@ -1,17 +1,12 @@
 //! `rope`: the rotation at one position. Reads no weights.
 
-use burn::tensor::Tensor;
-use burn::tensor::backend::Backend;
-use loupe_backends::{Engine, Info, Spec, Task, dispatch};
 use loupe_checkpoint::Checkpoint;
 use loupe_config::{Common, ModelRef};
-use loupe_model::Precision;
-use loupe_model::ops::rope::{Rotations, rotate_halves, rotations};
+use loupe_engine::{Rotated, Spec, rotate, rotations};
 use loupe_spec::{Config, Dtype, HostTensor, Values};
 use serde_json::json;
 use std::time::Instant;
 
-use crate::host::{download, upload};
 use crate::run::{Done, model_of, next_config};
 use crate::{CheckError, text};
 
@@ -22,8 +17,7 @@ pub(crate) fn run(model: &ModelRef, pos: usize, dim: usize, theta: f64, common: 
     let wide = if common.dtype == Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
     let tables = rotations(&[pos], dim, theta, wide);
     let vector = test_vector(dim);
-    let job = Rotate { vector: &vector, tables: &tables, dtype: common.dtype };
-    let Rotated { halves, neighbours, info } = dispatch(&Spec::of(common), job)?;
+    let Rotated { halves, neighbours, info } = rotate(&Spec::of(common), &vector, &tables)?;
     let rotated = started.elapsed().as_secs_f64() - opened;
 
     let mut out = text::header(&checkpoint, None, common, Some(&info));
@@ -85,46 +79,4 @@ fn against_checkpoint(out: &mut String, config: &Config, dim: usize, theta: f64)
 fn test_vector(dim: usize) -> Vec<f64> {
     let wave = |i: usize| (0.37 * i as f64).sin() + 0.5 * (0.11 * i as f64).cos();
     (0..dim).map(|i| if i < 2 { 1.0 - i as f64 } else { wave(i) }).collect()
-}
-
-struct Rotate<'a> {
-    vector: &'a [f64],
-    tables: &'a Rotations,
-    dtype: Dtype,
-}
-
-struct Rotated {
-    halves: HostTensor,
-    neighbours: HostTensor,
-    info: Info,
-}
-
-impl Task for Rotate<'_> {
-    type Output = Rotated;
-
-    fn run<B: Backend>(self, engine: Engine<B>) -> Rotated {
-        let dim = self.vector.len();
-        let precision = Precision::<B>::native(self.dtype, engine.matmul);
-        let three = |values: &[f64]| -> Tensor<B, 3> {
-            let rounded = values.iter().map(|v| self.dtype.round(*v)).collect();
-            let host = HostTensor { shape: vec![1, 1, values.len()], values: Values::F64(rounded) };
-            upload(host, self.dtype, &engine.device)
-        };
-        let rotate = |values: &[f64]| {
-            let (cos, sin) = (three(&self.tables.cos), three(&self.tables.sin));
-            let mut rotated = download(rotate_halves(three(values), cos, sin, &precision));
-            rotated.shape = vec![dim];
-            rotated
-        };
-        // Pairing neighbours is pairing halves after the even lanes are put before the odd ones, and back.
-        let apart: Vec<usize> = (0..dim).step_by(2).chain((1..dim).step_by(2)).collect();
-        let permuted: Vec<f64> = apart.iter().map(|lane| self.vector[*lane]).collect();
-        let rotated = rotate(&permuted);
-        let mut neighbours = vec![0.0; dim];
-        for (at, lane) in apart.iter().enumerate() {
-            neighbours[*lane] = rotated.values.get(at);
-        }
-        let neighbours = HostTensor { shape: vec![dim], values: Values::F64(neighbours) };
-        Rotated { halves: rotate(self.vector), neighbours, info: engine.info }
-    }
 }

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use loupe_backends::Info;
 use loupe_checkpoint::Checkpoint;
 use loupe_config::{Check, Common, Input, ModelRef, Request};
+use loupe_engine::Info;
 use loupe_report::{Backend, Loupe, Model, Report, SCHEMA};
 use loupe_spec::HostTensor;
 use serde_json::{Map, Value, json};

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use loupe_backends::{Info, Spec};
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::{Common, Input, ModelRef};
+use loupe_engine::{Info, Recorded, Spec, TraceJob, trace};
 use loupe_spec::{Config, HostTensor, Probe, Values};
 
-use crate::trace::{Recorded, TraceJob, trace};
 use crate::{CheckError, text};
 
 /// An open checkpoint with a prompt in it.

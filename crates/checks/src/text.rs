@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use loupe_backends::Info;
 use loupe_checkpoint::Checkpoint;
 use loupe_config::Common;
+use loupe_engine::Info;
 use loupe_spec::HostTensor;
 
 /// Width of the label column.

@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::backend::Backend;
-use loupe_backends::{Engine, Info, Spec, Task, dispatch};
-use loupe_checkpoint::{Checkpoint, Rows, Tensors, sha256_hex};
+use loupe_checkpoint::{Checkpoint, Tensors, sha256_hex};
 use loupe_config::{Common, ModelRef, Proj, Target};
+use loupe_engine::{Spec, round_trip};
 use loupe_report::{TensorSummary, read_safetensors};
-use loupe_spec::{Dtype, HostTensor, LayerWeight, Values, Weight};
+use loupe_spec::{HostTensor, LayerWeight, Weight};
 use serde_json::json;
 
-use crate::host::{download, upload};
 use crate::run::{Done, model_of, next_config};
 use crate::{CheckError, blocks, text};
 
@@ -32,9 +30,8 @@ pub(crate) fn run(
     let chosen = chosen(target)?;
     let tensors = checkpoint.tensors()?;
     let opened = started.elapsed().as_secs_f64();
-    let job = RoundTrip { tensors: &tensors, weights: &chosen, dtype: common.dtype };
-    let (back, info) = dispatch(&Spec::of(common), job)??;
-    let round_trip = started.elapsed().as_secs_f64() - opened;
+    let (back, info) = round_trip(&Spec::of(common), &tensors, &chosen)?;
+    let returned = started.elapsed().as_secs_f64() - opened;
 
     let mut out = text::header(&checkpoint, Some(tensors.id()), common, Some(&info));
     let mut findings = Vec::new();
@@ -54,7 +51,7 @@ pub(crate) fn run(
         token_ids: Vec::new(),
         info,
         tensors: chosen.iter().zip(back).map(|(weight, value)| (format!("weights.{weight}"), value)).collect(),
-        timings: vec![("open".into(), opened), ("run".into(), round_trip)],
+        timings: vec![("open".into(), opened), ("run".into(), returned)],
     })
 }
 
@@ -111,7 +108,7 @@ fn describe(
     let on_disk = sha256_hex(entry.bytes);
     text::field(out, "sha256 on disk", &on_disk);
     text::field(out, &format!("sha256 back, as {}", back.values.dtype()), &sha256_hex(&back.values.to_le_bytes()));
-    let as_stored = sha256_hex(&as_dtype(back, entry.dtype));
+    let as_stored = sha256_hex(&back.values.to_dtype(entry.dtype).to_le_bytes());
     let kept =
         if as_stored == on_disk { "the backend holds the file's values exactly" } else { "rounded by the dtype" };
     text::field(out, &format!("sha256 back, as {}", entry.dtype), &format!("{as_stored} ({kept})"));
@@ -127,12 +124,6 @@ fn describe(
         findings.push(format!("{weight}: {what}: the mark of a dequantiser that does not advance"));
     }
     Ok(())
-}
-
-/// The elements' bytes after rounding to `dtype`.
-fn as_dtype(tensor: &HostTensor, dtype: Dtype) -> Vec<u8> {
-    let data = crate::host::to_data(tensor.clone()).convert_dtype(loupe_model::burn_dtype(dtype));
-    data.as_bytes().to_vec()
 }
 
 /// Holds `back` against the tensor of the same name (with or without `weights.`) in another file.
@@ -173,49 +164,4 @@ fn compare(
         }
     }
     Ok(())
-}
-
-/// Up to the device and back.
-struct RoundTrip<'a> {
-    tensors: &'a Tensors,
-    weights: &'a [Weight],
-    dtype: Dtype,
-}
-
-impl Task for RoundTrip<'_> {
-    type Output = Result<(Vec<HostTensor>, Info), CheckError>;
-
-    fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
-        let limit = engine.max_tensor_bytes.unwrap_or(usize::MAX);
-        let mut back = Vec::new();
-        for weight in self.weights {
-            let shape = self.tensors.entry(*weight)?.shape.to_vec();
-            let row_bytes = shape.iter().skip(1).product::<usize>() * self.dtype.size();
-            let rows = shape.first().copied().unwrap_or(0);
-            if rows * row_bytes <= limit || shape.len() == 1 {
-                back.push(self.trip::<B>(&engine, *weight, Rows::All)?);
-                continue;
-            }
-            // Larger than the device holds at once (the embedding table): in row chunks.
-            let chunk = (limit / row_bytes.max(1)).max(1);
-            let mut values = Vec::new();
-            for start in (0..rows).step_by(chunk) {
-                let part = self.trip::<B>(&engine, *weight, Rows::Range(start..rows.min(start + chunk)))?;
-                values.extend_from_slice(&part.values.to_le_bytes());
-            }
-            back.push(HostTensor { shape, values: Values::from_le_bytes(self.dtype, &values) });
-        }
-        B::sync(&engine.device).map_err(|error| CheckError::Device(error.to_string()))?;
-        Ok((back, engine.info))
-    }
-}
-
-impl RoundTrip<'_> {
-    fn trip<B: Backend>(&self, engine: &Engine<B>, weight: Weight, rows: Rows<'_>) -> Result<HostTensor, CheckError> {
-        let host = self.tensors.read(weight, rows, self.dtype)?;
-        Ok(match host.shape.len() {
-            1 => download(upload::<B, 1>(host, self.dtype, &engine.device)),
-            _ => download(upload::<B, 2>(host, self.dtype, &engine.device)),
-        })
-    }
 }

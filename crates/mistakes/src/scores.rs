@@ -1,7 +1,7 @@
 //! Mistakes of scores, caps and shared heads.
 
-use burn::tensor::backend::Backend;
 use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
 use loupe_model::ops::mask::Mask;
 use loupe_model::ops::softmax;
 use loupe_model::{Operations, Precision};

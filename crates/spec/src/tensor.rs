@@ -147,6 +147,22 @@ impl Values {
         (0..self.len()).map(|index| self.get(index)).collect()
     }
 
+    /// Every element rounded to `dtype`, to nearest, ties to even.
+    pub fn to_dtype(&self, dtype: Dtype) -> Values {
+        if dtype == self.dtype() {
+            return self.clone();
+        }
+        let all = (0..self.len()).map(|index| self.get(index));
+        match dtype {
+            Dtype::F64 => Values::F64(all.collect()),
+            Dtype::F32 => Values::F32(all.map(|x| x as f32).collect()),
+            Dtype::F16 => Values::F16(all.map(|x| f16::from_f32(round_to_odd(x))).collect()),
+            Dtype::Bf16 => Values::Bf16(all.map(|x| bf16::from_f32(round_to_odd(x))).collect()),
+            Dtype::I64 => Values::I64(all.map(|x| x as i64).collect()),
+            Dtype::U8 => Values::U8(all.map(|x| x as u8).collect()),
+        }
+    }
+
     /// The elements' bytes, little-endian, row-major.
     pub fn to_le_bytes(&self) -> Vec<u8> {
         match self {

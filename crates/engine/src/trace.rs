@@ -11,7 +11,7 @@ use loupe_spec::{Config, Dtype, HostTensor, Probe};
 
 use crate::host::{from_value, to_value};
 use crate::loader::Loader;
-use crate::{CheckError, plant};
+use crate::{EngineError, plant};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl Recorded {
     ///
     /// # Errors
     /// It was not wanted.
-    pub fn get(&self, probe: Probe) -> Result<&HostTensor, CheckError> {
+    pub fn get(&self, probe: Probe) -> Result<&HostTensor, EngineError> {
         self.values.get(&probe).ok_or_else(|| ModelError::Missing { probe, missing: probe }.into())
     }
 
@@ -62,12 +62,12 @@ impl Recorded {
 ///
 /// # Errors
 /// What the backend, the checkpoint or the model says.
-pub fn trace(spec: &Spec, job: TraceJob<'_>) -> Result<Recorded, CheckError> {
+pub fn trace(spec: &Spec, job: TraceJob<'_>) -> Result<Recorded, EngineError> {
     dispatch(spec, job)?
 }
 
 impl Task for TraceJob<'_> {
-    type Output = Result<Recorded, CheckError>;
+    type Output = Result<Recorded, EngineError>;
 
     fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
         let started = Instant::now();
@@ -94,7 +94,7 @@ impl Task for TraceJob<'_> {
             Ok(())
         })?;
         // A GPU's queue may hide a failure until it is waited for.
-        B::sync(&engine.device).map_err(|error| CheckError::Device(error.to_string()))?;
+        B::sync(&engine.device).map_err(|error| EngineError::Device(error.to_string()))?;
         Ok(Recorded { values, info: engine.info, seconds: started.elapsed().as_secs_f64() })
     }
 }

@@ -21,8 +21,12 @@ pub fn to_data(tensor: HostTensor) -> TensorData {
 
 /// A tensor on the device, of `dtype`.
 pub fn upload<B: Backend, const D: usize>(tensor: HostTensor, dtype: Dtype, device: &B::Device) -> Tensor<B, D> {
-    let dtype = burn_dtype(dtype);
-    Tensor::from_data(to_data(tensor).convert_dtype(dtype), (device, dtype))
+    let tensor = if tensor.values.dtype() == dtype {
+        tensor
+    } else {
+        HostTensor { values: tensor.values.to_dtype(dtype), ..tensor }
+    };
+    Tensor::from_data(to_data(tensor), (device, burn_dtype(dtype)))
 }
 
 /// A tensor read back from the device, in the dtype it has there.

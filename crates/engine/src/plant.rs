@@ -4,24 +4,24 @@ use burn::tensor::backend::Backend;
 use loupe_model::Table;
 use loupe_spec::Config;
 
-use crate::CheckError;
+use crate::EngineError;
 
 /// Gemma 2's table with the named mistakes planted.
 #[cfg(feature = "mistakes")]
-pub fn table<B: Backend>(mistakes: &[String], config: &Config) -> Result<Table<B>, CheckError> {
+pub fn table<B: Backend>(mistakes: &[String], config: &Config) -> Result<Table<B>, EngineError> {
     let mut table = Table::gemma2(config);
     for mistake in mistakes {
-        loupe_mistakes::plant(mistake, config, &mut table).map_err(|e| CheckError::Mistake(e.to_string()))?;
+        loupe_mistakes::plant(mistake, config, &mut table).map_err(|e| EngineError::Mistake(e.to_string()))?;
     }
     Ok(table)
 }
 
 /// Gemma 2's table; this program has no mistakes to plant.
 #[cfg(not(feature = "mistakes"))]
-pub fn table<B: Backend>(mistakes: &[String], config: &Config) -> Result<Table<B>, CheckError> {
+pub fn table<B: Backend>(mistakes: &[String], config: &Config) -> Result<Table<B>, EngineError> {
     match mistakes.first() {
         None => Ok(Table::gemma2(config)),
-        Some(first) => Err(CheckError::Mistake(format!(
+        Some(first) => Err(EngineError::Mistake(format!(
             "\"{first}\" cannot be planted: this loupe was built without the feature \"mistakes\""
         ))),
     }

@@ -1,0 +1,21 @@
+//! Why nothing ran, or not to the end.
+
+use loupe_backends::BackendError;
+use loupe_checkpoint::CheckpointError;
+use loupe_model::ModelError;
+
+/// Each cause in its own words.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum EngineError {
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error("\"mistakes\": {0}")]
+    Mistake(String),
+    #[error("the device reported an error after the run: {0}")]
+    Device(String),
+}
