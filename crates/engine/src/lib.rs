@@ -1,6 +1,6 @@
 //! The model on a backend, behind functions that name no backend type.
 //!
-//! [`trace`](fn@trace) runs stages of the model, [`rotate`](fn@rotate) its rotation alone, [`round_trip`](fn@round_trip) takes
+//! [`trace`](fn@trace) runs stages of the model, [`replay`](fn@replay) recomputes them from recorded inputs, [`rotate`](fn@rotate) its rotation alone, [`round_trip`](fn@round_trip) takes
 //! tensors to the device and back. Each is a task that [`loupe_backends::dispatch`] runs on the backend of a config;
 //! data goes in and comes out as [`HostTensor`](loupe_spec::HostTensor)s.
 //!
@@ -11,14 +11,17 @@ mod error;
 mod host;
 mod loader;
 mod plant;
+mod replay;
 mod rotate;
 mod round_trip;
+mod simulate;
 mod trace;
 
 pub use error::EngineError;
 pub use loupe_backends::{BackendError, Info, Spec};
 pub use loupe_model::ModelError;
 pub use loupe_model::ops::rope::{Rotations, rotations};
+pub use replay::{ReplayJob, replay};
 pub use rotate::{Rotated, rotate};
 pub use round_trip::round_trip;
 pub use trace::{Recorded, TraceJob, trace};

@@ -6,7 +6,7 @@ use std::time::Instant;
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Info, Spec, Task, dispatch};
 use loupe_checkpoint::Tensors;
-use loupe_model::{Model, ModelError, Precision, Values};
+use loupe_model::{Model, ModelError, Precision, Table, Values};
 use loupe_spec::{Config, Dtype, HostTensor, Probe};
 
 use crate::host::{from_value, to_value};
@@ -72,29 +72,55 @@ impl Task for TraceJob<'_> {
     fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
         let started = Instant::now();
         let precision = Precision::<B>::native(self.dtype, engine.matmul);
-        let loader =
-            Loader { tensors: self.tensors, dtype: self.dtype, device_dtype: precision.device, device: &engine.device };
-        let model = Model {
-            config: self.config,
-            weights: &loader,
-            device: engine.device.clone(),
-            table: plant::table(self.mistakes, self.config)?,
+        let table = plant::table(self.mistakes, self.config)?;
+        let values = run_model(
+            &engine,
+            self.config,
+            self.tensors,
             precision,
-            max_tensor_bytes: engine.max_tensor_bytes,
-        };
-        let mut given: Values<B> = BTreeMap::new();
-        for (probe, tensor) in &self.given {
-            let value = to_value(*probe, tensor, model.precision.device, &engine.device);
-            let expected = "of the rank that probe-points.md gives it";
-            given.insert(*probe, value.ok_or(ModelError::Input { probe: *probe, index: 0, expected })?);
-        }
-        let mut values = BTreeMap::new();
-        model.run(&self.positions, given, &self.wanted, &mut |probe, value| {
-            values.insert(probe, from_value(value));
-            Ok(())
-        })?;
+            table,
+            &self.positions,
+            &self.given,
+            &self.wanted,
+        )?;
         // A GPU's queue may hide a failure until it is waited for.
         B::sync(&engine.device).map_err(|error| EngineError::Device(error.to_string()))?;
         Ok(Recorded { values, info: engine.info, seconds: started.elapsed().as_secs_f64() })
     }
+}
+
+/// Runs `wanted` from `given` and reads it back.
+#[allow(clippy::too_many_arguments)] // each is one thing, and there is one more caller
+pub(crate) fn run_model<B: Backend>(
+    engine: &Engine<B>,
+    config: &Config,
+    tensors: &Tensors,
+    precision: Precision<B>,
+    table: Table<B>,
+    positions: &[usize],
+    given: &BTreeMap<Probe, HostTensor>,
+    wanted: &BTreeSet<Probe>,
+) -> Result<BTreeMap<Probe, HostTensor>, EngineError> {
+    let loader = Loader { tensors, dtype: precision.dtype, device_dtype: precision.device, device: &engine.device };
+    let device_dtype = precision.device;
+    let model = Model {
+        config,
+        weights: &loader,
+        device: engine.device.clone(),
+        table,
+        precision,
+        max_tensor_bytes: engine.max_tensor_bytes,
+    };
+    let mut start: Values<B> = BTreeMap::new();
+    for (probe, tensor) in given {
+        let value = to_value(*probe, tensor, device_dtype, &engine.device);
+        let expected = "of the rank that probe-points.md gives it";
+        start.insert(*probe, value.ok_or(ModelError::Input { probe: *probe, index: 0, expected })?);
+    }
+    let mut values = BTreeMap::new();
+    model.run(positions, start, wanted, &mut |probe, value| {
+        values.insert(probe, from_value(value));
+        Ok(())
+    })?;
+    Ok(values)
 }

@@ -95,9 +95,13 @@ pub struct Model<'a, B: Backend> {
 impl<B: Backend> Model<'_, B> {
     /// Computes the probes in `wanted` from the values in `given`, and nothing that they do not need.
     ///
-    /// A forward pass is given `token_ids`; a replay is given whatever was recorded. `positions` are the prompt's
-    /// (0, 1, 2, … for a prompt from its start) and fix T. `observe` sees each wanted value as soon as it exists,
-    /// in computing order. A value is dropped after its last use, a weight after its only one.
+    /// A forward pass is given `token_ids`; a replay is given whatever was recorded. A probe that is both given and
+    /// wanted is computed afresh from its inputs, while the stages after it use the given value: that isolates
+    /// each stage, so that an error shows where it arises and not where it is inherited.
+    ///
+    /// `positions` are the prompt's (0, 1, 2, … for a prompt from its start) and fix T. `observe` sees each wanted
+    /// value as soon as it exists, in computing order. A value is dropped after its last use, a weight after its
+    /// only one.
     ///
     /// # Errors
     /// A tensor that cannot be read, a token outside the vocabulary, something wanted that `given` does not lead
@@ -114,13 +118,13 @@ impl<B: Backend> Model<'_, B> {
         let last_use: BTreeMap<Probe, usize> =
             steps.iter().enumerate().flat_map(|(at, step)| step.inputs.iter().map(move |p| (*p, at))).collect();
         let mut values = given;
-        for probe in wanted {
-            if let Some(value) = values.get(probe) {
-                observe(*probe, value).map_err(ModelError::Observer)?;
-            }
+        if let Some(ids) = values.get(&Probe::TokenIds).filter(|_| wanted.contains(&Probe::TokenIds)) {
+            observe(Probe::TokenIds, ids).map_err(ModelError::Observer)?;
         }
         for (at, step) in steps.iter().enumerate() {
-            let value = self.evaluate(step, &values, positions)?;
+            let value = self
+                .evaluate(step, &values, positions)?
+                .map(|x| self.precision.finish(x), |x| self.precision.finish(x));
             if wanted.contains(&step.probe) {
                 observe(step.probe, &value).map_err(ModelError::Observer)?;
             }
@@ -128,7 +132,7 @@ impl<B: Backend> Model<'_, B> {
                 values.remove(input);
             }
             if last_use.contains_key(&step.probe) {
-                values.insert(step.probe, value);
+                values.entry(step.probe).or_insert(value);
             }
         }
         Ok(())
@@ -138,7 +142,8 @@ impl<B: Backend> Model<'_, B> {
     /// of what is needed is the plan.
     fn plan(&self, given: &Values<B>, wanted: &BTreeSet<Probe>) -> Result<Vec<Step>, ModelError> {
         let mut steps: BTreeMap<Probe, Step> = BTreeMap::new();
-        let mut open: Vec<Probe> = wanted.iter().copied().filter(|probe| !given.contains_key(probe)).collect();
+        let observed = |probe: &Probe| *probe == Probe::TokenIds && given.contains_key(probe);
+        let mut open: Vec<Probe> = wanted.iter().copied().filter(|probe| !observed(probe)).collect();
         while let Some(probe) = open.pop() {
             if steps.contains_key(&probe) {
                 continue;

@@ -30,6 +30,10 @@ pub trait Arithmetic<B: Backend>: Send + Sync {
     fn store(&self, x: FloatTensor<B>) -> FloatTensor<B>;
     /// `lhs @ rhs` over the last two axes, stored.
     fn matmul(&self, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B>;
+    /// Called on the value of each stage when it is done. A run has nothing left to do.
+    fn finish(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        x
+    }
 }
 
 /// The precision of a run. Cheap to clone.
@@ -71,6 +75,11 @@ impl<B: Backend> Precision<B> {
     /// [.., m, k] @ [.., k, n] → [.., m, n], stored.
     pub fn matmul<const D: usize>(&self, lhs: Tensor<B, D>, rhs: Tensor<B, D>) -> Tensor<B, D> {
         wrap(self.arithmetic.matmul(unwrap(lhs), unwrap(rhs)))
+    }
+
+    /// The value of a finished stage.
+    pub(crate) fn finish<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        wrap(self.arithmetic.finish(unwrap(x)))
     }
 
     /// A constant as the model's dtype holds it.

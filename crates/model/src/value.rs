@@ -25,6 +25,21 @@ pub enum Value<B: Backend> {
 /// Values by probe: what a replay is given, and what a run holds.
 pub type Values<B> = BTreeMap<Probe, Value<B>>;
 
+impl<B: Backend> Value<B> {
+    /// The value with its tensor, if it holds one, passed through the function of its rank.
+    pub fn map(
+        self,
+        two: impl FnOnce(Tensor<B, 2>) -> Tensor<B, 2>,
+        three: impl FnOnce(Tensor<B, 3>) -> Tensor<B, 3>,
+    ) -> Value<B> {
+        match self {
+            Value::Rank2(x) => Value::Rank2(two(x)),
+            Value::Rank3(x) => Value::Rank3(three(x)),
+            other => other,
+        }
+    }
+}
+
 impl<B: Backend> From<Tensor<B, 2>> for Value<B> {
     fn from(x: Tensor<B, 2>) -> Value<B> {
         Value::Rank2(x)

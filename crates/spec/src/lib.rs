@@ -21,11 +21,13 @@
 mod config;
 mod nearest;
 mod probe;
+mod simulation;
 mod tensor;
 mod weight;
 
 pub use config::{Config, ConfigError, LayerType};
 pub use nearest::nearest;
 pub use probe::{Probe, Stage, UnknownProbe};
+pub use simulation::{Rounding, Simulation};
 pub use tensor::{Dtype, HostTensor, Values, round_to_odd};
 pub use weight::{LayerWeight, UnknownWeight, Weight};

@@ -45,6 +45,16 @@ impl Dtype {
         }
     }
 
+    /// Bits of the significand, the hidden one included: one unit of relative rounding error is 2^-bits.
+    pub fn significand_bits(self) -> i32 {
+        match self {
+            Dtype::F16 => 11,
+            Dtype::Bf16 => 8,
+            Dtype::F32 => 24,
+            Dtype::F64 | Dtype::I64 | Dtype::U8 => 53,
+        }
+    }
+
     /// `value` rounded to nearest, ties to even, as this type would hold it.
     pub fn round(self, value: f64) -> f64 {
         match self {

@@ -1,0 +1,142 @@
+//! Arithmetic that loses what another precision would lose, in f64 on a CPU.
+//!
+//! The noise budget of a comparison is measured with it: the same stages on the same inputs, done right, in the
+//! candidate's precision, several times over.
+
+use std::cell::Cell;
+use std::sync::Mutex;
+
+use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorData, TensorPrimitive};
+use loupe_backends::MatMul;
+use loupe_model::Arithmetic;
+use loupe_spec::{Dtype, Rounding, Simulation};
+
+pub(crate) struct Simulated<B: Backend> {
+    pub simulation: Simulation,
+    pub matmul: MatMul<B>,
+    pub random: Mutex<Random>,
+}
+
+impl<B: Backend> Simulated<B> {
+    pub fn new(simulation: Simulation, matmul: MatMul<B>) -> Simulated<B> {
+        let seed = if let Rounding::Stochastic(seed) = simulation.rounding { seed } else { 0 };
+        Simulated { simulation, matmul, random: Mutex::new(Random::new(seed)) }
+    }
+
+    /// `x` with each element passed through `f`, which is told where a row of the last axis begins.
+    fn map(&self, x: FloatTensor<B>, mut f: impl FnMut(f64, bool) -> f64) -> FloatTensor<B> {
+        // The rank in the type is a label that `into_data` does not read.
+        let x: Tensor<B, 1> = Tensor::from_primitive(TensorPrimitive::Float(x));
+        let device = x.device();
+        let data = x.into_data();
+        let width = data.shape.last().copied().unwrap_or(1).max(1);
+        let values = data.iter::<f64>().enumerate().map(|(at, v)| f(v, at % width == 0)).collect::<Vec<f64>>();
+        B::float_from_data(TensorData::new(values, data.shape), &device)
+    }
+
+    fn round(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        let storage = self.simulation.storage;
+        if storage == Dtype::F64 { x } else { self.map(x, |v, _| storage.round(v)) }
+    }
+
+    fn round_at_random(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        let storage = self.simulation.storage;
+        let wide = if storage == Dtype::F64 { f64::EPSILON / 2.0 } else { 2f64.powi(-24) };
+        let unit = 2f64.powi(1 - storage.significand_bits());
+        let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let shared = Cell::new(0.0);
+        self.map(x, |v, row_starts| {
+            // What a row has in common, such as a norm's factor, is itself off by about one wide rounding.
+            if row_starts {
+                shared.set(wide * random.normal());
+            }
+            let v = v * (1.0 + shared.get() + wide * random.normal());
+            // Anywhere within one unit in the last place, then to nearest: up or down by nearness.
+            let spread = exponent(v) * unit * (random.uniform() - 0.5);
+            if storage == Dtype::F64 { v + spread } else { storage.round(v + spread) }
+        })
+    }
+
+    fn operand(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        let Some(bits) = self.simulation.operand_bits else { return x };
+        let unit = 2f64.powi(1 - bits);
+        self.map(x, |v, _| {
+            let step = exponent(v) * unit;
+            if step == 0.0 { v } else { (v / step).round_ties_even() * step }
+        })
+    }
+}
+
+/// The power of two at or below |x|; 0 for 0.
+fn exponent(x: f64) -> f64 {
+    if x == 0.0 || !x.is_finite() { 0.0 } else { f64::from_bits(x.abs().to_bits() & 0x7ff0_0000_0000_0000) }
+}
+
+impl<B: Backend> Arithmetic<B> for Simulated<B> {
+    fn widen(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        x
+    }
+
+    fn store(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        match self.simulation.rounding {
+            Rounding::Exact | Rounding::EveryStage => x,
+            Rounding::EveryOperation => self.round(x),
+            Rounding::Stochastic(_) => self.round_at_random(x),
+        }
+    }
+
+    fn matmul(&self, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B> {
+        if self.simulation.rounding == Rounding::Exact {
+            return (self.matmul)(lhs, rhs);
+        }
+        let (lhs, rhs) = (self.operand(lhs), self.operand(rhs));
+        let product = (self.matmul)(lhs.clone(), rhs.clone());
+        if !matches!(self.simulation.rounding, Rounding::Stochastic(_)) {
+            return self.store(product);
+        }
+        // A sum of k products in f32 walks at random: each of its steps rounds by 2^-25 of the typical partial sum.
+        let wide = if self.simulation.storage == Dtype::F64 { 2f64.powi(-54) } else { 2f64.powi(-25) };
+        let inner: Tensor<B, 1> = Tensor::from_primitive(TensorPrimitive::Float(lhs.clone()));
+        let k = inner.shape().last().copied().unwrap_or(1) as f64;
+        let squares = |x: FloatTensor<B>| self.map(x, |v, _| v * v);
+        let energy = (self.matmul)(squares(lhs), squares(rhs));
+        let noise = {
+            let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            self.map(energy, |v, _| wide * (k * v).sqrt() * random.normal())
+        };
+        self.store(B::float_add(product, noise))
+    }
+
+    fn finish(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        if self.simulation.rounding == Rounding::EveryStage { self.round(x) } else { x }
+    }
+}
+
+/// splitmix64: the same numbers on every platform.
+pub(crate) struct Random(u64);
+
+impl Random {
+    fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// In [0, 1).
+    fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 * 2f64.powi(-53)
+    }
+
+    /// Mean 0, variance 1: twelve uniforms, near enough to a normal for a spread.
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
+    }
+}
