@@ -26,8 +26,14 @@ pub enum CheckError {
     Tensor(#[from] loupe_spec::UnknownWeight),
     #[error("\"mistakes\": \"{0}\" cannot be exported: a checkpoint holds weights and config.json, not operations")]
     NotExportable(String),
-    #[error("check \"{0}\" is not run here: it judges what other runs recorded")]
-    NotACheck(&'static str),
+    #[error(transparent)]
+    Align(#[from] loupe_compare::AlignError),
+    #[error(transparent)]
+    Replay(#[from] loupe_compare::ReplayError),
+    #[error("{path} holds no token_ids, and the config gives no prompt: add \"prompt\" or \"token_ids\"")]
+    NoTokens { path: String },
+    #[error("{path} is no report of Loupe's and does not name its model: add \"model\"")]
+    NoModel { path: String },
     #[error("{path}: {reason}")]
     Against { path: String, reason: String },
 }

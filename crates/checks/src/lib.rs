@@ -1,14 +1,18 @@
 //! The five checks, `trace` and `export`: what each reads, runs and prints.
 //!
 //! [`run`] takes a parsed config and gives back text for people, findings, and the report with its tensors. Each
-//! check decides which probes it wants; `loupe-engine` runs exactly those stages. Comparing is not done here.
+//! check decides which probes it wants; `loupe-engine` runs exactly those stages. Judging is `loupe-compare`'s:
+//! `compare` here opens what it needs and answers its questions.
 
 mod attn;
 mod blocks;
+mod compare;
+mod compare_values;
 mod embed;
 mod error;
 mod export;
 mod layer_out;
+mod replayer;
 mod rope;
 mod run;
 mod session;
@@ -17,5 +21,6 @@ mod trace_check;
 mod weights;
 
 pub use error::CheckError;
-pub use run::{Outcome, run};
+pub use replayer::CheckpointReplayer;
+pub use run::{Files, Outcome, run};
 pub use session::Session;

@@ -76,7 +76,7 @@ fn against_checkpoint(out: &mut String, config: &Config, dim: usize, theta: f64)
 }
 
 /// [H]: 1, 0, then a mix of two waves in which no lane repeats another.
-fn test_vector(dim: usize) -> Vec<f64> {
+pub(crate) fn test_vector(dim: usize) -> Vec<f64> {
     let wave = |i: usize| (0.37 * i as f64).sin() + 0.5 * (0.11 * i as f64).cos();
     (0..dim).map(|i| if i < 2 { 1.0 - i as f64 } else { wave(i) }).collect()
 }

@@ -3,22 +3,33 @@
 use std::fmt::Write as _;
 
 use loupe_checkpoint::Checkpoint;
+use loupe_compare::Verdicts;
 use loupe_config::{Check, Common, Input, ModelRef, Request};
 use loupe_engine::Info;
 use loupe_report::{Backend, Loupe, Model, Report, SCHEMA};
 use loupe_spec::HostTensor;
 use serde_json::{Map, Value, json};
 
-use crate::{CheckError, attn, embed, export, layer_out, rope, trace_check, weights};
+use crate::{CheckError, attn, compare, embed, export, layer_out, rope, trace_check, weights};
 
 /// What a check has to say.
 pub struct Outcome {
     /// For people.
     pub text: String,
-    /// What the check itself found wrong, a sentence each; any makes the exit code 1.
-    pub findings: Vec<String>,
-    /// What `output` writes: the report and its tensors. `None` for `export`, which writes a folder.
-    pub report: Option<(Report, Vec<(String, HostTensor)>)>,
+    /// 0, or 1 for a check's own finding, or what the verdicts say.
+    pub exit_code: u8,
+    /// What `output` writes.
+    pub files: Files,
+}
+
+/// What a check leaves behind.
+pub enum Files {
+    /// `export` has written its folder itself.
+    None,
+    /// A report and its tensors.
+    Report(Box<Report>, Vec<(String, HostTensor)>),
+    /// The verdicts of a comparison.
+    Verdicts(Verdicts),
 }
 
 /// What a check hands back before it is dressed as an [`Outcome`].
@@ -51,9 +62,13 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
         }
         Check::Export { model, output } => {
             let text = export::run(model, output, common)?;
-            return Ok(Outcome { text, findings: Vec::new(), report: None });
+            return Ok(Outcome { text, exit_code: 0, files: Files::None });
         }
-        Check::Compare(_) => return Err(CheckError::NotACheck("compare")),
+        Check::Compare(asked) => {
+            let (text, verdicts) = compare::run(asked)?;
+            let exit_code = verdicts.exit_code;
+            return Ok(Outcome { text, exit_code, files: Files::Verdicts(verdicts) });
+        }
     };
     let mut out = String::new();
     let how = if request.inferred {
@@ -74,7 +89,7 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
     let report = Report {
         schema: SCHEMA.to_string(),
         loupe: Loupe { version: env!("CARGO_PKG_VERSION").to_string(), burn: "0.21.0".to_string() },
-        config: request.document.clone(),
+        config: as_run(request),
         model: done.model,
         token_ids: done.token_ids,
         backend: Backend {
@@ -87,9 +102,19 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
         precision: common.precision.name().to_string(),
         tensors: Report::summaries(&done.tensors),
         timings_s: done.timings,
-        findings: done.findings.clone(),
+        findings: done.findings,
     };
-    Ok(Outcome { text: out, findings: done.findings, report: Some((report, done.tensors)) })
+    let exit_code = u8::from(!report.findings.is_empty());
+    Ok(Outcome { text: out, exit_code, files: Files::Report(Box::new(report), done.tensors) })
+}
+
+/// The config as run: the check that was meant is named.
+fn as_run(request: &Request) -> Value {
+    let mut config = request.document.clone();
+    if let Some(keys) = config.as_object_mut() {
+        keys.entry("check").or_insert_with(|| request.check.name().name().into());
+    }
+    config
 }
 
 /// The report's `model`.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use loupe_config::Check;
+use loupe_checks::Files;
 use miette::{GraphicalReportHandler, GraphicalTheme, Report, miette};
 
 const HELP: &str = "\
@@ -65,13 +65,25 @@ fn run(args: &[OsString]) -> Result<ExitCode, Report> {
     let request = loupe_config::read(path)?;
     let outcome = loupe_checks::run(&request).map_err(|error| miette!("{error}"))?;
     print!("{}", outcome.text);
-    if let (Some(prefix), Some((report, tensors))) = (&request.common.output, &outcome.report)
-        && !matches!(request.check, Check::Export { .. })
-    {
-        let written = loupe_report::write(prefix, report, tensors).map_err(|error| miette!("{error}"))?;
-        println!("\nwritten: {} and {}", written.json.display(), written.safetensors.display());
+    if let Some(prefix) = &request.common.output {
+        write(prefix, &outcome.files)?;
     }
-    Ok(if outcome.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(ExitCode::from(outcome.exit_code))
+}
+
+fn write(prefix: &Path, files: &Files) -> Result<(), Report> {
+    match files {
+        Files::None => {}
+        Files::Report(report, tensors) => {
+            let written = loupe_report::write(prefix, report, tensors).map_err(|error| miette!("{error}"))?;
+            println!("\nwritten: {} and {}", written.json.display(), written.safetensors.display());
+        }
+        Files::Verdicts(verdicts) => {
+            let path = loupe_report::write_json(prefix, verdicts).map_err(|error| miette!("{error}"))?;
+            println!("\nwritten: {}", path.display());
+        }
+    }
+    Ok(())
 }
 
 fn usage(what: &str) -> Report {

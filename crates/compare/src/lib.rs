@@ -1,1 +1,31 @@
-//! TBD
+//! The judge: is a difference rounding or a mistake, at which stage, which mistake.
+//!
+//! It knows no burn and no backend. A candidate is a set of tensors under probe names; whatever must be recomputed
+//! is asked of a [`Replayer`]. [`judge`](fn@judge) goes through the verdict in the order of rising effort: structure, exact
+//! equality, local error of each stage against a noise budget measured on the same inputs, then names.
+//!
+//! `noise.rs` has the statistics, `naming.rs` the search for a mistake; neither has a tolerance that was chosen.
+
+mod align;
+mod faults;
+mod judge;
+mod metrics;
+mod naming;
+mod noise;
+mod precision;
+mod render;
+mod replayer;
+mod segments;
+mod stage;
+mod values;
+mod verdict;
+
+pub use align::{AlignError, Candidate, Rows, align};
+pub use judge::judge;
+pub use render::{summary, table};
+pub use replayer::{Replay, ReplayError, Replayer, Trace};
+pub use values::{Expected, judge_values};
+pub use verdict::{
+    CandidateInfo, Class, Coverage, Divergence, Judgement, NamedMistake, SCHEMA, StageVerdict, Unseen, Verdict,
+    Verdicts,
+};

@@ -2,9 +2,17 @@
 
 use burn::tensor::backend::Backend;
 use loupe_model::Table;
-use loupe_spec::Config;
+use loupe_spec::{Config, Mistake};
 
 use crate::EngineError;
+
+/// The mistakes that can be planted; none in a program built without them.
+pub fn mistakes() -> &'static [Mistake] {
+    #[cfg(feature = "mistakes")]
+    return loupe_mistakes::ALL;
+    #[cfg(not(feature = "mistakes"))]
+    return &[];
+}
 
 /// Gemma 2's table with the named mistakes planted.
 #[cfg(feature = "mistakes")]

@@ -17,4 +17,4 @@ pub use read::read;
 pub use schema::{Backend, Loupe, Model, Report, SCHEMA};
 pub use summary::TensorSummary;
 pub use tensors::{TensorFile, read_safetensors};
-pub use write::{Written, write};
+pub use write::{Written, write, write_json};

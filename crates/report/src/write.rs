@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use loupe_spec::HostTensor;
+use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::read::agree;
@@ -45,10 +46,7 @@ pub fn write(prefix: &Path, report: &Report, tensors: &[(String, HostTensor)]) -
     let (header, data) = header::of(tensors)?;
     let held = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice(), tensor.values.dtype()));
     agree(report, held).map_err(|what| ReportError::Disagree { path: written.safetensors.clone(), what })?;
-    let folder = match prefix.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(prefix);
     fs::create_dir_all(folder).map_err(ReportError::io("make the folder", folder))?;
 
     let tensors = temporary(folder, &written.safetensors, |to| {
@@ -69,6 +67,29 @@ pub fn write(prefix: &Path, report: &Report, tensors: &[(String, HostTensor)]) -
     rename(tensors, &written.safetensors)?;
     rename(json, &written.json)?;
     Ok(written)
+}
+
+/// Writes `value` as `<prefix>.json`, whole or not at all: a verdict, or whatever else goes beside reports.
+///
+/// # Errors
+/// What the system refuses.
+pub fn write_json(prefix: &Path, value: &impl Serialize) -> Result<PathBuf, ReportError> {
+    let target = Written::of(prefix).json;
+    let folder = folder_of(prefix);
+    fs::create_dir_all(folder).map_err(ReportError::io("make the folder", folder))?;
+    let json = temporary(folder, &target, |to| {
+        serde_json::to_writer_pretty(&mut *to, value)?;
+        to.write_all(b"\n")
+    })?;
+    rename(json, &target)?;
+    Ok(target)
+}
+
+fn folder_of(prefix: &Path) -> &Path {
+    match prefix.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// A whole file under a temporary name in `folder`, to become `target`. Dropped, it is deleted.

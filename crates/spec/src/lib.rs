@@ -19,6 +19,7 @@
 //! | l | layer, from 0 | `num_hidden_layers` |
 
 mod config;
+mod mistake;
 mod nearest;
 mod probe;
 mod simulation;
@@ -26,6 +27,7 @@ mod tensor;
 mod weight;
 
 pub use config::{Config, ConfigError, LayerType};
+pub use mistake::{Mistake, MistakeKind};
 pub use nearest::nearest;
 pub use probe::{Probe, Stage, UnknownProbe};
 pub use simulation::{Rounding, Simulation};

@@ -1,0 +1,153 @@
+//! `compare`: judges reports and other engines' dumps against the reference.
+
+use std::path::Path;
+
+use loupe_checkpoint::{Checkpoint, Tensors};
+use loupe_compare::{Candidate, CandidateInfo, Rows, Verdict, Verdicts, align, judge, judge_values, summary, table};
+use loupe_config::{Compare, Input, ModelRef};
+use loupe_report::{Report, TensorFile, Written, read, read_safetensors};
+use loupe_spec::{Dtype, HostTensor, Probe, Values};
+
+use crate::replayer::CheckpointReplayer;
+use crate::{CheckError, compare_values};
+
+/// The text and the verdicts of every candidate.
+pub(crate) fn run(compare: &Compare) -> Result<(String, Verdicts), CheckError> {
+    let mut references = References::default();
+    let mut verdicts = Vec::new();
+    for path in &compare.candidates {
+        verdicts.push(one(path, compare, &mut references)?);
+    }
+    let verdicts = Verdicts::of(verdicts);
+    let mut out = table(&verdicts);
+    for verdict in &verdicts.verdicts {
+        out.push('\n');
+        out.push_str(&summary(verdict));
+    }
+    Ok((out, verdicts))
+}
+
+/// Checkpoints stay open from one candidate to the next.
+#[derive(Default)]
+struct References {
+    open: Vec<(ModelRef, Checkpoint, Tensors)>,
+}
+
+impl References {
+    fn open(&mut self, model: &ModelRef) -> Result<(&Checkpoint, &Tensors), CheckError> {
+        let known = self.open.iter().position(|(id, ..)| id == model);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let checkpoint = Checkpoint::open(&model.id, model.revision.as_deref())?;
+                let tensors = checkpoint.tensors()?;
+                self.open.push((model.clone(), checkpoint, tensors));
+                self.open.len() - 1
+            }
+        };
+        let (_, checkpoint, tensors) = &self.open[at];
+        Ok((checkpoint, tensors))
+    }
+}
+
+/// A candidate's files: Loupe's report, or a safetensors file alone.
+struct Loaded {
+    report: Option<Report>,
+    file: TensorFile,
+}
+
+fn load(path: &Path) -> Result<Loaded, CheckError> {
+    let prefix = path.with_extension("");
+    let is_dump = path.extension().is_some_and(|e| e == "safetensors") && !Written::of(&prefix).json.exists();
+    if is_dump {
+        return Ok(Loaded { report: None, file: read_safetensors(path)? });
+    }
+    let (report, file) = read(path)?;
+    Ok(Loaded { report: Some(report), file })
+}
+
+fn one(path: &Path, compare: &Compare, references: &mut References) -> Result<Verdict, CheckError> {
+    let Loaded { report, file } = load(path)?;
+    let shown = path.display().to_string();
+    let model = model_of(compare, report.as_ref(), &shown)?;
+    let tensors: Vec<(String, HostTensor)> =
+        file.names().into_iter().map(|name| Ok((name.clone(), file.get(&name)?))).collect::<Result<_, CheckError>>()?;
+    let (checkpoint, weights) = references.open(&model)?;
+    let declared = compare.candidate_dtype.or(report.as_ref().map(|report| report.dtype));
+    let check = report.as_ref().and_then(|r| Some(r.config.get("check")?.as_str()?.to_string()));
+    let backend = report.as_ref().map(|r| {
+        if r.precision == "strict" { r.backend.name.clone() } else { format!("{} {}", r.backend.name, r.precision) }
+    });
+    let is_values = |name: &str| name.starts_with("rope.") || name.starts_with("weights.");
+    if let Some(report) = report.as_ref().filter(|_| tensors.iter().all(|(name, _)| is_values(name))) {
+        let expected = compare_values::expected(report, &tensors, weights)?;
+        let dtype = declared.unwrap_or(Dtype::F32);
+        let info = CandidateInfo { path: shown, backend, check, dtype, dtype_inferred: false };
+        return Ok(judge_values(info, &tensors, &expected));
+    }
+
+    let asked = match &compare.reference.input {
+        Some(Input::Prompt(prompt)) => Some(checkpoint.encode(prompt)?),
+        Some(Input::TokenIds(ids)) => Some(ids.clone()),
+        None => None,
+    };
+    let recorded = tensors.iter().find(|(name, _)| name == "token_ids").map(|(_, ids)| ids.values.to_f64());
+    let own = recorded.map(|ids| ids.into_iter().map(|id| id as usize).collect::<Vec<usize>>());
+    let own = own.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
+    let mut notes = Vec::new();
+    let ids = match (own, asked) {
+        (Some(own), Some(asked)) if own != asked => {
+            notes.push(token_difference(&own, &asked));
+            own
+        }
+        (Some(own), _) => own,
+        (None, Some(asked)) => asked,
+        (None, None) => return Err(CheckError::NoTokens { path: shown }),
+    };
+    let vocab_size = checkpoint.config().vocab_size;
+    if let Some((position, id)) = ids.iter().enumerate().find(|(_, id)| **id >= vocab_size) {
+        return Err(CheckError::TokenId { id: *id, position, vocab_size });
+    }
+    let rows = compare.positions.clone().map_or(Rows::All, Rows::Positions);
+    let (mut trace, ignored, misshapen) =
+        align(&shown, tensors, &compare.names, checkpoint.config(), ids.len(), &rows)?;
+    let values = Values::I64(ids.iter().map(|id| *id as i64).collect());
+    trace.insert(Probe::TokenIds, HostTensor { shape: vec![ids.len()], values });
+    let candidate = Candidate { path: shown, backend, check, declared, trace, rows, ignored, misshapen };
+    let replayer = CheckpointReplayer { checkpoint, tensors: weights, tokens: ids.len() };
+    let mut verdict = judge(&candidate, &replayer)?;
+    if let Some(report) = report.as_ref()
+        && let Some(id) = report.model.checkpoint_id.as_ref().filter(|id| *id != weights.id())
+    {
+        notes.push(format!("its checkpoint is {id}, the reference's is {}: not the same files", weights.id()));
+    }
+    if !notes.is_empty() {
+        verdict.different_question(notes);
+    }
+    Ok(verdict)
+}
+
+/// The reference's model: the config's, else the saved reference's, else the candidate's own.
+fn model_of(compare: &Compare, report: Option<&Report>, path: &str) -> Result<ModelRef, CheckError> {
+    if let Some(model) = &compare.reference.model {
+        return Ok(model.clone());
+    }
+    let saved = match &compare.reference.report {
+        Some(reference) => Some(read(reference)?.0),
+        None => None,
+    };
+    let named = saved.as_ref().or(report).ok_or_else(|| CheckError::NoModel { path: path.to_string() })?;
+    Ok(ModelRef { id: named.model.id.clone(), revision: named.model.revision.clone() })
+}
+
+/// What two lists of token ids differ by, in the words of the mistakes that do it.
+fn token_difference(own: &[usize], asked: &[usize]) -> String {
+    let what = match (own, asked) {
+        (own, [_, rest @ ..]) if own == rest => "bos_missing: the first token of the prompt is not there",
+        ([first, rest @ ..], asked) if rest == asked && asked.first() == Some(first) => {
+            "bos_twice: the prompt begins with its first token twice"
+        }
+        _ => "token ids differ",
+    };
+    format!("{what}: the candidate ran {own:?}, the prompt is {asked:?}; judged with the candidate's")
+}

@@ -1,0 +1,34 @@
+//! What no arithmetic explains: values that are not numbers, and blocks that were never written.
+
+use crate::stage::{Stage, TENSOR_LIMIT};
+
+/// Fewer zeros than this are no block.
+const SMALLEST_BLOCK: usize = 4;
+
+/// What is broken about a stage's values, if something is.
+pub fn fault(stage: &Stage) -> Option<String> {
+    let bad = |at: &usize| !stage.recorded[*at].is_finite() && stage.exact[*at].is_finite();
+    if let Some(first) = stage.indices().find(bad) {
+        let count = stage.indices().filter(bad).count();
+        return Some(format!(
+            "{}: {count} values are {} or the like, the first at {:?}, where its inputs are finite",
+            stage.probe,
+            stage.recorded[first],
+            stage.coordinate(first)
+        ));
+    }
+    // Exact zeros where the stage is far from zero, everything else being right.
+    let unwritten = |at: usize| stage.recorded[at] == 0.0 && stage.exact[at].abs() > 6.0 * stage.variance[at].sqrt();
+    let count = stage.indices().filter(|at| unwritten(*at)).count();
+    let rest = stage.fit_where(&stage.exact, |at| !unwritten(at));
+    if count >= SMALLEST_BLOCK && rest.tensor <= TENSOR_LIMIT {
+        let all = stage.indices().count();
+        let first = stage.indices().find(|at| unwritten(*at)).unwrap_or(0);
+        return Some(format!(
+            "{}: {count} of {all} values are exactly 0 from {:?} on, where the stage computes others, and the rest is right",
+            stage.probe,
+            stage.coordinate(first)
+        ));
+    }
+    None
+}

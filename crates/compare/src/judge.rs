@@ -1,0 +1,290 @@
+//! The verdict, in the order of rising effort.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use loupe_spec::{MistakeKind, Probe, Rounding, Stage as ModelStage};
+
+use crate::align::splice;
+use crate::faults::fault;
+use crate::metrics::{Metrics, relative_l2};
+use crate::naming::{Findings, Search};
+use crate::noise::{Level, Noise, measure};
+use crate::precision::{infer_storage, is_linear, ladder, median};
+use crate::segments::segments;
+use crate::stage::{Fit, Stage, TENSOR_LIMIT};
+use crate::verdict::{
+    CandidateInfo, Class, Coverage, Divergence, Judgement, NamedMistake, SCHEMA, StageVerdict, Verdict,
+};
+use crate::{Candidate, Replay, ReplayError, Replayer, Trace};
+
+/// Judges one candidate against the model behind `replayer`.
+///
+/// # Errors
+/// A stage that cannot be recomputed.
+pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Verdict, ReplayError> {
+    let mut case = Case::open(candidate, replayer)?;
+    let noise = case.choose_level()?;
+    let stages = case.stages(&noise);
+    let fits: BTreeMap<Probe, Fit> = stages.iter().map(|stage| (stage.probe, case.fit(stage))).collect();
+    let failing: BTreeSet<Probe> = fits.iter().filter(|(_, fit)| !fit.passes()).map(|(probe, _)| *probe).collect();
+    let faults: BTreeMap<Probe, String> = stages
+        .iter()
+        .filter(|stage| failing.contains(&stage.probe))
+        .filter_map(|stage| fault(stage).map(|what| (stage.probe, what)))
+        .collect();
+
+    let search = Search { replayer, given: &case.given, segments: &case.segments, stages: &stages, level: noise.level };
+    let unexplained: BTreeSet<Probe> = failing.iter().copied().filter(|probe| !faults.contains_key(probe)).collect();
+    let findings = search.run(&unexplained)?;
+
+    let mut notes = case.notes.clone();
+    notes.extend(faults.values().cloned());
+    let all_exact = stages.iter().all(|stage| stage.is_exact(noise.level.storage));
+    let (verdict, detail) = conclude(&case, noise.level, &failing, &faults, &findings, all_exact, &mut notes);
+    let stage_verdicts =
+        stages.iter().map(|stage| case.stage_verdict(stage, fits[&stage.probe], &faults, noise.level)).collect();
+    let first = stages.iter().find(|stage| failing.contains(&stage.probe));
+    Ok(Verdict {
+        schema: SCHEMA,
+        verdict,
+        detail,
+        exit_code: verdict.exit_code(),
+        candidate: CandidateInfo {
+            path: candidate.path.clone(),
+            backend: candidate.backend.clone(),
+            check: candidate.check.clone(),
+            dtype: noise.level.storage,
+            dtype_inferred: candidate.declared.is_none(),
+        },
+        coverage: case.coverage(),
+        first_divergence: first.map(divergence),
+        indistinguishable: findings.unseen.iter().map(|unseen| unseen.id.clone()).collect(),
+        mistakes: findings.named,
+        unseen: findings.unseen,
+        notes,
+        stages: stage_verdicts,
+    })
+}
+
+/// From what was found to one word.
+fn conclude(
+    case: &Case<'_>,
+    level: Level,
+    failing: &BTreeSet<Probe>,
+    faults: &BTreeMap<Probe, String>,
+    findings: &Findings,
+    all_exact: bool,
+    notes: &mut Vec<String>,
+) -> (Judgement, Option<String>) {
+    if !case.candidate.misshapen.is_empty() {
+        return (Judgement::Architectural, Some("shape".to_string()));
+    }
+    if !faults.is_empty() || findings.has(MistakeKind::BackendFault) {
+        return (Judgement::BackendFault, Some("values".to_string()));
+    }
+    if findings.has(MistakeKind::Architectural) || !findings.unnamed.is_empty() {
+        let mut parts: Vec<String> = findings.named.iter().map(|m| m.id.clone()).collect();
+        if let Some(first) = findings.unnamed.first() {
+            parts.push(format!("unnamed at {first}"));
+        }
+        return (Judgement::Architectural, Some(parts.join(" + ")));
+    }
+    if findings.has(MistakeKind::DtypePolicy) {
+        let ids: Vec<&str> = findings.named.iter().map(|m| m.id.as_str()).collect();
+        return (Judgement::Numeric, Some(format!("dtype_policy:{}", ids.join("+"))));
+    }
+    debug_assert!(failing.is_empty());
+    if all_exact {
+        return (Judgement::Exact, None);
+    }
+    if case.by_fallback {
+        notes.push(format!(
+            "the recorded stages fit {} precision, but no projection was recorded with its own input to tell that \
+             from a small mistake; record one (for example layers.0.self_attn.q_proj), or say \"candidate_dtype\"",
+            level.detail.unwrap_or(level.storage.name())
+        ));
+        return (Judgement::Inconclusive, level.detail.map(str::to_string));
+    }
+    (Judgement::Numeric, level.detail.map(str::to_string))
+}
+
+/// A candidate with everything that must be known before it can be judged.
+struct Case<'a> {
+    candidate: &'a Candidate,
+    replayer: &'a dyn Replayer,
+    /// The candidate's tensors, rows that it lacks filled with the reference's.
+    given: Trace,
+    /// The reference's own run from the token ids.
+    reference: Trace,
+    /// What was recorded and can be judged.
+    recorded: BTreeSet<Probe>,
+    segments: BTreeMap<Probe, BTreeSet<Probe>>,
+    /// Whether each token's row is the candidate's.
+    judged: Vec<bool>,
+    /// The precision was taken because it fits, with nothing to tell it by.
+    by_fallback: bool,
+    notes: Vec<String>,
+}
+
+impl<'a> Case<'a> {
+    fn open(candidate: &'a Candidate, replayer: &'a dyn Replayer) -> Result<Case<'a>, ReplayError> {
+        let recorded: BTreeSet<Probe> =
+            candidate.trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();
+        let storage = candidate.declared.unwrap_or_else(|| infer_storage(&candidate.trace));
+        let tokens = replayer.tokens();
+        let start: Trace =
+            candidate.trace.iter().filter(|(p, _)| **p == Probe::TokenIds).map(|(p, t)| (*p, t.clone())).collect();
+        let plain = Level { storage, operand_bits: None, detail: None };
+        let reference = replayer.replay(Replay {
+            given: &start,
+            wanted: &recorded,
+            mistakes: &[],
+            simulation: plain.simulation(Rounding::Exact),
+        })?;
+        let positions = candidate.rows.positions(tokens);
+        let mut given = start;
+        for probe in &recorded {
+            if let (Some(own), Some(right)) = (candidate.trace.get(probe), reference.get(probe)) {
+                given.insert(*probe, splice(*probe, own, right, &positions));
+            }
+        }
+        let notes = candidate.misshapen.clone();
+        let segments = segments(replayer.config(), &recorded);
+        let judged = (0..tokens).map(|token| positions.contains(&token)).collect();
+        Ok(Case { candidate, replayer, given, reference, recorded, segments, judged, by_fallback: false, notes })
+    }
+
+    /// The first precision at which the projections are right as a body: a mistake spoils some of them, a precision
+    /// all. Without projections of their own, the first at which everything is.
+    fn choose_level(&mut self) -> Result<Noise, ReplayError> {
+        let storage = self.candidate.declared.unwrap_or_else(|| infer_storage(&self.candidate.trace));
+        let mut first: Option<Noise> = None;
+        for level in ladder(storage) {
+            let noise = measure(self.replayer, &self.given, &self.recorded, &[], level)?;
+            let stages = self.stages(&noise);
+            let own: Vec<f64> = stages
+                .iter()
+                .filter(|stage| is_linear(stage.probe) && self.segments[&stage.probe].len() == 1)
+                .map(|stage| self.fit(stage).tensor)
+                .collect();
+            let alone = own.is_empty();
+            let fits = match median(own) {
+                Some(middle) => middle <= TENSOR_LIMIT,
+                None => stages.iter().all(|stage| self.fit(stage).passes()),
+            };
+            if fits {
+                self.by_fallback = alone && first.is_some() && self.candidate.declared.is_none();
+                return Ok(noise);
+            }
+            first.get_or_insert(noise);
+        }
+        // Nothing fits: judge by the strictest, where a mistake stands out most.
+        first.ok_or_else(|| ReplayError("no precision to judge by".to_string()))
+    }
+
+    fn stages(&self, noise: &Noise) -> Vec<Stage> {
+        let stage = |probe: &Probe| Stage::new(*probe, self.given.get(probe)?, noise, &self.judged);
+        self.recorded.iter().filter_map(stage).collect()
+    }
+
+    /// How well a stage fits its right prediction. Masks are judged bit for bit, and a probability is 0 wherever the
+    /// mask hides the key: that no budget bends.
+    fn fit(&self, stage: &Stage) -> Fit {
+        let broken = |at: &usize| match stage.probe {
+            Probe::Layer(_, ModelStage::Mask) => (stage.recorded[*at] != 0.0) != (stage.exact[*at] != 0.0),
+            Probe::Layer(_, ModelStage::Probs) => stage.exact[*at] == 0.0 && stage.recorded[*at] != 0.0,
+            _ => false,
+        };
+        match stage.indices().find(broken) {
+            Some(at) => Fit { tensor: f64::INFINITY, row: f64::INFINITY, token: stage.layout.row(at) },
+            None => stage.fit(&stage.exact),
+        }
+    }
+
+    fn coverage(&self) -> Coverage {
+        let config = self.replayer.config();
+        let layers: BTreeSet<usize> = self.recorded.iter().filter_map(|probe| probe.layer()).collect();
+        Coverage {
+            tokens: self.judged.iter().filter(|judged| **judged).count(),
+            layers: layers.into_iter().collect(),
+            probes: self.recorded.len(),
+            of: Probe::all(config).len() - 1,
+            ignored: self.candidate.ignored.clone(),
+        }
+    }
+
+    fn stage_verdict(&self, stage: &Stage, fit: Fit, faults: &BTreeMap<Probe, String>, level: Level) -> StageVerdict {
+        let (local_error, budget) = stage.local_error_and_budget();
+        let class = if faults.contains_key(&stage.probe) {
+            Class::Fault
+        } else if !fit.passes() {
+            Class::Wrong
+        } else if stage.is_exact(level.storage) {
+            Class::Exact
+        } else {
+            Class::Numeric
+        };
+        let select = |values: &[f64]| stage.indices().map(|at| values[at]).collect::<Vec<f64>>();
+        let recorded = select(&stage.recorded);
+        let reference = self.reference.get(&stage.probe).map(|t| select(&t.values.to_f64()));
+        let width = stage.shape.last().copied().unwrap_or(1);
+        StageVerdict {
+            probe: stage.probe.to_string(),
+            pattern: stage.probe.pattern(),
+            layer: stage.probe.layer(),
+            local_error,
+            end_to_end_error: reference.map(|reference| relative_l2(&recorded, &reference)),
+            budget,
+            budget_used: fit.tensor.max(fit.row / 2.0) / TENSOR_LIMIT,
+            class,
+            recomputed: self.segments[&stage.probe].len(),
+            metrics: Metrics::of(is_logits(stage.probe), &recorded, &select(&stage.exact), width, level.storage),
+        }
+    }
+}
+
+fn is_logits(probe: Probe) -> bool {
+    matches!(probe, Probe::Logits | Probe::LogitsRaw)
+}
+
+fn divergence(stage: &Stage) -> Divergence {
+    let at = stage.worst();
+    let (local_error, budget) = stage.local_error_and_budget();
+    Divergence {
+        probe: stage.probe.to_string(),
+        token: stage.layout.row(at),
+        coordinate: stage.coordinate(at),
+        values: [stage.recorded[at], stage.exact[at]],
+        local_error,
+        budget,
+    }
+}
+
+impl Findings {
+    /// Whether a named mistake is of `kind`.
+    fn has(&self, kind: MistakeKind) -> bool {
+        self.kinds.contains(&kind)
+    }
+}
+
+/// For `naming.rs`: what the verdict says of a mistake.
+pub(crate) fn named(
+    mistake: &loupe_spec::Mistake,
+    explained: &BTreeSet<Probe>,
+    alternatives: Vec<String>,
+    evidence: String,
+) -> NamedMistake {
+    let layers: BTreeSet<usize> = explained.iter().filter_map(|probe| probe.layer()).collect();
+    NamedMistake {
+        id: mistake.id.to_string(),
+        variant: mistake.variant.map(str::to_string),
+        probe: explained.first().copied().unwrap_or(Probe::TokenIds),
+        layers: layers.into_iter().collect(),
+        confidence: if alternatives.is_empty() { "certain" } else { "likely" },
+        alternatives,
+        evidence,
+        sentence: mistake.what.to_string(),
+        seen_in: mistake.seen_in.to_string(),
+        right: mistake.right.to_string(),
+    }
+}

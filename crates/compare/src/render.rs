@@ -1,0 +1,148 @@
+//! Verdicts for people.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::verdict::{Class, Judgement, StageVerdict, Verdict, Verdicts};
+
+/// Probe by candidate: local error, budget used, and a mark. Stages of one kind stand in one row, the layer that used
+/// most of its budget speaking for all.
+pub fn table(verdicts: &Verdicts) -> String {
+    let mut out = String::new();
+    let mut groups: Vec<(Option<String>, Vec<&Verdict>)> = Vec::new();
+    for verdict in &verdicts.verdicts {
+        match groups.iter_mut().find(|(check, _)| *check == verdict.candidate.check) {
+            Some((_, group)) => group.push(verdict),
+            None => groups.push((verdict.candidate.check.clone(), vec![verdict])),
+        }
+    }
+    for (check, group) in groups {
+        if let Some(check) = check {
+            let _ = writeln!(out, "\n{check}");
+        }
+        let _ = writeln!(out, "{}", group_table(&group));
+    }
+    out
+}
+
+fn group_table(group: &[&Verdict]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    let mut header = vec!["probe".to_string()];
+    header.extend(group.iter().map(|verdict| label(verdict)));
+    table.set_header(header);
+    let mut patterns: Vec<String> = Vec::new();
+    let worst: Vec<BTreeMap<String, (&StageVerdict, usize)>> = group
+        .iter()
+        .map(|verdict| {
+            let mut rows: BTreeMap<String, (&StageVerdict, usize)> = BTreeMap::new();
+            for stage in &verdict.stages {
+                let pattern = stage.pattern.clone();
+                if !patterns.contains(&pattern) {
+                    patterns.push(pattern.clone());
+                }
+                let row = rows.entry(pattern).or_insert((stage, 0));
+                row.1 += 1;
+                if stage.budget_used > row.0.budget_used {
+                    row.0 = stage;
+                }
+            }
+            rows
+        })
+        .collect();
+    for pattern in &patterns {
+        let mut row = vec![pattern.clone()];
+        row.extend(worst.iter().map(|rows| rows.get(pattern).map_or(String::new(), |(stage, _)| cell(stage))));
+        table.add_row(row);
+    }
+    let mut last = vec!["verdict".to_string()];
+    last.extend(group.iter().map(|verdict| headline(verdict)));
+    table.add_row(last);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn label(verdict: &Verdict) -> String {
+    let name = verdict.candidate.backend.clone().unwrap_or_else(|| verdict.candidate.path.clone());
+    let inferred = if verdict.candidate.dtype_inferred { "?" } else { "" };
+    format!("{name} {}{inferred}", verdict.candidate.dtype)
+}
+
+/// `1.2e-7   34%`, or a word where a number would mislead.
+fn cell(stage: &StageVerdict) -> String {
+    let layer = stage.layer.map(|layer| format!(" @{layer}")).unwrap_or_default();
+    match stage.class {
+        Class::Exact => "exact".to_string(),
+        Class::Numeric => format!("{:.1e} {:>4.0}%", stage.local_error, stage.budget_used * 100.0),
+        Class::Wrong => format!("{:.1e} WRONG{layer}", stage.local_error),
+        Class::Fault => format!("FAULT{layer}"),
+    }
+}
+
+fn headline(verdict: &Verdict) -> String {
+    let detail = verdict.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    format!("{}{detail}", verdict.verdict.name())
+}
+
+/// One candidate in words: what was looked at, what is wrong, what could not be seen.
+pub fn summary(verdict: &Verdict) -> String {
+    let mut out = String::new();
+    let coverage = &verdict.coverage;
+    let _ = writeln!(
+        out,
+        "{}\n  looked at {} of {} stages, {} layer(s), {} token(s)",
+        verdict.candidate.path,
+        coverage.probes,
+        coverage.of,
+        coverage.layers.len(),
+        coverage.tokens
+    );
+    if !coverage.ignored.is_empty() {
+        let _ = writeln!(out, "  not judged (no probe of ours): {}", coverage.ignored.join(", "));
+    }
+    for note in &verdict.notes {
+        let _ = writeln!(out, "  note: {note}");
+    }
+    if let Some(first) = &verdict.first_divergence {
+        let _ = writeln!(
+            out,
+            "  first divergence: {} at token {}, {:?}: {:.6} against {:.6}; local error {:.2e}, budget {:.2e}",
+            first.probe,
+            first.token,
+            first.coordinate,
+            first.values[0],
+            first.values[1],
+            first.local_error,
+            first.budget
+        );
+    }
+    for mistake in &verdict.mistakes {
+        let layers: Vec<String> = mistake.layers.iter().map(ToString::to_string).collect();
+        let at = if layers.is_empty() { String::new() } else { format!(" (layers {})", layers.join(", ")) };
+        let _ = writeln!(out, "  {} at {}{at}: {}", mistake.id, mistake.probe, mistake.sentence);
+        let _ =
+            writeln!(out, "    {}; seen in {}; the right code: {}", mistake.evidence, mistake.seen_in, mistake.right);
+        if !mistake.alternatives.is_empty() {
+            let _ = writeln!(out, "    fits as well on this input: {}", mistake.alternatives.join(", "));
+        }
+    }
+    for why in ["identical here", "below the noise", "not recorded"] {
+        let ids: Vec<&str> = verdict.unseen.iter().filter(|u| u.why == why).map(|u| u.id.as_str()).collect();
+        if !ids.is_empty() {
+            let _ = writeln!(out, "  cannot be told ({why}): {}", ids.join(", "));
+        }
+    }
+    let word = match verdict.verdict {
+        Judgement::Exact => "every bit is the reference's",
+        Judgement::Numeric => "every difference is rounding",
+        Judgement::Architectural => "the mathematics differs",
+        Judgement::BackendFault => "what ran it is broken",
+        Judgement::Inconclusive => "not to be told from what was recorded",
+    };
+    let _ = writeln!(out, "  {}: {word}", headline(verdict));
+    out
+}

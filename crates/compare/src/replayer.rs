@@ -1,0 +1,41 @@
+//! What the judge needs of a model, and no more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use loupe_spec::{Config, HostTensor, Mistake, Probe, Simulation};
+
+/// Values by probe.
+pub type Trace = BTreeMap<Probe, HostTensor>;
+
+/// What a replay could not do.
+#[derive(Debug, thiserror::Error)]
+#[error("a stage could not be recomputed: {0}")]
+pub struct ReplayError(pub String);
+
+/// A question to the model.
+#[derive(Clone, Copy, Debug)]
+pub struct Replay<'a> {
+    /// What was recorded.
+    pub given: &'a Trace,
+    /// What to compute: each from its nearest recorded ancestors, even where it was recorded itself.
+    pub wanted: &'a BTreeSet<Probe>,
+    /// Mistakes to plant, as `id`, `id@layer` or `id@probe`.
+    pub mistakes: &'a [String],
+    /// How to round.
+    pub simulation: Simulation,
+}
+
+/// Recomputes stages of one checkpoint over one prompt.
+pub trait Replayer {
+    /// config.json
+    fn config(&self) -> &Config;
+    /// T
+    fn tokens(&self) -> usize;
+    /// Answers.
+    ///
+    /// # Errors
+    /// What the checkpoint or the model says.
+    fn replay(&self, replay: Replay<'_>) -> Result<Trace, ReplayError>;
+    /// The mistakes that may be planted in a replay; empty where there is no catalogue.
+    fn mistakes(&self) -> &'static [Mistake];
+}

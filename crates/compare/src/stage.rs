@@ -1,0 +1,189 @@
+//! One recorded stage against its prediction.
+
+use loupe_spec::{Dtype, HostTensor, Probe, Stage as ModelStage};
+
+use crate::align::token_axis;
+use crate::noise::{Noise, variance};
+
+/// A tensor fails when the size of its residual is beyond this many times the size of the noise. Right code of a
+/// prototype's 45 benign dumps stayed at 1.9 and below.
+pub const TENSOR_LIMIT: f64 = 3.0;
+/// One token's row fails beyond this; right code stayed at 3.7 and below.
+pub const ROW_LIMIT: f64 = 6.0;
+
+/// Which element belongs to which token.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// T
+    pub tokens: usize,
+    width: usize,
+}
+
+impl Layout {
+    /// Of a full tensor of `probe` with `shape`.
+    pub fn of(probe: Probe, shape: &[usize]) -> Layout {
+        let axis = token_axis(probe);
+        Layout {
+            tokens: shape.get(axis).copied().unwrap_or(1),
+            width: shape.iter().skip(axis + 1).product::<usize>().max(1),
+        }
+    }
+
+    /// The token of element `at`.
+    pub fn row(&self, at: usize) -> usize {
+        (at / self.width) % self.tokens.max(1)
+    }
+
+    /// Mean over each token's elements.
+    pub fn row_means(&self, values: &[f64]) -> Vec<f64> {
+        let mut sums = vec![(0.0, 0usize); self.tokens];
+        for (at, value) in values.iter().enumerate() {
+            let (sum, count) = &mut sums[self.row(at)];
+            *sum += value;
+            *count += 1;
+        }
+        sums.into_iter().map(|(sum, count)| sum / count.max(1) as f64).collect()
+    }
+}
+
+/// A recorded tensor, its prediction, and what the two may differ by.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Which.
+    pub probe: Probe,
+    /// Axis lengths.
+    pub shape: Vec<usize>,
+    /// Which element belongs to which token.
+    pub layout: Layout,
+    /// What the candidate recorded.
+    pub recorded: Vec<f64>,
+    /// What the reference computes from the candidate's own inputs.
+    pub exact: Vec<f64>,
+    /// The expected square of their difference.
+    pub variance: Vec<f64>,
+    /// The five noisy runs' differences from `exact`.
+    pub noise: Vec<Vec<f64>>,
+    /// The tokens that the candidate recorded; the others are the reference's own.
+    pub judged: Vec<bool>,
+}
+
+/// How well a prediction fits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fit {
+    /// Size of the residual over size of the noise.
+    pub tensor: f64,
+    /// The same for the worst token.
+    pub row: f64,
+    /// That token.
+    pub token: usize,
+}
+
+impl Fit {
+    /// Whether it is within the budget.
+    pub fn passes(self) -> bool {
+        self.tensor <= TENSOR_LIMIT && self.row <= ROW_LIMIT
+    }
+}
+
+impl Stage {
+    /// Of `recorded` under `noise`.
+    pub fn new(probe: Probe, recorded: &HostTensor, noise: &Noise, judged: &[bool]) -> Option<Stage> {
+        let exact = noise.exact.get(&probe)?.values.to_f64();
+        let runs: Vec<Vec<f64>> =
+            noise.runs.iter().map(|run| run.get(&probe).map(|t| t.values.to_f64())).collect::<Option<_>>()?;
+        let layout = Layout::of(probe, &recorded.shape);
+        let variance = variance(probe, &exact, &runs, &layout, noise.level.storage);
+        let noise = runs.into_iter().map(|run| run.iter().zip(&exact).map(|(n, e)| n - e).collect()).collect();
+        Some(Stage {
+            probe,
+            shape: recorded.shape.clone(),
+            layout,
+            recorded: recorded.values.to_f64(),
+            exact,
+            variance,
+            noise,
+            judged: judged.to_vec(),
+        })
+    }
+
+    /// Whether element `at` counts: its token was recorded, and it is not a score that an engine masked in place
+    /// (-inf, or a number no cap lets through) where the reference leaves hidden scores as they are.
+    pub fn counts(&self, at: usize) -> bool {
+        let masked_in_place = matches!(self.probe, Probe::Layer(_, ModelStage::ScoresCapped | ModelStage::Scores))
+            && self.recorded[at] < -1e4
+            && self.recorded[at] < self.exact[at] - 1e3;
+        self.judged[self.layout.row(at)] && !masked_in_place
+    }
+
+    /// Indices that count.
+    pub fn indices(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.recorded.len()).filter(|at| self.counts(*at))
+    }
+
+    /// How well `predicted` explains what was recorded, by the noise of the right stage.
+    pub fn fit(&self, predicted: &[f64]) -> Fit {
+        self.fit_where(predicted, |_| true)
+    }
+
+    /// The same over the elements that `keep` keeps.
+    pub fn fit_where(&self, predicted: &[f64], keep: impl Fn(usize) -> bool) -> Fit {
+        let mut rows = vec![(0.0, 0.0); self.layout.tokens];
+        for at in self.indices().filter(|at| keep(*at)) {
+            let residual = self.recorded[at] - predicted[at];
+            let (squares, variance) = &mut rows[self.layout.row(at)];
+            // A NaN or an infinity on one side is beyond any budget.
+            *squares += if residual.is_finite() {
+                residual * residual
+            } else if self.recorded[at] == predicted[at] {
+                0.0
+            } else {
+                f64::INFINITY
+            };
+            *variance += self.variance[at];
+        }
+        let ratio = |(squares, variance): (f64, f64)| {
+            if squares == 0.0 { 0.0 } else { (squares / variance).sqrt() }
+        };
+        let total = rows.iter().fold((0.0, 0.0), |sum, row| (sum.0 + row.0, sum.1 + row.1));
+        let worst = rows.iter().map(|row| ratio(*row)).enumerate();
+        let (token, row) = worst.fold((0, 0.0), |best, next| if next.1 > best.1 { next } else { best });
+        Fit { tensor: ratio(total), row, token }
+    }
+
+    /// Whether every recorded element is the exact value as the dtype holds it.
+    pub fn is_exact(&self, storage: Dtype) -> bool {
+        self.indices().all(|at| self.recorded[at] == storage.round(self.exact[at]))
+    }
+
+    /// Relative L2 size of the residual, and the relative L2 size at which the tensor fails.
+    pub fn local_error_and_budget(&self) -> (f64, f64) {
+        let (mut squares, mut variance, mut norm) = (0.0, 0.0, 0.0);
+        for at in self.indices() {
+            squares += (self.recorded[at] - self.exact[at]).powi(2);
+            variance += self.variance[at];
+            norm += self.exact[at].powi(2);
+        }
+        let relative = |value: f64| if value == 0.0 { 0.0 } else { (value / norm).sqrt() };
+        (relative(squares), TENSOR_LIMIT * relative(variance))
+    }
+
+    /// Index of the element that is furthest off.
+    pub fn worst(&self) -> usize {
+        let off = |at: usize| {
+            let residual = (self.recorded[at] - self.exact[at]).abs();
+            if residual.is_nan() { f64::INFINITY } else { residual }
+        };
+        self.indices().max_by(|a, b| off(*a).total_cmp(&off(*b))).unwrap_or(0)
+    }
+
+    /// Element `at` as a coordinate.
+    pub fn coordinate(&self, mut at: usize) -> Vec<usize> {
+        let mut coordinate = Vec::new();
+        for length in self.shape.iter().rev() {
+            coordinate.push(at % (*length).max(1));
+            at /= (*length).max(1);
+        }
+        coordinate.reverse();
+        coordinate
+    }
+}

@@ -1,0 +1,240 @@
+//! `loupe.verdict/1`: what the judge says, as data.
+
+use loupe_spec::{Dtype, Probe};
+use serde::{Serialize, Serializer};
+
+use crate::metrics::Metrics;
+
+/// The format and its version.
+pub const SCHEMA: &str = "loupe.verdict/1";
+
+/// The answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judgement {
+    /// Every bit is the reference's.
+    Exact,
+    /// Every difference is rounding.
+    Numeric,
+    /// The mathematics differs.
+    Architectural,
+    /// What ran it is broken.
+    BackendFault,
+    /// Not to be told from what was recorded.
+    Inconclusive,
+}
+
+impl Judgement {
+    /// 0 exact or numeric, 1 architectural, 3 backend fault, 4 inconclusive.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Judgement::Exact | Judgement::Numeric => 0,
+            Judgement::Architectural => 1,
+            Judgement::BackendFault => 3,
+            Judgement::Inconclusive => 4,
+        }
+    }
+
+    /// The name in JSON and in text.
+    pub fn name(self) -> &'static str {
+        match self {
+            Judgement::Exact => "exact",
+            Judgement::Numeric => "numeric",
+            Judgement::Architectural => "architectural",
+            Judgement::BackendFault => "backend_fault",
+            Judgement::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+/// What one stage turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Bit for bit what the reference computes from the same inputs.
+    Exact,
+    /// Within the budget.
+    Numeric,
+    /// Beyond the budget: the stage itself is wrong.
+    Wrong,
+    /// NaN, infinity or a block of zeros that its inputs do not explain.
+    Fault,
+}
+
+/// One recorded stage.
+#[derive(Clone, Debug, Serialize)]
+pub struct StageVerdict {
+    /// Its name.
+    pub probe: String,
+    /// The name without the layer's number, for tables.
+    #[serde(skip)]
+    pub pattern: String,
+    /// The layer.
+    #[serde(skip)]
+    pub layer: Option<usize>,
+    /// Relative L2 error against the reference stage fed with the candidate's own inputs.
+    pub local_error: f64,
+    /// Relative L2 error against the reference's own run from the token ids, inherited errors included.
+    pub end_to_end_error: Option<f64>,
+    /// The local error at which the stage fails: three times what right code loses here.
+    pub budget: f64,
+    /// `local_error / budget`
+    pub budget_used: f64,
+    /// What that makes it.
+    pub class: Class,
+    /// The stages that were recomputed to get here; more than one where the candidate did not record those between.
+    pub recomputed: usize,
+    /// Everything else that is commonly asked of two tensors.
+    pub metrics: Metrics,
+}
+
+/// The first stage, in computing order, that is wrong by itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct Divergence {
+    /// Its name.
+    pub probe: String,
+    /// The token with the largest error.
+    pub token: usize,
+    /// Index of the largest error within the tensor.
+    pub coordinate: Vec<usize>,
+    /// The candidate's value there, and the reference's from the same inputs.
+    pub values: [f64; 2],
+    /// As in the stage.
+    pub local_error: f64,
+    /// As in the stage.
+    pub budget: f64,
+}
+
+/// A mistake found.
+#[derive(Clone, Debug, Serialize)]
+pub struct NamedMistake {
+    /// Its id in the catalogue.
+    pub id: String,
+    /// Which way of making it, where there are several.
+    pub variant: Option<String>,
+    /// Where it first shows.
+    #[serde(serialize_with = "display")]
+    pub probe: Probe,
+    /// The layers it was found in.
+    pub layers: Vec<usize>,
+    /// "certain" where it alone brings every stage it touches inside the budget; "likely" where others fit too.
+    pub confidence: &'static str,
+    /// Ids that fit as well on this input.
+    pub alternatives: Vec<String>,
+    /// What was measured.
+    pub evidence: String,
+    /// What the wrong code does, in one sentence.
+    pub sentence: String,
+    /// Where it was seen.
+    pub seen_in: String,
+    /// Where the right code stands.
+    pub right: String,
+}
+
+/// A mistake that this input cannot show.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unseen {
+    /// Its id.
+    pub id: String,
+    /// "identical here": right and wrong code compute the same. "below the noise": they differ by less than right
+    /// code differs from itself. "not recorded": no recorded stage depends on it.
+    pub why: &'static str,
+    /// When it can be seen.
+    pub hidden_when: String,
+}
+
+/// Who was judged.
+#[derive(Clone, Debug, Serialize)]
+pub struct CandidateInfo {
+    /// Its file.
+    pub path: String,
+    /// The backend, as its report names it.
+    pub backend: Option<String>,
+    /// The check that made it.
+    pub check: Option<String>,
+    /// What it was computed in.
+    pub dtype: Dtype,
+    /// Whether that was read off the values because nothing declared it.
+    pub dtype_inferred: bool,
+}
+
+/// What was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Coverage {
+    /// Tokens judged.
+    pub tokens: usize,
+    /// Layers of which at least one stage was recorded.
+    pub layers: Vec<usize>,
+    /// Recorded stages judged, of all that the model has.
+    pub probes: usize,
+    /// All that the model has.
+    pub of: usize,
+    /// Tensors of the candidate that no name of probe-points.md fits.
+    pub ignored: Vec<String>,
+}
+
+/// The answer for one candidate.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// [`SCHEMA`]
+    pub schema: &'static str,
+    /// The answer.
+    pub verdict: Judgement,
+    /// `tf32`, `dtype_policy:norm_cast_first`, `unnamed`, …
+    pub detail: Option<String>,
+    /// As [`Judgement::exit_code`].
+    pub exit_code: u8,
+    /// Who.
+    pub candidate: CandidateInfo,
+    /// What was looked at.
+    pub coverage: Coverage,
+    /// The first wrong stage.
+    pub first_divergence: Option<Divergence>,
+    /// Mistakes found.
+    pub mistakes: Vec<NamedMistake>,
+    /// Ids of mistakes that this candidate's recordings cannot show.
+    pub indistinguishable: Vec<String>,
+    /// The same with the reason.
+    pub unseen: Vec<Unseen>,
+    /// Structural findings and remarks, a sentence each.
+    pub notes: Vec<String>,
+    /// Every recorded stage.
+    pub stages: Vec<StageVerdict>,
+}
+
+impl Verdict {
+    /// The candidate answers another question than was asked: other tokens, another checkpoint. That is the answer;
+    /// what was judged stands beside it.
+    pub fn different_question(&mut self, notes: Vec<String>) {
+        let id = notes.first().and_then(|note| note.split_once(':')).map(|(id, _)| id.to_string());
+        self.notes.splice(0..0, notes);
+        if self.exit_code == 0 || self.verdict == Judgement::Inconclusive {
+            self.verdict = Judgement::Architectural;
+            self.exit_code = self.verdict.exit_code();
+            self.detail = id;
+        }
+    }
+}
+
+/// The answers of one comparison.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdicts {
+    /// [`SCHEMA`]
+    pub schema: &'static str,
+    /// The gravest: 2, then 3, 1, 4, 0.
+    pub exit_code: u8,
+    /// One a candidate.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Verdicts {
+    /// Gathers.
+    pub fn of(verdicts: Vec<Verdict>) -> Verdicts {
+        let gravest = [3, 1, 4].into_iter().find(|code| verdicts.iter().any(|v| v.exit_code == *code));
+        Verdicts { schema: SCHEMA, exit_code: gravest.unwrap_or(0), verdicts }
+    }
+}
+
+fn display<S: Serializer>(probe: &Probe, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(probe)
+}
