@@ -91,6 +91,13 @@ pub enum BackendError {
     },
 }
 
+impl BackendError {
+    /// Whether the backend is there and computes nonsense, as against not being there or not doing what was asked.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, BackendError::SelfTest { .. } | BackendError::Broken { .. })
+    }
+}
+
 fn names(dtypes: &[Dtype]) -> String {
     dtypes.iter().map(|dtype| dtype.name()).collect::<Vec<_>>().join(", ")
 }

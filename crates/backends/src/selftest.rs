@@ -34,7 +34,13 @@ pub(crate) fn then_run<B: Backend, T: Task>(
         }
         PASSED.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
     }
-    Ok(task.run(engine))
+    let device = engine.info.device.clone();
+    guarded(|| task.run(engine)).map_err(|reason| BackendError::Broken {
+        backend: spec.backend.clone(),
+        device,
+        dtype: spec.dtype,
+        reason,
+    })
 }
 
 /// Runs `f`, a panic inside it becoming its message.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{Candidate, CandidateInfo, Rows, Verdict, Verdicts, align, judge, judge_values, summary, table};
-use loupe_config::{Compare, Input, ModelRef};
+use loupe_config::{Compare, Format, Input, ModelRef};
 use loupe_report::{Report, TensorFile, Written, read, read_safetensors};
 use loupe_spec::{Dtype, HostTensor, Probe, Values};
 
@@ -13,16 +13,26 @@ use crate::{CheckError, compare_values};
 
 /// The text and the verdicts of every candidate.
 pub(crate) fn run(compare: &Compare) -> Result<(String, Verdicts), CheckError> {
+    if compare.format.contains(&Format::Junit) {
+        return Err(CheckError::Junit);
+    }
     let mut references = References::default();
     let mut verdicts = Vec::new();
     for path in &compare.candidates {
         verdicts.push(one(path, compare, &mut references)?);
     }
     let verdicts = Verdicts::of(verdicts);
-    let mut out = table(&verdicts);
-    for verdict in &verdicts.verdicts {
+    let mut out = String::new();
+    if compare.format.contains(&Format::Text) {
+        out.push_str(&table(&verdicts));
+        for verdict in &verdicts.verdicts {
+            out.push('\n');
+            out.push_str(&summary(verdict));
+        }
+    }
+    if compare.format.contains(&Format::Json) && !compare.format.contains(&Format::Text) {
+        out.push_str(&serde_json::to_string_pretty(&verdicts).unwrap_or_default());
         out.push('\n');
-        out.push_str(&summary(verdict));
     }
     Ok((out, verdicts))
 }

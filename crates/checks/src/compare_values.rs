@@ -2,8 +2,7 @@
 
 use loupe_checkpoint::{Rows, Tensors};
 use loupe_compare::Expected;
-use loupe_config::Precision;
-use loupe_engine::{Rotated, Spec, rotate, rotations};
+use loupe_engine::{Rotated, referee, rotate, rotations};
 use loupe_report::Report;
 use loupe_spec::{Dtype, HostTensor, Weight};
 
@@ -39,8 +38,7 @@ fn rope(report: &Report) -> Result<Vec<Expected>, CheckError> {
     let wide = if report.dtype == Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
     let tables = rotations(&[pos], dim, theta, wide);
     let vector = test_vector(dim);
-    let spec = Spec { backend: "flex".into(), device: None, dtype: Dtype::F64, precision: Precision::Strict };
-    let Rotated { halves, neighbours, .. } = rotate(&spec, &vector, &tables)?;
+    let Rotated { halves, neighbours, .. } = rotate(&referee(), &vector, &tables)?;
     // Four units: a power, a division, a product, and the library's own last bit.
     let unit = 2f64.powi(-wide.significand_bits());
     let stored = 2f64.powi(-report.dtype.significand_bits());

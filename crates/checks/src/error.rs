@@ -30,10 +30,21 @@ pub enum CheckError {
     Align(#[from] loupe_compare::AlignError),
     #[error(transparent)]
     Replay(#[from] loupe_compare::ReplayError),
+    #[error(
+        "\"format\": \"junit\" is written by `cargo xtask compare`, which knows the runs; this check has text and json"
+    )]
+    Junit,
     #[error("{path} holds no token_ids, and the config gives no prompt: add \"prompt\" or \"token_ids\"")]
     NoTokens { path: String },
     #[error("{path} is no report of Loupe's and does not name its model: add \"model\"")]
     NoModel { path: String },
     #[error("{path}: {reason}")]
     Against { path: String, reason: String },
+}
+
+impl CheckError {
+    /// 2: could not run. 3: the backend ran and broke down.
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, CheckError::Engine(error) if error.is_fault()) { 3 } else { 2 }
+    }
 }

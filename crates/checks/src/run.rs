@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use loupe_checkpoint::Checkpoint;
 use loupe_compare::Verdicts;
-use loupe_config::{Check, Common, Input, ModelRef, Request};
+use loupe_config::{Check, Common, Device, Input, ModelRef, Request};
 use loupe_engine::Info;
 use loupe_report::{Backend, Loupe, Model, Report, SCHEMA};
 use loupe_spec::HostTensor;
@@ -148,6 +148,18 @@ pub(crate) fn next_config(check: &str, model: &ModelRef, input: Option<&Input>, 
     }
     if common.dtype != defaults.dtype {
         config.insert("dtype".into(), common.dtype.name().into());
+    }
+    match &common.device {
+        Some(Device::Name(name)) => config.insert("device".into(), name.clone().into()),
+        Some(Device::Index(index)) => config.insert("device".into(), (*index).into()),
+        None => None,
+    };
+    if common.precision != defaults.precision {
+        config.insert("precision".into(), common.precision.name().into());
+    }
+    // The checks that run no model take none.
+    if !common.mistakes.is_empty() && input.is_some() {
+        config.insert("mistakes".into(), json!(common.mistakes));
     }
     Value::Object(config)
 }

@@ -113,17 +113,25 @@ fn describe(
         if as_stored == on_disk { "the backend holds the file's values exactly" } else { "rounded by the dtype" };
     text::field(out, &format!("sha256 back, as {}", entry.dtype), &format!("{as_stored} ({kept})"));
 
-    let runs: Vec<_> = blocks::SIZES.iter().filter_map(|size| blocks::longest_run(back, *size)).collect();
+    repeated(out, weight, back, None, findings);
+    Ok(())
+}
+
+/// Says which blocks of `tensor` repeat; `file` is where it came from, when that is not the checkpoint.
+fn repeated(out: &mut String, weight: Weight, tensor: &HostTensor, file: Option<&Path>, findings: &mut Vec<String>) {
+    let place = file.map(|path| format!(" in {}", path.display())).unwrap_or_default();
+    let width = tensor.shape.last().copied().unwrap_or(1).max(1);
+    let runs: Vec<_> = blocks::SIZES.iter().filter_map(|size| blocks::longest_run(tensor, *size)).collect();
     if runs.is_empty() {
-        text::field(out, "repeated blocks", "none of 32 or 256 values");
+        text::field(out, "repeated blocks", &format!("none of 32 or 256 values{place}"));
     }
     for run in runs {
-        let (row, column) = (run.start / width.max(1), run.start % width.max(1));
-        let what = format!("{} equal blocks of {} values in a row, from [{row}, {column}]", run.length, run.size);
+        let (row, column) = (run.start / width, run.start % width);
+        let what =
+            format!("{} equal blocks of {} values in a row, from [{row}, {column}]{place}", run.length, run.size);
         text::field(out, "repeated blocks", &what);
         findings.push(format!("{weight}: {what}: the mark of a dequantiser that does not advance"));
     }
-    Ok(())
 }
 
 /// Holds `back` against the tensor of the same name (with or without `weights.`) in another file.
@@ -141,6 +149,7 @@ fn compare(
         return Err(CheckError::Against { path: path.display().to_string(), reason });
     };
     let other = file.get(name)?;
+    repeated(out, weight, &other, Some(path), findings);
     if other.shape != back.shape {
         findings.push(format!("{weight}: shape {:?} here, {:?} in {}", back.shape, other.shape, path.display()));
         return Ok(());

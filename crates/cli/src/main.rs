@@ -1,6 +1,7 @@
 //! `loupe <config.json>`: one JSON document in, text and a report out.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -29,14 +30,26 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     match run(&std::env::args_os().skip(1).collect::<Vec<_>>()) {
         Ok(code) => code,
-        Err(report) => {
+        Err(Failure { report, exit_code }) => {
             let mut text = String::new();
             let theme = if plain() { GraphicalTheme::unicode_nocolor() } else { GraphicalTheme::unicode() };
             // Writing to a String cannot fail.
             let _ = GraphicalReportHandler::new_themed(theme).with_width(120).render_report(&mut text, report.as_ref());
             eprint!("{text}");
-            ExitCode::from(2)
+            ExitCode::from(exit_code)
         }
+    }
+}
+
+/// What is said on stderr, and the exit code.
+struct Failure {
+    report: Report,
+    exit_code: u8,
+}
+
+impl<E: Into<Report>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure { report: error.into(), exit_code: 2 }
     }
 }
 
@@ -45,26 +58,27 @@ fn plain() -> bool {
     !std::io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some()
 }
 
-fn run(args: &[OsString]) -> Result<ExitCode, Report> {
+fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
     let path = match args {
         [only] if only == "--help" || only == "-h" => {
-            print!("{HELP}");
+            say(HELP);
             return Ok(ExitCode::SUCCESS);
         }
         [only] if only == "--version" || only == "-V" => {
-            println!("loupe {} (burn 0.21.0)", env!("CARGO_PKG_VERSION"));
+            say(concat!("loupe ", env!("CARGO_PKG_VERSION"), " (burn 0.21.0)\n"));
             return Ok(ExitCode::SUCCESS);
         }
         [only] if only.to_string_lossy().starts_with('-') => {
-            return Err(usage(&format!("\"{}\" is a flag, and loupe has none", only.to_string_lossy())));
+            return Err(usage(&format!("\"{}\" is a flag, and loupe has none", only.to_string_lossy())).into());
         }
         [only] => Path::new(only),
-        [] => return Err(usage("no config was given")),
-        many => return Err(usage(&format!("{} arguments were given, expected one config", many.len()))),
+        [] => return Err(usage("no config was given").into()),
+        many => return Err(usage(&format!("{} arguments were given, expected one config", many.len())).into()),
     };
     let request = loupe_config::read(path)?;
-    let outcome = loupe_checks::run(&request).map_err(|error| miette!("{error}"))?;
-    print!("{}", outcome.text);
+    let outcome = loupe_checks::run(&request)
+        .map_err(|error| Failure { exit_code: error.exit_code(), report: miette!("{error}") })?;
+    say(&outcome.text);
     if let Some(prefix) = &request.common.output {
         write(prefix, &outcome.files)?;
     }
@@ -76,14 +90,19 @@ fn write(prefix: &Path, files: &Files) -> Result<(), Report> {
         Files::None => {}
         Files::Report(report, tensors) => {
             let written = loupe_report::write(prefix, report, tensors).map_err(|error| miette!("{error}"))?;
-            println!("\nwritten: {} and {}", written.json.display(), written.safetensors.display());
+            say(&format!("\nwritten: {} and {}\n", written.json.display(), written.safetensors.display()));
         }
         Files::Verdicts(verdicts) => {
             let path = loupe_report::write_json(prefix, verdicts).map_err(|error| miette!("{error}"))?;
-            println!("\nwritten: {}", path.display());
+            say(&format!("\nwritten: {}\n", path.display()));
         }
     }
     Ok(())
+}
+
+/// To stdout. A reader that has seen enough (`loupe … | head`) is no error.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn usage(what: &str) -> Report {

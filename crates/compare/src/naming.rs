@@ -20,8 +20,6 @@ const SLOPE_BAND: f64 = 0.3;
 const SLOPE_SURE: f64 = 3.5;
 /// A slope with a larger standard error tells nothing.
 const SLOPE_BLUNT: f64 = 0.14;
-/// Sum of (d / sigma)^2 below which right and wrong code cannot be told apart.
-const INFORMATION: f64 = 12.0;
 /// How many mistakes at once are looked for in coarse recordings, and how many sets are kept on the way.
 const DEPTH: usize = 3;
 const WIDTH: usize = 6;
@@ -74,7 +72,7 @@ impl Slope {
     }
 
     fn tells(self) -> bool {
-        self.information >= INFORMATION && self.error <= SLOPE_BLUNT
+        self.information > 0.0 && self.error <= SLOPE_BLUNT
     }
 }
 
@@ -123,6 +121,8 @@ impl Search<'_> {
             }
         }
         findings.unseen.retain(|unseen| !findings.named.iter().any(|named| named.id == unseen.id));
+        findings.unseen.sort_by(|a, b| (a.why, &a.id).cmp(&(b.why, &b.id)));
+        findings.unseen.dedup_by(|a, b| a.id == b.id && a.why == b.why);
         findings.named.sort_by_key(|named| named.probe);
         Ok(findings)
     }
@@ -195,7 +195,7 @@ impl Search<'_> {
         }
         let beta = rd / dd;
         // What is left after the slope is taken out, as the spread of the residual.
-        let spread = ((rr - beta * rd).max(0.0) / count.max(1) as f64).max(1.0);
+        let spread = (rr - beta * rd).max(0.0) / count.max(1) as f64;
         let of_residual = (spread / dd).sqrt();
         let of_noise = (noise_d.iter().map(|sum| (sum / dd).powi(2)).sum::<f64>() / noise_d.len().max(1) as f64).sqrt();
         Slope { beta, error: of_residual.max(of_noise), information: dd }

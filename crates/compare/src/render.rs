@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -67,7 +68,8 @@ fn group_table(group: &[&Verdict]) -> Table {
 }
 
 fn label(verdict: &Verdict) -> String {
-    let name = verdict.candidate.backend.clone().unwrap_or_else(|| verdict.candidate.path.clone());
+    let file = || Path::new(&verdict.candidate.path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = verdict.candidate.backend.clone().or_else(file).unwrap_or_default();
     let inferred = if verdict.candidate.dtype_inferred { "?" } else { "" };
     format!("{name} {}{inferred}", verdict.candidate.dtype)
 }

@@ -37,7 +37,8 @@ fn candidates(fields: &Fields) -> Result<Vec<PathBuf>, Noted> {
     many.or(one.map(|one| vec![one])).ok_or_else(|| fields.missing(&["candidates", "candidate"]))
 }
 
-/// `reference`; the document's own `model` and `prompt` or `token_ids` are short for it.
+/// `reference`; the document's own `model` and `prompt` or `token_ids` are short for it. None of them is required here:
+/// a report names its own model and token ids, and a dump may hold `token_ids`.
 fn reference(fields: &Fields) -> Result<Reference, Noted> {
     let inner = fields.object("reference", "\"reference\"")?;
     if let Some(inner) = &inner {
@@ -51,13 +52,6 @@ fn reference(fields: &Fields) -> Result<Reference, Noted> {
     let report = if inner.is_some() { home.optional("report", path) } else { Ok(None) };
     let (model, input) = (model(home), input(home));
     let (model, input, report) = (model?, input?, report?);
-    if report.is_none() {
-        let lacks_model = model.is_none().then(|| home.missing(&["model"]));
-        let lacks_input = input.is_none().then(|| home.missing(&["prompt", "token_ids"]));
-        if let Some(noted) = lacks_model.or(lacks_input) {
-            return Err(noted);
-        }
-    }
     Ok(Reference { model, input, report })
 }
 

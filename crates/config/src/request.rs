@@ -220,9 +220,9 @@ pub struct Compare {
 /// The right side of a comparison: a run that Loupe makes, a saved report, or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Always there where `report` is not.
+    /// Left out: the saved report's, or the candidate report's own.
     pub model: Option<ModelRef>,
-    /// Always there where `report` is not.
+    /// Left out: the token ids that the candidate recorded.
     pub input: Option<Input>,
     /// A saved report. It names its own model and token ids; where both are given they must agree.
     pub report: Option<PathBuf>,

@@ -19,3 +19,14 @@ pub enum EngineError {
     #[error("the device reported an error after the run: {0}")]
     Device(String),
 }
+
+impl EngineError {
+    /// Whether the backend is at fault: exit code 3, where other errors have 2.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            EngineError::Backend(error) => error.is_fault(),
+            EngineError::Device(_) => true,
+            EngineError::Checkpoint(_) | EngineError::Model(_) | EngineError::Mistake(_) => false,
+        }
+    }
+}

@@ -18,7 +18,7 @@ mod simulate;
 mod trace;
 
 pub use error::EngineError;
-pub use loupe_backends::{BackendError, Info, Spec};
+pub use loupe_backends::{BackendError, Info, Spec, referee};
 pub use loupe_model::ModelError;
 pub use loupe_model::ops::rope::{Rotations, rotations};
 pub use plant::mistakes;

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use burn::tensor::backend::Backend;
-use loupe_backends::{Engine, Spec, Task, dispatch};
+use loupe_backends::{Engine, Task, dispatch, referee};
 use loupe_checkpoint::Tensors;
-use loupe_config::Precision as MatmulPrecision;
 use loupe_model::Precision;
 use loupe_spec::{Config, Dtype, HostTensor, Probe, Simulation};
 
@@ -38,10 +37,7 @@ pub struct ReplayJob<'a> {
 /// # Errors
 /// What the checkpoint or the model says.
 pub fn replay(job: ReplayJob<'_>) -> Result<BTreeMap<Probe, HostTensor>, EngineError> {
-    let backend = if cfg!(feature = "flex") { "flex" } else { "ndarray" };
-    let spec =
-        Spec { backend: backend.to_string(), device: None, dtype: Dtype::F64, precision: MatmulPrecision::Strict };
-    dispatch(&spec, job)?
+    dispatch(&referee(), job)?
 }
 
 impl Task for ReplayJob<'_> {
