@@ -154,7 +154,15 @@ impl Search<'_> {
                 }
             }
         }
-        Ok(Trial { mistake, slope: self.slope(&predicted), fits })
+        let slope = if mistake.kind == MistakeKind::DtypePolicy && self.level.storage.significand_bits() < 24 {
+            // A cast moved is seen in how values round, so both sides are rounded where transformers rounds.
+            let simulation = self.level.simulation(Rounding::EveryOperation);
+            let rounded = Replay { given: self.given, wanted: affected, mistakes: &name, simulation };
+            self.slope(&self.replayer.replay(rounded)?, |stage| (stage.rounded(), stage.other_rounding()))
+        } else {
+            self.slope(&predicted, |stage| (&stage.exact, stage.noise.clone()))
+        };
+        Ok(Trial { mistake, slope, fits })
     }
 
     fn predict(&self, mistakes: &[String], wanted: &BTreeSet<Probe>) -> Result<Trace, ReplayError> {
@@ -167,16 +175,18 @@ impl Search<'_> {
         self.stages.iter().filter_map(of).collect()
     }
 
-    /// Pooled over every stage that the mistake changes.
-    fn slope(&self, predicted: &Trace) -> Slope {
+    /// Pooled over every stage that the mistake changes; `right` is the prediction without it, and what other right
+    /// code differs from that.
+    fn slope(&self, predicted: &Trace, right: impl Fn(&Stage) -> (&[f64], Vec<Vec<f64>>)) -> Slope {
         let (mut rd, mut dd, mut rr, mut count) = (0.0, 0.0, 0.0, 0usize);
         let mut noise_d: Vec<f64> = Vec::new();
         for stage in self.stages {
             let Some(mistaken) = predicted.get(&stage.probe) else { continue };
-            noise_d.resize(stage.noise.len().max(noise_d.len()), 0.0);
+            let (right, noise) = right(stage);
+            noise_d.resize(noise.len().max(noise_d.len()), 0.0);
             for at in stage.indices() {
-                let d = mistaken.values.get(at) - stage.exact[at];
-                let r = stage.recorded[at] - stage.exact[at];
+                let d = mistaken.values.get(at) - right[at];
+                let r = stage.recorded[at] - right[at];
                 let variance = stage.variance[at];
                 if d == 0.0 || variance == 0.0 || !d.is_finite() || !r.is_finite() {
                     continue;
@@ -185,7 +195,7 @@ impl Search<'_> {
                 dd += d * d / variance;
                 rr += r * r / variance;
                 count += 1;
-                for (sum, run) in noise_d.iter_mut().zip(&stage.noise) {
+                for (sum, run) in noise_d.iter_mut().zip(&noise) {
                     *sum += run[at] * d / variance;
                 }
             }

@@ -63,6 +63,8 @@ pub struct Stage {
     pub variance: Vec<f64>,
     /// The five noisy runs' differences from `exact`.
     pub noise: Vec<Vec<f64>>,
+    /// The first of those runs itself: rounded where transformers rounds.
+    rounded: Vec<f64>,
     /// The tokens that the candidate recorded; the others are the reference's own.
     pub judged: Vec<bool>,
 }
@@ -93,6 +95,7 @@ impl Stage {
             noise.runs.iter().map(|run| run.get(&probe).map(|t| t.values.to_f64())).collect::<Option<_>>()?;
         let layout = Layout::of(probe, &recorded.shape);
         let variance = variance(probe, &exact, &runs, &layout, noise.level.storage);
+        let rounded = runs.first().cloned().unwrap_or_default();
         let noise = runs.into_iter().map(|run| run.iter().zip(&exact).map(|(n, e)| n - e).collect()).collect();
         Some(Stage {
             probe,
@@ -102,8 +105,23 @@ impl Stage {
             exact,
             variance,
             noise,
+            rounded,
             judged: judged.to_vec(),
         })
+    }
+
+    /// The prediction rounded where transformers rounds.
+    pub fn rounded(&self) -> &[f64] {
+        &self.rounded
+    }
+
+    /// What a fused kernel's roundings differ from those by.
+    pub fn other_rounding(&self) -> Vec<Vec<f64>> {
+        let fused = |noise: &Vec<f64>| {
+            let rounded = self.exact.iter().zip(noise).zip(&self.rounded);
+            rounded.map(|((exact, noise), rounded)| exact + noise - rounded).collect()
+        };
+        self.noise.get(1).map(fused).into_iter().collect()
     }
 
     /// Whether element `at` counts: its token was recorded, and it is not a score that an engine masked in place
