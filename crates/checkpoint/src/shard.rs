@@ -7,6 +7,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Metadata, SafeTensorError, TensorInfo};
 
 use crate::CheckpointError;
+use crate::map::Pages;
 use crate::source::File;
 
 /// Bytes of the little-endian length that precedes the header.
@@ -17,6 +18,7 @@ const LENGTH: usize = 8;
 pub(crate) struct Shard {
     pub path: PathBuf,
     bytes: Bytes,
+    pages: Option<Pages>,
     /// Where the data starts.
     data: usize,
     metadata: Metadata,
@@ -26,7 +28,9 @@ impl Shard {
     /// Reads and checks the header.
     pub fn read(file: File) -> Result<Shard, CheckpointError> {
         match SafeTensors::read_metadata(&file.bytes) {
-            Ok((header, metadata)) => Ok(Shard { path: file.path, bytes: file.bytes, data: LENGTH + header, metadata }),
+            Ok((header, metadata)) => {
+                Ok(Shard { path: file.path, bytes: file.bytes, pages: file.pages, data: LENGTH + header, metadata })
+            }
             Err(error) => Err(CheckpointError::Safetensors { reason: explain(&error, &file.bytes), path: file.path }),
         }
     }
@@ -49,6 +53,15 @@ impl Shard {
         let (start, end) = info.data_offsets;
         // Inside the file: `read_metadata` checked it.
         self.bytes.get(self.data + start..self.data + end).unwrap_or_default()
+    }
+}
+
+impl Shard {
+    /// Lets go of the memory behind `part`, which was read.
+    pub fn release(&self, part: &[u8]) {
+        if let Some(pages) = &self.pages {
+            pages.release(part);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::CheckpointError;
 use crate::builtin;
 use crate::hub::{HubModel, HubSettings, is_hub_id};
-use crate::map::map;
+use crate::map::{Pages, map};
 
 /// A file of a checkpoint.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub(crate) struct File {
     pub path: PathBuf,
     /// Memory-mapped, unless it is in the program.
     pub bytes: Bytes,
+    /// Its map, unless it is in the program.
+    pub pages: Option<Pages>,
 }
 
 /// What `model` in a config names.
@@ -75,7 +77,7 @@ impl Source {
         let folder = match self {
             Source::Builtin => {
                 let path = Path::new(builtin::NAME).join(name);
-                return Ok(builtin::file(name)?.map(|bytes| File { path, bytes }));
+                return Ok(builtin::file(name)?.map(|bytes| File { path, bytes, pages: None }));
             }
             Source::Folder(folder) => folder.clone(),
             Source::Hub(hub) => hub.snapshot(),
@@ -113,7 +115,7 @@ impl Source {
 
 fn open(path: PathBuf) -> Result<File, CheckpointError> {
     match map(&path) {
-        Ok(bytes) => Ok(File { path, bytes }),
+        Ok((bytes, pages)) => Ok(File { path, bytes, pages: Some(pages) }),
         Err(source) => Err(CheckpointError::Io { doing: "read", path, source }),
     }
 }

@@ -109,6 +109,10 @@ impl Tensors {
         })
     }
 
+    fn shard_of(&self, weight: Weight) -> Option<&Shard> {
+        self.shards.get(self.located.get(&weight)?.shard)
+    }
+
     /// Rows of a tensor, each element converted to `dtype` by rounding to nearest, ties to even, and checked.
     ///
     /// # Errors
@@ -118,6 +122,14 @@ impl Tensors {
         let entry = self.entry(weight)?;
         let (pieces, shape) = cut(&entry, &rows)?;
         let values = convert(&pieces, entry.dtype, dtype).map_err(|no_float| entry.wrong_rows(no_float))?;
+        let read_once = match &rows {
+            Rows::All => Some(entry.bytes),
+            Rows::Range(range) => entry.rows(range),
+            Rows::List(_) => None,
+        };
+        if let (Some(bytes), Some(shard)) = (read_once, self.shard_of(weight)) {
+            shard.release(bytes);
+        }
         match values {
             (values, true) => Ok(HostTensor { shape, values }),
             (values, false) => Err(finite::complain(&entry, &rows, &values)),

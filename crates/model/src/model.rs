@@ -71,9 +71,10 @@ pub enum ModelError {
     },
 }
 
-/// Matrices are asked for in row chunks of at most this: 2B's largest projection is 85 MB in f32 and comes whole,
-/// its head (2.4 GB) comes in 25 chunks.
-const CHUNK_BYTES: usize = 96 << 20;
+/// Matrices are asked for in row chunks of at most this. Buffers of this size are handed round by the allocator;
+/// larger ones (over 32 MiB with glibc) are mapped and unmapped each time, and the faults on their fresh pages cost
+/// more than the arithmetic. It also keeps the head (2.4 GB in f32 for 2B) from being in memory at once.
+const CHUNK_BYTES: usize = 16 << 20;
 
 /// A Gemma 2 ready to run: its config, where its tensors come from, and how it computes. Holds no weights itself.
 pub struct Model<'a, B: Backend> {
