@@ -1,1 +1,76 @@
-fn main() {}
+//! `cargo xtask <command>`: what is done around `loupe` rather than by it. It spawns that program and reads the files
+//! it leaves, and never links burn, so that it compiles in seconds.
+
+mod compare;
+mod fixtures;
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use miette::{GraphicalReportHandler, GraphicalTheme, Report, miette};
+
+const COMMANDS: &str = "\
+usage: cargo xtask <command>
+
+commands
+  compare [config.json]   run the checks of a matrix on each of its backends, and have loupe judge the reports
+                          (configs/compare.json where no config is given; LOUPE_BIN names a loupe that is built
+                          already, LOUPE_REQUIRE=wgpu,cuda the backends that must be there)
+  fixtures 2b DIR         write a checkpoint of gemma-2-2b's shape with random weights to DIR (5.2 GB)
+
+exit codes
+  0  exact, or a difference that is rounding      3  a backend crashed, hung or computed nonsense
+  1  a mistake in the architecture                4  inconclusive
+  2  could not run
+";
+
+/// Where `compare` looks for its matrix when none is named.
+const DEFAULT_MATRIX: &str = "configs/compare.json";
+
+fn main() -> ExitCode {
+    // A path that is no UTF-8 is named as well as can be, and then not found.
+    let arguments: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments.as_slice() {
+        ["--help" | "-h" | "help"] => {
+            say(COMMANDS);
+            Ok(0)
+        }
+        ["compare"] => compare::run(Path::new(DEFAULT_MATRIX)),
+        ["compare", matrix] => compare::run(Path::new(matrix)),
+        ["fixtures", "2b", folder] => fixtures::gemma_2b(Path::new(folder)).map(|()| 0),
+        [] => return usage("no command was given"),
+        ["compare", ..] => return usage("compare takes one config"),
+        ["fixtures", ..] => {
+            return usage("fixtures takes the name of a shape, of which there is one, and a folder: fixtures 2b DIR");
+        }
+        [unknown, ..] => return usage(&format!("there is no command \"{unknown}\"")),
+    };
+    done.map_or_else(|report| fail(&report), ExitCode::from)
+}
+
+/// To stdout. A reader that has seen enough (`cargo xtask compare | head`) is no error.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn usage(what: &str) -> ExitCode {
+    eprint!("{what}\n\n{COMMANDS}");
+    ExitCode::from(2)
+}
+
+fn fail(report: &Report) -> ExitCode {
+    let plain = !std::io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    let theme = if plain { GraphicalTheme::unicode_nocolor() } else { GraphicalTheme::unicode() };
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = GraphicalReportHandler::new_themed(theme).with_width(120).render_report(&mut text, report.as_ref());
+    eprint!("{text}");
+    ExitCode::from(2)
+}
+
+/// For `map_err`: that `doing` failed for `path`.
+fn io_error(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Report {
+    move |error| miette!("cannot {doing} {}: {error}", path.display())
+}

@@ -1,0 +1,108 @@
+//! The program as a person runs it: one config in, text, files and an exit code out.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod checks;
+mod originals;
+mod usage;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use loupe_checkpoint::{Checkpoint, write_random};
+use tempfile::TempDir;
+
+/// config.json of a small checkpoint with random weights; its vocabulary is the built-in tokenizer's.
+const SMALL: &str = r#"{"model_type":"gemma2","vocab_size":412,"hidden_size":6,"intermediate_size":5,
+    "num_hidden_layers":2,"num_attention_heads":2,"num_key_value_heads":1,"head_dim":4}"#;
+
+/// An empty folder to run in, which no other test and nothing of this machine's user reaches into.
+struct Sandbox {
+    folder: TempDir,
+    variables: Vec<(&'static str, PathBuf)>,
+}
+
+/// What a run left behind.
+struct Run {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Sandbox {
+    fn new() -> Sandbox {
+        Sandbox { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs the program in the sandbox. Whatever happens, it does not panic.
+    fn run<A: AsRef<Path>>(&self, arguments: &[A]) -> Run {
+        let output = Command::new(env!("CARGO_BIN_EXE_loupe"))
+            .args(arguments.iter().map(AsRef::as_ref))
+            .current_dir(self.folder.path())
+            .envs([("HF_HUB_OFFLINE", "1"), ("RUST_BACKTRACE", "0")])
+            .env("HF_HOME", self.path("huggingface"))
+            .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+            .envs(self.variables.iter().map(|(name, value)| (*name, value)))
+            .output()
+            .unwrap();
+        let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        Run { code: output.status.code().unwrap(), stdout, stderr }
+    }
+
+    /// Runs a config with this text, which is not in the sandbox.
+    fn config(&self, text: &str) -> Run {
+        let config = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(config.path(), text).unwrap();
+        self.run(&[config.path()])
+    }
+
+    /// Runs a config of the repository, unchanged.
+    fn shipped(&self, name: &str) -> Run {
+        self.run(&[repository().join("configs").join(name)])
+    }
+
+    /// Every file and folder in the sandbox.
+    fn files(&self) -> BTreeSet<PathBuf> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![self.folder.path().to_path_buf()];
+        while let Some(folder) = open.pop() {
+            for entry in folder.read_dir().unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    open.push(path.clone());
+                }
+                found.insert(path);
+            }
+        }
+        found
+    }
+
+    /// A small random checkpoint with the built-in tokenizer, called "model".
+    fn checkpoint(&self, config_json: &str, shards: usize) -> PathBuf {
+        let folder = self.path("model");
+        write_random(config_json, &folder, shards, 1, &mut |_, _| ()).unwrap();
+        let exported = tempfile::tempdir().unwrap();
+        Checkpoint::open("builtin:tiny", None).unwrap().export(exported.path(), None).unwrap();
+        std::fs::copy(exported.path().join("tokenizer.json"), folder.join("tokenizer.json")).unwrap();
+        folder
+    }
+}
+
+impl Run {
+    /// The run succeeded, and had nothing to complain of.
+    #[track_caller]
+    fn ok(self) -> String {
+        assert_eq!((self.code, self.stderr.as_str()), (0, ""), "{}", self.stdout);
+        self.stdout
+    }
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}

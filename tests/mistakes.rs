@@ -1,0 +1,134 @@
+//! A planted mistake is the mistake that it is named after: it changes what it should, there and onward, nothing
+//! before, and what it computes is what transformers computes with the same mistake planted.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use loupe_mistakes::ALL;
+use loupe_spec::{Config, Dtype, Mistake, MistakeKind, Probe, Stage};
+use loupe_tests::{Case, Trace, errors, f64s, fixture, read_trace, relative_l2, same_bits, worst};
+
+/// Both sides compute in f32, on different kernels; mistakes amplify what rounding there is (a cap left out most).
+const SAME: f64 = 5e-6;
+
+/// Mistakes with no trace of transformers: in f32 they change nothing (dtype policies), or are no program's.
+const ALONE: &[&str] = &[
+    "embed_scale_rounded",
+    "norm_cast_first",
+    "norm_weight_low",
+    "norm_eps--none",
+    "q4k_repeated_block",
+    "matmul_zero_tiles",
+    "rope_low_precision",
+    "softcap_formula--product",
+];
+
+fn planted(case: &Case, mistake: &str) -> Trace {
+    case.forward("flex", Dtype::F32, case.probes(), &[mistake.to_string()])
+}
+
+/// The probes that differ in any bit.
+fn changed(a: &Trace, b: &Trace) -> BTreeSet<Probe> {
+    a.iter().filter(|(probe, value)| !same_bits(value, &b[probe])).map(|(probe, _)| *probe).collect()
+}
+
+#[test]
+fn rope_interleaved_changes_q_rope_and_nothing_before_it() {
+    let case = Case::open("mini");
+    let right = case.forward("flex", Dtype::F32, case.probes(), &[]);
+    let everywhere = changed(&right, &planted(&case, "rope_interleaved"));
+    assert_eq!(everywhere.first(), Some(&Probe::Layer(0, Stage::QRope)));
+    assert!(everywhere.contains(&Probe::Layer(0, Stage::KRope)) && everywhere.contains(&Probe::Logits));
+    assert!(!everywhere.contains(&Probe::Layer(0, Stage::VProj)));
+
+    let one_layer = changed(&right, &planted(&case, "rope_interleaved@1"));
+    assert_eq!(one_layer.first(), Some(&Probe::Layer(1, Stage::QRope)));
+    assert!(one_layer.contains(&Probe::Logits));
+
+    let one_probe = changed(&right, &planted(&case, "rope_interleaved@layers.1.self_attn.k_rope"));
+    assert_eq!(one_probe.first(), Some(&Probe::Layer(1, Stage::KRope)));
+}
+
+/// Whether `probe` is computed from a probe at which `mistake` is, or is one.
+fn downstream(mistake: &Mistake, probe: Probe, config: &Config) -> bool {
+    (mistake.at)(probe) || probe.inputs(config).into_iter().any(|input| downstream(mistake, input, config))
+}
+
+#[test]
+fn each_mistake_changes_only_what_is_computed_from_its_own_probes() {
+    // Two checkpoints: the rows of `mini` are shorter than a Q4_K block, `builtin` has no square projection.
+    let cases = ["builtin", "mini"].map(Case::open);
+    let right = cases.each_ref().map(|case| case.forward("flex", Dtype::F32, case.probes(), &[]));
+    for mistake in ALL {
+        let mut at_its_own = false;
+        for (case, right) in cases.iter().zip(&right) {
+            let changed = changed(right, &planted(case, &mistake.name()));
+            for probe in &changed {
+                assert!(downstream(mistake, *probe, case.config()), "{} changes {probe}", mistake.name());
+            }
+            at_its_own |= changed.iter().any(|probe| (mistake.at)(*probe));
+        }
+        assert!(at_its_own || mistake.kind == MistakeKind::DtypePolicy, "{} changes nothing", mistake.name());
+    }
+}
+
+#[test]
+fn each_mistake_is_the_one_planted_in_transformers() {
+    let case = Case::open("mini");
+    let mut wrong = Vec::new();
+    for mistake in ALL.iter().filter(|mistake| !ALONE.contains(&mistake.name().as_str())) {
+        let name = mistake.name();
+        let theirs = read_trace(&fixture(&format!("mistakes/{name}.safetensors")));
+        let mut ours = planted(&case, &name);
+        ours.retain(|probe, _| theirs.contains_key(probe));
+        for (probe, value) in &theirs {
+            if matches!(value.values.dtype(), Dtype::U8 | Dtype::I64) && !same_bits(value, &ours[probe]) {
+                wrong.push(format!("{name}: {probe} differs"));
+            }
+        }
+        let floats: Trace =
+            theirs.iter().filter(|(_, v)| v.values.dtype() == Dtype::F32).map(|(p, v)| (*p, v.clone())).collect();
+        let errors = errors(&ours, &floats);
+        let (probe, error) = worst(&errors);
+        println!("{name:<28} worst {error:.1e} at {probe}");
+        wrong.extend(
+            errors
+                .iter()
+                .find(|(_, e)| **e > SAME)
+                .map(|(p, e)| format!("{name}: {p} is off by {e:.1e} first, worst {error:.1e} at {probe}")),
+        );
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// What leaks is 1e-19 beside probabilities of 1, so it is measured alone.
+#[test]
+fn softcap_after_mask_leaks_what_it_leaks_in_transformers() {
+    let case = Case::open("mini");
+    let theirs = read_trace(&fixture("mistakes/softcap_after_mask.safetensors"));
+    let ours = planted(&case, "softcap_after_mask");
+    for layer in 0..2 {
+        let [probs, mask] = [Stage::Probs, Stage::Mask].map(|stage| Probe::Layer(layer, stage));
+        let hidden = |trace: &Trace| {
+            let (probs, mask) = (&trace[&probs].values, &trace[&mask].values);
+            let leaked =
+                (0..probs.len()).filter(|at| mask.get(at % mask.len()) == 0.0).map(|at| probs.get(at)).collect();
+            f64s(&[probs.len() - probs.len() / mask.len() * mask.to_f64().iter().sum::<f64>() as usize], leaked)
+        };
+        let error = relative_l2(&hidden(&ours), &hidden(&theirs));
+        println!("leak in layer {layer}: {error:.1e}");
+        assert!(hidden(&ours).values.to_f64().iter().all(|leak| *leak > 0.0) && error <= SAME, "{error:e}");
+    }
+}
+
+#[test]
+fn every_trace_of_transformers_has_its_mistake_and_the_list_of_those_without_is_complete() {
+    let files: BTreeSet<String> = fixture("mistakes")
+        .read_dir()
+        .unwrap()
+        .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_string())
+        .filter(|name| !name.starts_with("benign-"))
+        .collect();
+    let ours: BTreeSet<String> = ALL.iter().map(Mistake::name).filter(|name| !ALONE.contains(&name.as_str())).collect();
+    assert_eq!(files, ours);
+}

@@ -1,0 +1,252 @@
+//! Scalar twins: norm, rotation, cap, mask, softmax and GELU written once more as plain f64 loops from their formulas,
+//! against the same stages of the model, run alone in f64 on inputs of any kind. And what each must be whatever it is fed.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::f64::consts::PI;
+
+use loupe_checkpoint::Rows;
+use loupe_engine::{TraceJob, trace};
+use loupe_spec::{Config, Dtype, HostTensor, LayerWeight, Probe, Stage, Values, Weight};
+use loupe_tests::{Case, F64, Trace, f64s, relative_l2, spec};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// f64 keeps 1e-16; sums of up to 100 terms lose some of it.
+const SAME: f64 = 1e-13;
+
+/// `wanted` from `given` at `positions`, on each backend that computes in f64.
+fn stage(
+    case: &Case,
+    config: &Config,
+    positions: &[usize],
+    given: &[(Probe, &HostTensor)],
+    wanted: Probe,
+) -> [HostTensor; 2] {
+    F64.map(|backend| {
+        let job = TraceJob {
+            config,
+            tensors: &case.tensors,
+            positions: positions.to_vec(),
+            given: given.iter().map(|(probe, value)| (*probe, (*value).clone())).collect::<Trace>(),
+            wanted: BTreeSet::from([wanted]),
+            mistakes: &[],
+            dtype: Dtype::F64,
+        };
+        trace(&spec(backend, Dtype::F64), job).unwrap().values.remove(&wanted).unwrap()
+    })
+}
+
+fn at(stage: Stage) -> Probe {
+    Probe::Layer(0, stage)
+}
+
+fn same(got: &[HostTensor; 2], twin: Vec<f64>) {
+    for got in got {
+        let error = relative_l2(got, &f64s(&got.shape, twin.clone()));
+        assert!(error <= SAME, "off by {error:e}");
+    }
+}
+
+fn rms_norm_twin(x: &HostTensor, weight: &[f64], eps: f64) -> Vec<f64> {
+    let mut out = Vec::new();
+    for token in 0..x.shape[0] {
+        let row = x.token(token);
+        let mut sum = 0.0;
+        for value in &row {
+            sum += value * value;
+        }
+        let rms = (sum / row.len() as f64 + eps).sqrt();
+        for (value, w) in row.iter().zip(weight) {
+            out.push(value / rms * (1.0 + w));
+        }
+    }
+    out
+}
+
+/// Lane i with lane i + H/2, by the angle `position / theta^(2i / H)`.
+fn rope_twin(x: &HostTensor, positions: &[usize], theta: f64) -> Vec<f64> {
+    let [_, heads, h] = x.shape[..] else { unreachable!("three axes") };
+    let mut out = x.values.to_f64();
+    for (token, position) in positions.iter().enumerate() {
+        for head in 0..heads {
+            for i in 0..h / 2 {
+                let angle = *position as f64 / theta.powf(2.0 * i as f64 / h as f64);
+                let one = (token * heads + head) * h + i;
+                let other = one + h / 2;
+                let (a, b) = (out[one], out[other]);
+                out[one] = a * angle.cos() - b * angle.sin();
+                out[other] = b * angle.cos() + a * angle.sin();
+            }
+        }
+    }
+    out
+}
+
+fn cap_twin(x: &HostTensor, cap: f64) -> Vec<f64> {
+    x.values.to_f64().into_iter().map(|x| cap * (x / cap).tanh()).collect()
+}
+
+fn mask_twin(tokens: usize, window: Option<usize>) -> Vec<u8> {
+    let mut mask = Vec::new();
+    for i in 0..tokens {
+        for j in 0..tokens {
+            mask.push(u8::from(j <= i && (window.is_none() || i < j + window.unwrap())));
+        }
+    }
+    mask
+}
+
+fn softmax_twin(x: &HostTensor, mask: &[u8]) -> Vec<f64> {
+    let [heads, tokens, keys] = x.shape[..] else { unreachable!("three axes") };
+    let mut out = Vec::new();
+    for row in 0..heads * tokens {
+        let (scores, seen) = (x.row(row), &mask[row % tokens * keys..][..keys]);
+        let mut total = 0.0;
+        for (score, _) in scores.iter().zip(seen).filter(|(_, seen)| **seen == 1) {
+            total += score.exp();
+        }
+        for (score, seen) in scores.iter().zip(seen) {
+            out.push(if *seen == 1 { score.exp() / total } else { 0.0 });
+        }
+    }
+    out
+}
+
+fn gelu_twin(x: &HostTensor) -> Vec<f64> {
+    let gelu = |x: f64| 0.5 * x * (1.0 + ((2.0 / PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh());
+    x.values.to_f64().into_iter().map(gelu).collect()
+}
+
+/// A tensor of the shape that `probe` has with 1 to 9 tokens, its values up to `largest`.
+fn input(probe: Probe, largest: f64) -> impl Strategy<Value = HostTensor> {
+    let config = Case::open("builtin").config().clone();
+    (1..10usize).prop_flat_map(move |tokens| {
+        let shape = probe.shape(&config, tokens);
+        vec(-largest..largest, shape.iter().product::<usize>()).prop_map(move |values| f64s(&shape, values))
+    })
+}
+
+/// Scores [N, T, S] for `tokens` tokens.
+fn tokens_of(scores: &HostTensor) -> usize {
+    scores.shape[1]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn norm(x in input(at(Stage::Input), 50.0)) {
+        let case = Case::open("builtin");
+        let positions: Vec<usize> = (0..x.shape[0]).collect();
+        let got = stage(&case, case.config(), &positions, &[(at(Stage::Input), &x)], at(Stage::InputLayernorm));
+        let weight = Weight::Layer(0, LayerWeight::InputLayernorm);
+        let weight = case.tensors.read(weight, Rows::All, Dtype::F64).unwrap().values.to_f64();
+        same(&got, rms_norm_twin(&x, &weight, case.config().rms_norm_eps));
+    }
+
+    /// Positions below 64: an angle's error is 1e-16 of the angle.
+    #[test]
+    fn rope(x in input(at(Stage::QProj), 5.0), first in 0..50usize, theta in 10.0..1e6f64) {
+        let case = Case::open("builtin");
+        let config = Config { rope_theta: theta, ..case.config().clone() };
+        let positions: Vec<usize> = (first..first + x.shape[0]).collect();
+        let got = stage(&case, &config, &positions, &[(at(Stage::QProj), &x)], at(Stage::QRope));
+        same(&got, rope_twin(&x, &positions, theta));
+    }
+
+    /// A rotation turns pairs of lanes and stretches nothing; at position 0 it does not even turn.
+    #[test]
+    fn rope_keeps_norms_and_is_the_identity_at_0(x in input(at(Stage::KProj), 5.0), first in 0..8000usize) {
+        let case = Case::open("builtin");
+        let positions: Vec<usize> = (first..first + x.shape[0]).collect();
+        let norm = |x: &HostTensor, row: usize| x.row(row).iter().map(|v| v * v).sum::<f64>().sqrt();
+        let [_, heads, _] = x.shape[..] else { unreachable!("three axes") };
+        for got in stage(&case, case.config(), &positions, &[(at(Stage::KProj), &x)], at(Stage::KRope)) {
+            for row in 0..positions.len() * heads {
+                let (before, after) = (norm(&x, row), norm(&got, row));
+                prop_assert!((before - after).abs() <= 1e-14 * before, "{before} {after}");
+            }
+        }
+        let zeros = vec![0; x.shape[0]];
+        for got in stage(&case, case.config(), &zeros, &[(at(Stage::KProj), &x)], at(Stage::KRope)) {
+            prop_assert_eq!(&got, &x);
+        }
+    }
+
+    #[test]
+    fn cap(x in input(at(Stage::Scores), 60.0), y in input(Probe::LogitsRaw, 60.0), cap in 0.5..60.0f64) {
+        let case = Case::open("builtin");
+        let capped = Some(cap);
+        let config = Config { attn_logit_softcapping: capped, final_logit_softcapping: capped, ..case.config().clone() };
+        for (from, to, x) in [(at(Stage::Scores), at(Stage::ScoresCapped), x), (Probe::LogitsRaw, Probe::Logits, y)] {
+            same(&stage(&case, &config, &[0], &[(from, &x)], to), cap_twin(&x, cap));
+        }
+    }
+
+    #[test]
+    fn the_cap_is_odd_bounded_and_absent_where_the_config_has_none(x in input(at(Stage::Scores), 1e4), cap in 0.5..60.0f64) {
+        let case = Case::open("builtin");
+        let config = |cap| Config { attn_logit_softcapping: cap, ..case.config().clone() };
+        let negative = f64s(&x.shape, x.values.to_f64().iter().map(|x| -x).collect());
+        let capped = |x: &HostTensor, cap| stage(&case, &config(cap), &[0], &[(at(Stage::Scores), x)], at(Stage::ScoresCapped));
+        for (positive, negative) in capped(&x, Some(cap)).iter().zip(capped(&negative, Some(cap))) {
+            for ((x, up), down) in x.values.to_f64().iter().zip(positive.values.to_f64()).zip(negative.values.to_f64()) {
+                prop_assert_eq!(up, -down);
+                prop_assert!(up.abs() <= cap && up.abs() <= x.abs() * (1.0 + 1e-15), "{x} became {up}");
+            }
+        }
+        for uncapped in capped(&x, None) {
+            prop_assert_eq!(&uncapped, &x);
+        }
+    }
+
+    #[test]
+    fn mask(tokens in 1..14usize, window in 1..16usize) {
+        let case = Case::open("builtin");
+        let config = Config { sliding_window: window, ..case.config().clone() };
+        let positions: Vec<usize> = (0..tokens).collect();
+        for layer in 0..2 {
+            let window = config.window(layer);
+            prop_assert_eq!(window.is_some(), layer == 0);
+            for got in stage(&case, &config, &positions, &[], Probe::Layer(layer, Stage::Mask)) {
+                let Values::U8(got) = got.values else { unreachable!("a mask is u8") };
+                for (i, row) in got.chunks(tokens).enumerate() {
+                    let ones = row.iter().filter(|seen| **seen == 1).count();
+                    prop_assert_eq!(ones, window.map_or(i + 1, |window| window.min(i + 1)));
+                    prop_assert_eq!(row[i], 1);
+                }
+                prop_assert_eq!(got, mask_twin(tokens, window));
+            }
+        }
+    }
+
+    /// Any mask in which each token sees itself.
+    #[test]
+    fn softmax(x in input(at(Stage::ScoresCapped), 30.0), seen in vec(any::<bool>(), 81)) {
+        let case = Case::open("builtin");
+        let tokens = tokens_of(&x);
+        let seen: Vec<u8> = (0..tokens * tokens).map(|k| u8::from(seen[k] || k / tokens == k % tokens)).collect();
+        let mask = HostTensor { shape: vec![tokens; 2], values: Values::U8(seen.clone()) };
+        let positions: Vec<usize> = (0..tokens).collect();
+        let given = [(at(Stage::ScoresCapped), &x), (at(Stage::Mask), &mask)];
+        let got = stage(&case, case.config(), &positions, &given, at(Stage::Probs));
+        for got in &got {
+            for row in 0..x.shape[0] * tokens {
+                let (probs, seen) = (got.row(row), &seen[row % tokens * tokens..][..tokens]);
+                prop_assert!((probs.iter().sum::<f64>() - 1.0).abs() <= 1e-15 * tokens as f64);
+                for (p, seen) in probs.iter().zip(seen) {
+                    prop_assert!(if *seen == 1 { *p > 0.0 } else { p.to_bits() == 0 }, "{p} where the mask is {seen}");
+                }
+            }
+        }
+        same(&got, softmax_twin(&x, &seen));
+    }
+
+    #[test]
+    fn gelu(x in input(at(Stage::GateProj), 6.0)) {
+        let case = Case::open("builtin");
+        let got = stage(&case, case.config(), &[0], &[(at(Stage::GateProj), &x)], at(Stage::Act));
+        same(&got, gelu_twin(&x));
+    }
+}

@@ -1,0 +1,238 @@
+//! What a comparison is about: a row for each run, and in it a step for each check.
+
+use std::path::PathBuf;
+
+use loupe_config::{Device, MatrixRun, Precision};
+use loupe_spec::Dtype;
+
+use super::exit::worst;
+use super::process::{End, Ended};
+use super::verdict::Verdict;
+
+/// A backend in one dtype and precision.
+pub struct Row {
+    /// Such as `cuda-f32-tf32`.
+    pub name: String,
+    pub backend: String,
+    /// By the name that the report has for it.
+    pub device: Option<String>,
+    /// Whether the reports were made before, and perhaps on another machine.
+    pub elsewhere: bool,
+    pub steps: Vec<Step>,
+}
+
+/// A check on that backend.
+pub struct Step {
+    /// The check's name, numbered where a row has several of one name.
+    pub check: String,
+    /// The prefix of its report's two files, or the path as the matrix names it.
+    pub report: PathBuf,
+    pub outcome: Outcome,
+    /// What the check itself found wrong, a sentence each.
+    pub findings: Vec<String>,
+    /// `None` for a report made elsewhere.
+    pub seconds: Option<f64>,
+    /// What the judge says of the report.
+    pub verdict: Option<Verdict>,
+}
+
+/// What became of a check's process. The text is the reason, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It left a report.
+    Ran,
+    /// The backend is not on this machine.
+    Absent(String),
+    /// It could not run for another reason.
+    Failed(String),
+    /// It says itself that the backend computes nonsense.
+    Broken(String),
+    /// It panicked or was killed.
+    Crashed(String),
+    /// It was still running at the time limit.
+    Hung(String),
+    /// Not run, after what the run's first check did.
+    Skipped,
+}
+
+impl Outcome {
+    /// Reads off a process how it went.
+    pub fn of(ended: &Ended) -> Outcome {
+        let said = ended.said.clone().unwrap_or_else(|| ended.how.clone());
+        let both = || match &ended.said {
+            Some(said) => format!("{}: {said}", ended.how),
+            None => ended.how.clone(),
+        };
+        match ended.end {
+            End::Exited(0 | 1) => Outcome::Ran,
+            End::Exited(2) if absent(&said) => Outcome::Absent(said),
+            End::Exited(2) => Outcome::Failed(said),
+            End::Exited(3) => Outcome::Broken(said),
+            End::Exited(_) | End::Killed => Outcome::Crashed(both()),
+            End::Hung => Outcome::Hung(both()),
+        }
+    }
+
+    /// In one word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Ran => "ran",
+            Outcome::Absent(_) => "absent",
+            Outcome::Failed(_) => "failed",
+            Outcome::Broken(_) => "broken",
+            Outcome::Crashed(_) => "crashed",
+            Outcome::Hung(_) => "hung",
+            Outcome::Skipped => "skipped",
+        }
+    }
+
+    /// Why there is no report.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Outcome::Ran | Outcome::Skipped => None,
+            Outcome::Absent(why)
+            | Outcome::Failed(why)
+            | Outcome::Broken(why)
+            | Outcome::Crashed(why)
+            | Outcome::Hung(why) => Some(why),
+        }
+    }
+
+    /// Whether the run's other checks would only say the same again, after as long a wait.
+    pub fn ends_run(&self) -> bool {
+        matches!(self, Outcome::Absent(_) | Outcome::Broken(_) | Outcome::Crashed(_) | Outcome::Hung(_))
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Outcome::Ran | Outcome::Absent(_) | Outcome::Skipped => 0,
+            Outcome::Failed(_) => 2,
+            Outcome::Broken(_) | Outcome::Crashed(_) | Outcome::Hung(_) => 3,
+        }
+    }
+}
+
+/// Whether an error of `loupe` says that the backend is not here, in the words of `loupe-backends`.
+fn absent(error: &str) -> bool {
+    error.contains("is not available here") || error.contains("was built without the")
+}
+
+impl Step {
+    /// The exit code of this step alone.
+    pub fn code(&self) -> u8 {
+        let found = if self.findings.is_empty() { 0 } else { 1 };
+        worst([self.outcome.code(), found, self.verdict.as_ref().map_or(0, |verdict| verdict.code)])
+    }
+
+    /// Whether what the check itself found is the worst about it.
+    pub fn finding_decides(&self) -> bool {
+        !self.findings.is_empty() && self.verdict.as_ref().is_none_or(|verdict| verdict.code == 0)
+    }
+
+    /// Whether its report is the reference's in every bit.
+    pub fn exact(&self) -> bool {
+        self.verdict.as_ref().is_some_and(Verdict::exact)
+    }
+
+    /// Whether there is a report.
+    pub fn ran(&self) -> bool {
+        self.outcome == Outcome::Ran
+    }
+}
+
+impl Row {
+    /// The exit code of this row alone.
+    pub fn code(&self) -> u8 {
+        worst(self.steps.iter().map(Step::code))
+    }
+
+    /// The step that decides about the row: the first of those with its exit code, of which one that did not go as it
+    /// should says more than one that did.
+    pub fn decisive(&self) -> Option<&Step> {
+        let code = self.code();
+        let rank = |step: &&Step| match &step.verdict {
+            _ if !step.ran() && step.outcome != Outcome::Skipped => 0,
+            Some(_) if !step.exact() => 1,
+            _ => 2,
+        };
+        self.steps.iter().filter(|step| step.code() == code).min_by_key(rank)
+    }
+
+    /// Whether the backend is not on this machine.
+    pub fn absent(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.outcome, Outcome::Absent(_))) && !self.steps.iter().any(Step::ran)
+    }
+}
+
+/// What a run is called.
+pub fn run_name(run: &MatrixRun) -> String {
+    let device = run.device.as_ref().map(Device::to_string);
+    let precision = run.precision.name();
+    name(&run.backend, run.dtype, precision, device.as_deref())
+}
+
+/// `backend-dtype`, then what is not the default.
+pub fn name(backend: &str, dtype: Dtype, precision: &str, device: Option<&str>) -> String {
+    let precision = (precision != Precision::Strict.name()).then_some(precision);
+    let parts = [Some(backend), Some(dtype.name()), precision, device];
+    let name = parts.into_iter().flatten().collect::<Vec<_>>().join("-");
+    // It names a folder too.
+    name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+}
+
+/// Numbers the names that occur twice: `attn`, `attn-2`.
+pub fn apart<'n>(names: impl Iterator<Item = &'n mut String>) {
+    let mut seen: Vec<String> = Vec::new();
+    for name in names {
+        let mut number = 1;
+        let mut numbered = name.clone();
+        while seen.contains(&numbered) {
+            number += 1;
+            numbered = format!("{name}-{number}");
+        }
+        seen.push(numbered.clone());
+        *name = numbered;
+    }
+}
+
+/// The same for rows, so that a run made here and one made elsewhere can be told apart.
+pub fn name_apart(rows: &mut [Row]) {
+    apart(rows.iter_mut().map(|row| &mut row.name));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(end: End, said: Option<&str>) -> Ended {
+        Ended { end, stdout: String::new(), said: said.map(str::to_string), how: "it ended".to_string(), seconds: 0.0 }
+    }
+
+    #[test]
+    fn an_outcome_is_read_off_the_exit_code_and_the_error() {
+        let absent = "backend wgpu is not available here: no adapter; looked for Vulkan";
+        let cases = [
+            (End::Exited(0), None, Outcome::Ran),
+            (End::Exited(1), None, Outcome::Ran),
+            (End::Exited(2), Some(absent), Outcome::Absent(absent.to_string())),
+            (End::Exited(2), Some("no such file"), Outcome::Failed("no such file".to_string())),
+            (End::Exited(3), Some("exp is off"), Outcome::Broken("exp is off".to_string())),
+            (End::Exited(101), Some("index"), Outcome::Crashed("it ended: index".to_string())),
+            (End::Killed, None, Outcome::Crashed("it ended".to_string())),
+            (End::Hung, None, Outcome::Hung("it ended".to_string())),
+        ];
+        for (end, said, expected) in cases {
+            assert_eq!(Outcome::of(&ended(end, said)), expected, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn names_leave_out_what_is_the_default_and_are_told_apart() {
+        assert_eq!(name("cuda", Dtype::F32, "strict", None), "cuda-f32");
+        assert_eq!(name("cuda", Dtype::F32, "tf32", Some("1")), "cuda-f32-tf32-1");
+        assert_eq!(name("wgpu", Dtype::F32, "strict", Some("discrete:0")), "wgpu-f32-discrete-0");
+        let mut names = ["attn", "trace", "attn", "attn"].map(str::to_string);
+        apart(names.iter_mut());
+        assert_eq!(names, ["attn", "trace", "attn-2", "attn-3"]);
+    }
+}
