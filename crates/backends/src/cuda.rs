@@ -5,7 +5,7 @@ use burn_cuda::{Cuda, CudaDevice};
 use cudarc::driver::result::{device as driver_device, init};
 use loupe_config::Precision;
 
-use crate::cube::matmul_strict;
+use crate::cube::{cache_kernels, matmul_strict};
 use crate::selftest::guarded;
 use crate::{BackendError, Engine, Info, Spec};
 
@@ -19,6 +19,7 @@ pub(crate) fn engine(spec: &Spec) -> Result<Engine<Cuda>, BackendError> {
         })?,
     };
     let name = look_for_driver(spec, index)?;
+    cache_kernels();
     let info = Info {
         name: spec.backend.clone(),
         device: name,

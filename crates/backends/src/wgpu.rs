@@ -1,17 +1,18 @@
 //! burn-wgpu on Vulkan: any GPU with a Vulkan driver, or lavapipe on a CPU.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use ::wgpu::{Adapter, Backends, DeviceType, Instance, InstanceDescriptor};
+use ::wgpu::{Adapter, AdapterInfo, Backends, DeviceType, Instance, InstanceDescriptor};
 use burn_wgpu::graphics::Vulkan as VulkanApi;
 use burn_wgpu::{Vulkan, WgpuDevice, init_setup};
 
-use crate::cube::matmul_strict;
+use crate::cube::{cache_kernels, matmul_strict};
 use crate::selftest::guarded;
 use crate::{BackendError, Engine, Info, Spec};
 
 pub(crate) fn engine(spec: &Spec) -> Result<Engine<Vulkan>, BackendError> {
+    cache_kernels();
     let device = device(spec)?;
     let (info, max_tensor_bytes) = set_up(spec, &device)?;
     Ok(Engine { device, matmul: matmul_strict::<_, f32, i32, u8>, info, max_tensor_bytes: Some(max_tensor_bytes) })
@@ -21,7 +22,7 @@ pub(crate) fn engine(spec: &Spec) -> Result<Engine<Vulkan>, BackendError> {
 fn device(spec: &Spec) -> Result<WgpuDevice, BackendError> {
     let found = adapters();
     let listing: Vec<String> =
-        found.iter().map(|a| format!("{} ({:?})", a.get_info().name, a.get_info().device_type)).collect();
+        found.iter().map(|adapter| format!("{} ({:?})", adapter.name, adapter.device_type)).collect();
     if found.is_empty() {
         return Err(BackendError::Absent {
             backend: spec.backend.clone(),
@@ -48,17 +49,22 @@ fn device(spec: &Spec) -> Result<WgpuDevice, BackendError> {
         "virtual" => (WgpuDevice::VirtualGpu(index), DeviceType::VirtualGpu),
         _ => return Err(wrong("cpu, discrete:N, integrated:N or virtual:N".to_string())),
     };
-    let of_kind = found.iter().filter(|a| a.get_info().device_type == wanted).count();
+    let of_kind = found.iter().filter(|adapter| adapter.device_type == wanted).count();
     if index >= of_kind {
         return Err(wrong(format!("an index below {of_kind} for {kind}")));
     }
     Ok(device)
 }
 
-fn adapters() -> Vec<Adapter> {
-    let descriptor =
-        InstanceDescriptor { backends: Backends::VULKAN, ..InstanceDescriptor::new_without_display_handle() };
-    pollster::block_on(Instance::new(descriptor).enumerate_adapters(Backends::VULKAN))
+/// The machine's adapters, looked up once a process.
+fn adapters() -> &'static [AdapterInfo] {
+    static FOUND: OnceLock<Vec<AdapterInfo>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let descriptor =
+            InstanceDescriptor { backends: Backends::VULKAN, ..InstanceDescriptor::new_without_display_handle() };
+        let adapters = pollster::block_on(Instance::new(descriptor).enumerate_adapters(Backends::VULKAN));
+        adapters.iter().map(Adapter::get_info).collect()
+    })
 }
 
 /// burn's device, made once a process: a second set-up of the same device is an error there.

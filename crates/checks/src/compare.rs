@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use loupe_checkpoint::{Checkpoint, Tensors};
-use loupe_compare::{Candidate, CandidateInfo, Rows, Verdict, Verdicts, align, judge, judge_values, summary, table};
+use loupe_compare::{
+    Candidate, CandidateInfo, Rows, Verdict, Verdicts, align, judge, judge_values, one_line, summary, table,
+};
 use loupe_config::{Compare, Format, Input, ModelRef};
 use loupe_report::{Report, TensorFile, Written, read, read_safetensors};
 use loupe_spec::{Dtype, HostTensor, Probe, Values};
@@ -25,9 +27,15 @@ pub(crate) fn run(compare: &Compare) -> Result<(String, Verdicts), CheckError> {
     let mut out = String::new();
     if compare.format.contains(&Format::Text) {
         out.push_str(&table(&verdicts));
+        // Of many, what is right takes a line, and what is not is told in full.
+        let many = verdicts.verdicts.len() > 3;
         for verdict in &verdicts.verdicts {
-            out.push('\n');
-            out.push_str(&summary(verdict));
+            if many && verdict.exit_code == 0 {
+                out.push_str(&one_line(verdict));
+            } else {
+                out.push('\n');
+                out.push_str(&summary(verdict));
+            }
         }
     }
     if compare.format.contains(&Format::Json) && !compare.format.contains(&Format::Text) {

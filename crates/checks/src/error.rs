@@ -24,8 +24,8 @@ pub enum CheckError {
     NoProbe { pattern: String, nearest: Option<String> },
     #[error("\"tensor\": {0}")]
     Tensor(#[from] loupe_spec::UnknownWeight),
-    #[error("\"mistakes\": \"{0}\" cannot be exported: a checkpoint holds weights and config.json, not operations")]
-    NotExportable(String),
+    #[error("config.json is no longer readable: {0}")]
+    ConfigJson(serde_json::Error),
     #[error(transparent)]
     Align(#[from] loupe_compare::AlignError),
     #[error(transparent)]

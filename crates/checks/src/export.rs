@@ -4,17 +4,25 @@ use std::path::Path;
 
 use loupe_checkpoint::Checkpoint;
 use loupe_config::{Common, ModelRef};
+use loupe_engine::plant_in_config;
+use serde_json::Value;
 
 use crate::{CheckError, text};
 
 pub(crate) fn run(model: &ModelRef, folder: &Path, common: &Common) -> Result<String, CheckError> {
-    if let Some(first) = common.mistakes.first() {
-        return Err(CheckError::NotExportable(first.clone()));
-    }
     let checkpoint = Checkpoint::open(&model.id, model.revision.as_deref())?;
-    checkpoint.export(folder, None)?;
+    if common.mistakes.is_empty() {
+        checkpoint.export(folder, None)?;
+    } else {
+        let mut document: Value = serde_json::from_str(checkpoint.config_json()).map_err(CheckError::ConfigJson)?;
+        plant_in_config(&common.mistakes, checkpoint.config(), &mut document)?;
+        checkpoint.export(folder, Some(&document))?;
+    }
     let mut out = "loupe export\n".to_string();
     text::field(&mut out, "model", checkpoint.model());
+    if !common.mistakes.is_empty() {
+        text::field(&mut out, "planted in config.json", &common.mistakes.join(", "));
+    }
     text::field(&mut out, "written", &folder.display().to_string());
     Ok(out)
 }

@@ -22,7 +22,7 @@ mod verdict;
 
 pub use align::{AlignError, Candidate, Rows, align};
 pub use judge::judge;
-pub use render::{summary, table};
+pub use render::{one_line, summary, table};
 pub use replayer::{Replay, ReplayError, Replayer, Trace};
 pub use values::{Expected, judge_values};
 pub use verdict::{

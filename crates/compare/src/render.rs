@@ -90,6 +90,19 @@ fn headline(verdict: &Verdict) -> String {
     format!("{}{detail}", verdict.verdict.name())
 }
 
+/// One candidate in a line, for where many were right.
+pub fn one_line(verdict: &Verdict) -> String {
+    let coverage = &verdict.coverage;
+    format!(
+        "{}: {}; looked at {} of {} stages; {} mistake(s) cannot be told from it (listed in the JSON)\n",
+        verdict.candidate.path,
+        headline(verdict),
+        coverage.probes,
+        coverage.of,
+        verdict.indistinguishable.len()
+    )
+}
+
 /// One candidate in words: what was looked at, what is wrong, what could not be seen.
 pub fn summary(verdict: &Verdict) -> String {
     let mut out = String::new();

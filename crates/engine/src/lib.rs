@@ -21,7 +21,7 @@ pub use error::EngineError;
 pub use loupe_backends::{BackendError, Info, Spec, referee};
 pub use loupe_model::ModelError;
 pub use loupe_model::ops::rope::{Rotations, rotations};
-pub use plant::mistakes;
+pub use plant::{mistakes, plant_in_config};
 pub use replay::{ReplayJob, replay};
 pub use rotate::{Rotated, rotate};
 pub use round_trip::round_trip;

@@ -3,6 +3,7 @@
 use burn::tensor::backend::Backend;
 use loupe_model::Table;
 use loupe_spec::{Config, Mistake};
+use serde_json::Value;
 
 use crate::EngineError;
 
@@ -12,6 +13,30 @@ pub fn mistakes() -> &'static [Mistake] {
     return loupe_mistakes::ALL;
     #[cfg(not(feature = "mistakes"))]
     return &[];
+}
+
+/// Makes `document`, a config.json, say the named mistakes.
+///
+/// # Errors
+/// A mistake that no config.json can say, or that does not exist.
+pub fn plant_in_config(mistakes: &[String], config: &Config, document: &mut Value) -> Result<(), EngineError> {
+    for name in mistakes {
+        #[cfg(feature = "mistakes")]
+        let said = {
+            loupe_mistakes::known(name).map_err(|error| EngineError::Mistake(error.to_string()))?;
+            loupe_mistakes::edit_config(name, config, document)
+        };
+        #[cfg(not(feature = "mistakes"))]
+        let said = {
+            let _ = (config, &*document, name);
+            false
+        };
+        if !said {
+            let reason = "cannot be exported: no config.json makes a right engine do it; plant it in a check instead";
+            return Err(EngineError::Mistake(format!("\"{name}\" {reason}")));
+        }
+    }
+    Ok(())
 }
 
 /// Gemma 2's table with the named mistakes planted.

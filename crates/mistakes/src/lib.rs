@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod embed;
+mod export;
 mod faults;
 mod lookup;
 mod mask;
@@ -21,6 +22,7 @@ use loupe_spec::{Config, Probe, Stage, nearest};
 pub(crate) use loupe_spec::{Mistake, MistakeKind as Kind};
 
 pub use catalogue::ALL;
+pub use export::edit_config;
 
 /// A mistake that can be planted.
 pub(crate) trait Plant {
@@ -61,11 +63,7 @@ pub enum PlantError {
 /// An unknown id, or a site that the mistake does not change.
 pub fn plant<B: Backend>(text: &str, config: &Config, table: &mut Table<B>) -> Result<(), PlantError> {
     let (name, site) = text.split_once('@').map_or((text, None), |(name, site)| (name, Some(site)));
-    let Some(mistake) = find(name) else {
-        let names: Vec<String> = ALL.iter().map(|m| m.name()).collect();
-        let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_string);
-        return Err(PlantError::Unknown { name: name.to_string(), nearest });
-    };
+    let mistake = known(name)?;
     let chosen: Vec<Probe> = Probe::all(config)
         .into_iter()
         .filter(|probe| (mistake.at)(*probe) && site.is_none_or(|site| is_at(*probe, site)))
@@ -81,8 +79,15 @@ pub fn plant<B: Backend>(text: &str, config: &Config, table: &mut Table<B>) -> R
 }
 
 /// The mistake called `name` (an id, or `id--variant`).
-pub fn find(name: &str) -> Option<&'static Mistake> {
-    ALL.iter().find(|mistake| mistake.name() == name)
+///
+/// # Errors
+/// There is none; the nearest is named.
+pub fn known(name: &str) -> Result<&'static Mistake, PlantError> {
+    ALL.iter().find(|mistake| mistake.name() == name).ok_or_else(|| {
+        let names: Vec<String> = ALL.iter().map(Mistake::name).collect();
+        let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_string);
+        PlantError::Unknown { name: name.to_string(), nearest }
+    })
 }
 
 fn is_at(probe: Probe, site: &str) -> bool {

@@ -2,14 +2,14 @@
 //! `loupe`.
 
 mod answer;
-mod build;
+pub mod build;
 mod collect;
 mod exit;
 mod json;
 mod judge;
 mod junit;
-mod process;
-mod progress;
+pub mod process;
+pub mod progress;
 mod rows;
 mod verdict;
 
