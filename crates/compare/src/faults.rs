@@ -1,5 +1,7 @@
 //! What no arithmetic explains: values that are not numbers, and blocks that were never written.
 
+use loupe_spec::{Probe, Stage as ModelStage};
+
 use crate::stage::{Stage, TENSOR_LIMIT};
 
 /// Fewer zeros than this are no block.
@@ -16,6 +18,10 @@ pub fn fault(stage: &Stage) -> Option<String> {
             stage.recorded[first],
             stage.coordinate(first)
         ));
+    }
+    // A mask and what it hides are zeros by right: a wrong one is a mistake, not a fault.
+    if matches!(stage.probe, Probe::Layer(_, ModelStage::Mask | ModelStage::Probs)) {
+        return None;
     }
     // Exact zeros where the stage is far from zero, everything else being right.
     let unwritten = |at: usize| stage.recorded[at] == 0.0 && stage.exact[at].abs() > 6.0 * stage.variance[at].sqrt();
