@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use loupe_checks::CheckpointReplayer;
 use loupe_compare::{Candidate, Judgement, Rows, Verdict, judge};
 use loupe_report::read_safetensors;
-use loupe_spec::{Dtype, Probe, Stage};
+use loupe_spec::{Dtype, HostTensor, Probe, Stage, Values};
 use loupe_tests::{Case, Trace, cases, fixture, offered, present, read_trace};
 
 /// What a dump may hold.
@@ -37,6 +37,10 @@ impl Kept {
 
 fn verdict(case: &Case, trace: &Trace, kept: Kept, declared: Option<Dtype>) -> Verdict {
     let trace: Trace = trace.iter().filter(|(p, _)| kept.keeps(**p)).map(|(p, t)| (*p, t.clone())).collect();
+    verdict_of_rows(case, trace, Rows::All, declared)
+}
+
+fn verdict_of_rows(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>) -> Verdict {
     let tokens = trace[&Probe::TokenIds].values.len();
     let candidate = Candidate {
         path: case.name.to_string(),
@@ -44,7 +48,7 @@ fn verdict(case: &Case, trace: &Trace, kept: Kept, declared: Option<Dtype>) -> V
         check: None,
         declared,
         trace,
-        rows: Rows::All,
+        rows,
         ignored: Vec::new(),
         misshapen: Vec::new(),
     };
@@ -200,6 +204,37 @@ fn two_mistakes_at_once_are_both_named() {
         let verdict = verdict(&case, &run, kept, Some(Dtype::F32));
         assert_eq!(ids(&verdict), ["embed_scale_missing", "rope_interleaved"], "{kept:?}");
     }
+}
+
+/// A decode step records one row: [1, D] of the residual, [N, 1, S] of the scores.
+#[test]
+fn the_row_of_a_decode_step_is_held_against_the_prefill() {
+    let case = Case::open("builtin");
+    for (mistakes, expected) in [(vec![], vec![]), (vec!["rope_interleaved".to_string()], vec!["rope_interleaved"])] {
+        let run = case.forward("flex", Dtype::F32, case.probes(), &mistakes);
+        let last = run[&Probe::TokenIds].values.len() - 1;
+        let step: Trace = run.iter().map(|(probe, tensor)| (*probe, row_of(*probe, tensor, last))).collect();
+        let verdict = verdict_of_rows(&case, step, Rows::Positions(vec![last]), Some(Dtype::F32));
+        assert_eq!(ids(&verdict), expected);
+        assert_eq!(verdict.exit_code == 0, expected.is_empty());
+        assert_eq!(verdict.coverage.tokens, 1);
+    }
+}
+
+/// `tensor` with the row of token `at` alone; token ids stay whole.
+fn row_of(probe: Probe, tensor: &HostTensor, at: usize) -> HostTensor {
+    if probe == Probe::TokenIds {
+        return tensor.clone();
+    }
+    let over_heads = matches!(probe, Probe::Layer(_, Stage::Scores | Stage::ScoresCapped | Stage::Probs));
+    let axis = usize::from(over_heads);
+    let (tokens, width) = (tensor.shape[axis], tensor.shape[axis + 1..].iter().product::<usize>());
+    let outer: usize = tensor.shape[..axis].iter().product();
+    let kept = (0..outer).flat_map(|o| (0..width).map(move |w| (o * tokens + at) * width + w));
+    let values = Values::F64(kept.map(|index| tensor.values.get(index)).collect());
+    let mut shape = tensor.shape.clone();
+    shape[axis] = 1;
+    HostTensor { shape, values }
 }
 
 #[test]
