@@ -250,6 +250,17 @@ fn a_cast_in_another_place_is_a_policy_and_unwritten_tiles_are_a_fault() {
     }
     let run = case.forward("flex", Dtype::F32, case.probes(), &["matmul_zero_tiles@1".to_string()]);
     assert_eq!(verdict(&case, &run, Kept::Everything, Some(Dtype::F32)).verdict, Judgement::BackendFault);
+    // An adapter whose allocations failed: every number it gives back is 0.
+    let zeros = |(probe, tensor): (&Probe, &HostTensor)| {
+        let values = Values::F32(vec![0.0; tensor.values.len()]);
+        let keep = matches!(probe, Probe::TokenIds | Probe::Layer(_, Stage::Mask));
+        (*probe, if keep { tensor.clone() } else { HostTensor { values, ..tensor.clone() } })
+    };
+    let zeros: Trace = case.f32.iter().map(zeros).collect();
+    for kept in Kept::ALL {
+        let verdict = verdict(&case, &zeros, kept, Some(Dtype::F32));
+        assert_eq!(verdict.verdict, Judgement::BackendFault, "{kept:?}: {:?}", verdict.detail);
+    }
 }
 
 /// The thresholds stand in the middle of a gap: halved they raise no alarm over right code here, doubled they miss

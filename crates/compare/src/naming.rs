@@ -20,6 +20,9 @@ const SLOPE_BAND: f64 = 0.3;
 const SLOPE_SURE: f64 = 3.5;
 /// A slope with a larger standard error tells nothing.
 const SLOPE_BLUNT: f64 = 0.14;
+/// Where nothing that a mistake touches fails, it is tried only if that reads no more weights than this (2B has
+/// 2.6e9): looking below the budget at that scale costs a forward pass for each mistake. What is not tried is said.
+const MOST_WEIGHTS: usize = 500_000_000;
 /// How many mistakes at once are looked for in coarse recordings, and how many sets are kept on the way.
 const DEPTH: usize = 3;
 const WIDTH: usize = 6;
@@ -90,6 +93,10 @@ impl Search<'_> {
                 findings.unseen.push(unseen(mistake, "not recorded"));
                 continue;
             }
+            if affected.is_disjoint(failing) && self.weights_read(&affected) > MOST_WEIGHTS {
+                findings.unseen.push(unseen(mistake, "not tried"));
+                continue;
+            }
             trials.push(self.try_one(mistake, &affected, failing)?);
         }
         let mut open = failing.clone();
@@ -131,6 +138,13 @@ impl Search<'_> {
     fn affected(&self, mistake: &Mistake) -> BTreeSet<Probe> {
         let touched = |probe: &&Probe| self.segments[*probe].iter().any(|inner| (mistake.at)(*inner));
         self.segments.keys().filter(touched).copied().collect()
+    }
+
+    /// How many weights recomputing `affected` reads.
+    fn weights_read(&self, affected: &BTreeSet<Probe>) -> usize {
+        let config = self.replayer.config();
+        let weights = affected.iter().flat_map(|probe| &self.segments[probe]).filter_map(|inner| inner.weight(config));
+        weights.map(|weight| weight.shape(config).iter().product::<usize>()).sum()
     }
 
     fn try_one(

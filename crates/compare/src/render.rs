@@ -145,7 +145,7 @@ pub fn summary(verdict: &Verdict) -> String {
             let _ = writeln!(out, "    fits as well on this input: {}", mistake.alternatives.join(", "));
         }
     }
-    for why in ["identical here", "below the noise", "not recorded"] {
+    for why in ["identical here", "below the noise", "not recorded", "not tried"] {
         let ids: Vec<&str> = verdict.unseen.iter().filter(|u| u.why == why).map(|u| u.id.as_str()).collect();
         if !ids.is_empty() {
             let _ = writeln!(out, "  cannot be told ({why}): {}", ids.join(", "));

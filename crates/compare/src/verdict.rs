@@ -137,7 +137,8 @@ pub struct Unseen {
     /// Its id.
     pub id: String,
     /// "identical here": right and wrong code compute the same. "below the noise": they differ by less than right
-    /// code differs from itself. "not recorded": no recorded stage depends on it.
+    /// code differs from itself. "not recorded": no recorded stage depends on it. "not tried": nothing that it touches
+    /// is wrong, and looking below the noise would cost a forward pass of a large model.
     pub why: &'static str,
     /// When it can be seen.
     pub hidden_when: String,

@@ -100,7 +100,7 @@ impl<B: Backend> Arithmetic<B> for Simulated<B> {
         let wide = if self.simulation.storage == Dtype::F64 { 2f64.powi(-54) } else { 2f64.powi(-25) };
         let inner: Tensor<B, 1> = Tensor::from_primitive(TensorPrimitive::Float(lhs.clone()));
         let k = inner.shape().last().copied().unwrap_or(1) as f64;
-        let squares = |x: FloatTensor<B>| self.map(x, |v, _| v * v);
+        let squares = |x: FloatTensor<B>| B::float_mul(x.clone(), x);
         let energy = (self.matmul)(squares(lhs), squares(rhs));
         let noise = {
             let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -38,13 +38,8 @@ pub fn id_of(name: &str) -> &str {
     name.split_once("--").map_or(name, |(id, _)| id)
 }
 
-const NORMS: &[&str] = &[
-    "input_layernorm",
-    "post_attention_layernorm",
-    "pre_feedforward_layernorm",
-    "post_feedforward_layernorm",
-    "norm",
-];
+const NORMS: &[&str] =
+    &["input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm", "norm"];
 const ROPE: &[&str] = &["self_attn.q_rope", "self_attn.k_rope"];
 const SCORES: &[&str] = &["self_attn.scores"];
 const CAPPED: &[&str] = &["self_attn.scores_capped"];
@@ -163,7 +158,7 @@ mod tests {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
             let mut id = None;
             for line in text.lines() {
-                id = quoted(line, "id: \"").map(str::to_string).or(id);
+                id = quoted(line, "id: ").map(str::to_string).or(id);
                 if let Some(rest) = line.trim().strip_prefix("variant: ") {
                     let id = id.take().unwrap();
                     let variant = rest.split('"').nth(1);
