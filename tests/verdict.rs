@@ -47,6 +47,7 @@ fn verdict_of_rows(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype
         backend: None,
         check: None,
         declared,
+        strict: declared.is_some(),
         trace,
         rows,
         ignored: Vec::new(),

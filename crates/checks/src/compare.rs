@@ -131,7 +131,8 @@ fn one(path: &Path, compare: &Compare, references: &mut References) -> Result<Ve
         align(&shown, tensors, &compare.names, checkpoint.config(), ids.len(), &rows)?;
     let values = Values::I64(ids.iter().map(|id| *id as i64).collect());
     trace.insert(Probe::TokenIds, HostTensor { shape: vec![ids.len()], values });
-    let candidate = Candidate { path: shown, backend, check, declared, trace, rows, ignored, misshapen };
+    let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
+    let candidate = Candidate { path: shown, backend, check, declared, strict, trace, rows, ignored, misshapen };
     let replayer = CheckpointReplayer { checkpoint, tensors: weights, tokens: ids.len() };
     let mut verdict = judge(&candidate, &replayer)?;
     if let Some(report) = report.as_ref()

@@ -36,6 +36,8 @@ pub struct Candidate {
     pub check: Option<String>,
     /// What its report or the config says that it was computed in.
     pub declared: Option<Dtype>,
+    /// Its report says that f32 was f32 in matrix products.
+    pub strict: bool,
     /// The tensors, with `rows` rows each. `token_ids` are the prompt's, all of them.
     pub trace: Trace,
     /// Which prompt positions those rows are.
@@ -134,12 +136,14 @@ fn shaped(
     {
         *axis = positions.len();
     }
-    if tensor.shape.len() == expected.len() + 1 && tensor.shape.first() == Some(&1) {
-        tensor.shape.remove(0);
+    let is_flat = |shape: &[usize]| {
+        expected.len() == 3 && token_axis(probe) == 0 && shape == [expected[0], expected[1] * expected[2]]
+    };
+    let without_batch = tensor.shape.strip_prefix(&[1]).map(<[usize]>::to_vec);
+    if let Some(inner) = without_batch.filter(|inner| inner.len() == expected.len() || is_flat(inner)) {
+        tensor.shape = inner;
     }
-    let flat =
-        expected.len() == 3 && token_axis(probe) == 0 && tensor.shape == [expected[0], expected[1] * expected[2]];
-    if flat {
+    if is_flat(&tensor.shape) {
         tensor.shape.clone_from(&expected);
     }
     if let ([.., keys], [.., found_keys]) = (expected.as_mut_slice(), tensor.shape.as_slice()) {
@@ -172,4 +176,28 @@ pub fn splice(probe: Probe, candidate: &HostTensor, reference: &HostTensor, posi
         }
     }
     HostTensor { shape: reference.shape.clone(), values: Values::F64(values) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_batch_axis_and_flat_heads_are_accepted_alone_and_together() {
+        let config = Config::from_json(
+            r#"{"model_type":"gemma2","vocab_size":8,"hidden_size":6,"intermediate_size":4,"num_hidden_layers":2,
+                "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4}"#,
+        )
+        .unwrap();
+        let probe = Probe::Layer(0, Stage::QProj);
+        let of = |shape: &[usize]| {
+            let values = Values::F32(vec![0.0; shape.iter().product()]);
+            shaped(probe, HostTensor { shape: shape.to_vec(), values }, &config, 3, &[0, 1, 2]).map(|t| t.shape)
+        };
+        for shape in [&[3, 2, 4][..], &[1, 3, 2, 4], &[3, 8], &[1, 3, 8]] {
+            assert_eq!(of(shape).unwrap(), [3, 2, 4], "{shape:?}");
+        }
+        assert!(of(&[2, 3, 4]).unwrap_err().contains("expected [3, 2, 4]"));
+    }
 }

@@ -23,47 +23,70 @@ use crate::{Candidate, Replay, ReplayError, Replayer, Trace};
 /// A stage that cannot be recomputed.
 pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Verdict, ReplayError> {
     let mut case = Case::open(candidate, replayer)?;
-    let noise = case.choose_level()?;
-    let stages = case.stages(&noise);
-    let fits: BTreeMap<Probe, Fit> = stages.iter().map(|stage| (stage.probe, case.fit(stage))).collect();
-    let failing: BTreeSet<Probe> = fits.iter().filter(|(_, fit)| !fit.passes()).map(|(probe, _)| *probe).collect();
-    let faults: BTreeMap<Probe, String> = stages
-        .iter()
-        .filter(|stage| failing.contains(&stage.probe))
-        .filter_map(|stage| fault(stage).map(|what| (stage.probe, what)))
-        .collect();
+    let Chosen { noise, strictest } = case.choose_level()?;
+    // A precision that is taken only because everything then fits must not swallow a mistake that has a name.
+    if let Some(strictest) = strictest {
+        let verdict = case.judge_at(&strictest)?;
+        if !verdict.mistakes.is_empty() && !verdict.detail.as_ref().is_some_and(|detail| detail.contains("unnamed")) {
+            return Ok(verdict);
+        }
+        case.by_fallback = candidate.declared.is_none();
+    }
+    case.judge_at(&noise)
+}
 
-    let search = Search { replayer, given: &case.given, segments: &case.segments, stages: &stages, level: noise.level };
-    let unexplained: BTreeSet<Probe> = failing.iter().copied().filter(|probe| !faults.contains_key(probe)).collect();
-    let findings = search.run(&unexplained)?;
+impl Case<'_> {
+    fn judge_at(&self, noise: &Noise) -> Result<Verdict, ReplayError> {
+        let (case, candidate, replayer) = (self, self.candidate, self.replayer);
+        let stages = case.stages(noise);
+        let fits: BTreeMap<Probe, Fit> = stages.iter().map(|stage| (stage.probe, case.fit(stage))).collect();
+        let failing: BTreeSet<Probe> = fits.iter().filter(|(_, fit)| !fit.passes()).map(|(probe, _)| *probe).collect();
+        let faults: BTreeMap<Probe, String> = stages
+            .iter()
+            .filter(|stage| failing.contains(&stage.probe))
+            .filter_map(|stage| fault(stage).map(|what| (stage.probe, what)))
+            .collect();
 
-    let mut notes = case.notes.clone();
-    notes.extend(faults.values().cloned());
-    let all_exact = stages.iter().all(|stage| stage.is_exact(noise.level.storage));
-    let (verdict, detail) = conclude(&case, noise.level, &failing, &faults, &findings, all_exact, &mut notes);
-    let stage_verdicts =
-        stages.iter().map(|stage| case.stage_verdict(stage, fits[&stage.probe], &faults, noise.level)).collect();
-    let first = stages.iter().find(|stage| failing.contains(&stage.probe));
-    Ok(Verdict {
-        schema: SCHEMA,
-        verdict,
-        detail,
-        exit_code: verdict.exit_code(),
-        candidate: CandidateInfo {
-            path: candidate.path.clone(),
-            backend: candidate.backend.clone(),
-            check: candidate.check.clone(),
-            dtype: noise.level.storage,
-            dtype_inferred: candidate.declared.is_none(),
-        },
-        coverage: case.coverage(),
-        first_divergence: first.map(divergence),
-        indistinguishable: findings.unseen.iter().map(|unseen| unseen.id.clone()).collect(),
-        mistakes: findings.named,
-        unseen: findings.unseen,
-        notes,
-        stages: stage_verdicts,
-    })
+        let search =
+            Search { replayer, given: &case.given, segments: &case.segments, stages: &stages, level: noise.level };
+        let unexplained: BTreeSet<Probe> =
+            failing.iter().copied().filter(|probe| !faults.contains_key(probe)).collect();
+        let findings = search.run(&unexplained, faults.is_empty())?;
+
+        let mut notes = case.notes.clone();
+        notes.extend(faults.values().cloned());
+        let all_exact = stages.iter().all(|stage| stage.is_exact(noise.level.storage));
+        let (verdict, detail) = conclude(case, noise.level, &failing, &faults, &findings, all_exact, &mut notes);
+        let stage_verdicts =
+            stages.iter().map(|stage| case.stage_verdict(stage, fits[&stage.probe], &faults, noise.level)).collect();
+        let first = stages.iter().find(|stage| failing.contains(&stage.probe));
+        Ok(Verdict {
+            schema: SCHEMA,
+            verdict,
+            detail,
+            exit_code: verdict.exit_code(),
+            candidate: CandidateInfo {
+                path: candidate.path.clone(),
+                backend: candidate.backend.clone(),
+                check: candidate.check.clone(),
+                dtype: noise.level.storage,
+                dtype_inferred: candidate.declared.is_none(),
+            },
+            coverage: case.coverage(),
+            first_divergence: first.map(divergence),
+            indistinguishable: findings.unseen.iter().map(|unseen| unseen.id.clone()).collect(),
+            mistakes: findings.named,
+            unseen: findings.unseen,
+            notes,
+            stages: stage_verdicts,
+        })
+    }
+}
+
+/// A precision, and where it was climbed to with no projection to tell it by, the one that loses least.
+struct Chosen {
+    noise: Noise,
+    strictest: Option<Noise>,
 }
 
 /// From what was found to one word.
@@ -156,7 +179,7 @@ impl<'a> Case<'a> {
 
     /// The first precision at which the projections are right as a body: a mistake spoils some of them, a precision
     /// all. Without projections of their own, the first at which everything is.
-    fn choose_level(&mut self) -> Result<Noise, ReplayError> {
+    fn choose_level(&self) -> Result<Chosen, ReplayError> {
         let storage = self.candidate.declared.unwrap_or_else(|| infer_storage(&self.candidate.trace));
         let mut first: Option<Noise> = None;
         for level in ladder(storage) {
@@ -173,13 +196,17 @@ impl<'a> Case<'a> {
                 None => stages.iter().all(|stage| self.fit(stage).passes()),
             };
             if fits {
-                self.by_fallback = alone && first.is_some() && self.candidate.declared.is_none();
-                return Ok(noise);
+                return Ok(Chosen { noise, strictest: first.filter(|_| alone) });
             }
             first.get_or_insert(noise);
+            // A report that says strict is held to it where no projection says otherwise.
+            if alone && self.candidate.strict {
+                break;
+            }
         }
         // Nothing fits: judge by the strictest, where a mistake stands out most.
-        first.ok_or_else(|| ReplayError("no precision to judge by".to_string()))
+        let noise = first.ok_or_else(|| ReplayError("no precision to judge by".to_string()))?;
+        Ok(Chosen { noise, strictest: None })
     }
 
     fn stages(&self, noise: &Noise) -> Vec<Stage> {

@@ -59,6 +59,19 @@ struct Trial {
     mistake: &'static Mistake,
     fits: BTreeMap<Probe, Fit>,
     slope: Slope,
+    /// Residual on direction, and direction on direction, stage by stage.
+    projections: BTreeMap<Probe, (f64, f64)>,
+}
+
+impl Trial {
+    /// Whether the residual of `stages` goes about as far as the mistake would push it. A perturbation that merely
+    /// happens to bring a stage back inside the budget does not earn the name.
+    fn earns(&self, stages: &BTreeSet<Probe>) -> bool {
+        let parts = stages.iter().filter_map(|probe| self.projections.get(probe));
+        let (rd, dd) = parts.fold((0.0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
+        // A mask has no noise, hence no slope: it fits bit for bit or not at all.
+        dd == 0.0 || (rd / dd - 1.0).abs() < SLOPE_BAND
+    }
 }
 
 /// Slope of the residual on a mistake's direction.
@@ -80,11 +93,12 @@ impl Slope {
 }
 
 impl Search<'_> {
-    /// Names what explains `failing`, and what shows below the budget.
+    /// Names what explains `failing`; and what shows below the budget, where nothing fails and `sound` says that no
+    /// stage is a fault.
     ///
     /// # Errors
     /// What the replayer says.
-    pub fn run(&self, failing: &BTreeSet<Probe>) -> Result<Findings, ReplayError> {
+    pub fn run(&self, failing: &BTreeSet<Probe>, sound: bool) -> Result<Findings, ReplayError> {
         let mut findings = Findings::default();
         let mut trials = Vec::new();
         for mistake in self.replayer.mistakes() {
@@ -117,7 +131,7 @@ impl Search<'_> {
             self.search_sets(&trials, &mut open, &mut findings)?;
         }
         findings.unnamed = open.into_iter().collect();
-        if failing.is_empty() {
+        if failing.is_empty() && sound {
             self.below_the_budget(&trials, &mut findings);
         }
         for trial in &trials {
@@ -176,7 +190,8 @@ impl Search<'_> {
         } else {
             self.slope(&predicted, |stage| (&stage.exact, stage.noise.clone()))
         };
-        Ok(Trial { mistake, slope, fits })
+        let projections = self.projections(&predicted);
+        Ok(Trial { mistake, slope, fits, projections })
     }
 
     fn predict(&self, mistakes: &[String], wanted: &BTreeSet<Probe>) -> Result<Trace, ReplayError> {
@@ -186,6 +201,23 @@ impl Search<'_> {
 
     fn fits(&self, predicted: &Trace) -> BTreeMap<Probe, Fit> {
         let of = |stage: &Stage| Some((stage.probe, fit(stage, &predicted.get(&stage.probe)?.values.to_f64())));
+        self.stages.iter().filter_map(of).collect()
+    }
+
+    fn projections(&self, predicted: &Trace) -> BTreeMap<Probe, (f64, f64)> {
+        let of = |stage: &Stage| {
+            let mistaken = predicted.get(&stage.probe)?;
+            let (mut rd, mut dd) = (0.0, 0.0);
+            for at in stage.indices().filter(|at| stage.variance[*at] > 0.0) {
+                let d = mistaken.values.get(at) - stage.exact[at];
+                let r = stage.recorded[at] - stage.exact[at];
+                if d.is_finite() && r.is_finite() {
+                    rd += r * d / stage.variance[at];
+                    dd += d * d / stage.variance[at];
+                }
+            }
+            Some((stage.probe, (rd, dd)))
+        };
         self.stages.iter().filter_map(of).collect()
     }
 
@@ -345,12 +377,14 @@ fn breaks(trial: &Trial, failing: &BTreeSet<Probe>) -> usize {
     trial.fits.iter().filter(|(probe, fit)| !failing.contains(probe) && !fit.passes()).count()
 }
 
-/// Other mistakes that explain the same stages and break no more.
+/// Other mistakes that explain the same stages as well.
 fn alternatives(trials: &[Trial], best: &Trial, found: &BTreeSet<Probe>, failing: &BTreeSet<Probe>) -> Vec<String> {
     let same = |trial: &&Trial| {
         trial.mistake.id != best.mistake.id
             && found.iter().all(|probe| trial.fits.get(probe).is_some_and(|fit| fit.passes()))
-            && breaks(trial, failing) <= breaks(best, failing)
+            && trial.earns(found)
+            // What a mistake would break elsewhere tells it apart only from one that was made everywhere.
+            && (breaks(best, failing) > 0 || breaks(trial, failing) == 0)
     };
     let ids: BTreeSet<String> = trials.iter().filter(same).map(|trial| trial.mistake.id.to_string()).collect();
     ids.into_iter().collect()
