@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{MistakeKind, Probe, Rounding, Stage as ModelStage};
+use loupe_spec::{MistakeKind, Probe, Rounding};
 
 use crate::align::splice;
 use crate::faults::fault;
@@ -39,7 +39,7 @@ impl Case<'_> {
     fn judge_at(&self, noise: &Noise) -> Result<Verdict, ReplayError> {
         let (case, candidate, replayer) = (self, self.candidate, self.replayer);
         let stages = case.stages(noise);
-        let fits: BTreeMap<Probe, Fit> = stages.iter().map(|stage| (stage.probe, case.fit(stage))).collect();
+        let fits: BTreeMap<Probe, Fit> = stages.iter().map(|stage| (stage.probe, stage.fit(&stage.exact))).collect();
         let failing: BTreeSet<Probe> = fits.iter().filter(|(_, fit)| !fit.passes()).map(|(probe, _)| *probe).collect();
         let faults: BTreeMap<Probe, String> = stages
             .iter()
@@ -188,12 +188,12 @@ impl<'a> Case<'a> {
             let own: Vec<f64> = stages
                 .iter()
                 .filter(|stage| is_linear(stage.probe) && self.segments[&stage.probe].len() == 1)
-                .map(|stage| self.fit(stage).tensor)
+                .map(|stage| stage.fit(&stage.exact).tensor)
                 .collect();
             let alone = own.is_empty();
             let fits = match median(own) {
                 Some(middle) => middle <= TENSOR_LIMIT,
-                None => stages.iter().all(|stage| self.fit(stage).passes()),
+                None => stages.iter().all(|stage| stage.fit(&stage.exact).passes()),
             };
             if fits {
                 return Ok(Chosen { noise, strictest: first.filter(|_| alone) });
@@ -212,20 +212,6 @@ impl<'a> Case<'a> {
     fn stages(&self, noise: &Noise) -> Vec<Stage> {
         let stage = |probe: &Probe| Stage::new(*probe, self.given.get(probe)?, noise, &self.judged);
         self.recorded.iter().filter_map(stage).collect()
-    }
-
-    /// How well a stage fits its right prediction. Masks are judged bit for bit, and a probability is 0 wherever the
-    /// mask hides the key: that no budget bends.
-    fn fit(&self, stage: &Stage) -> Fit {
-        let broken = |at: &usize| match stage.probe {
-            Probe::Layer(_, ModelStage::Mask) => (stage.recorded[*at] != 0.0) != (stage.exact[*at] != 0.0),
-            Probe::Layer(_, ModelStage::Probs) => stage.exact[*at] == 0.0 && stage.recorded[*at] != 0.0,
-            _ => false,
-        };
-        match stage.indices().find(broken) {
-            Some(at) => Fit { tensor: f64::INFINITY, row: f64::INFINITY, token: stage.layout.row(at) },
-            None => stage.fit(&stage.exact),
-        }
     }
 
     fn coverage(&self) -> Coverage {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Mistake, MistakeKind, Probe, Rounding, Stage as ModelStage};
+use loupe_spec::{Mistake, MistakeKind, Probe, Rounding};
 
 use crate::judge::named;
 use crate::noise::{Level, measure};
@@ -178,7 +178,7 @@ impl Search<'_> {
                 if let Some(recorded) = self.given.get(&stage.probe)
                     && let Some(own) = Stage::new(stage.probe, recorded, &noise, &stage.judged)
                 {
-                    fits.insert(stage.probe, fit(&own, &own.exact));
+                    fits.insert(stage.probe, own.fit(&own.exact));
                 }
             }
         }
@@ -200,7 +200,7 @@ impl Search<'_> {
     }
 
     fn fits(&self, predicted: &Trace) -> BTreeMap<Probe, Fit> {
-        let of = |stage: &Stage| Some((stage.probe, fit(stage, &predicted.get(&stage.probe)?.values.to_f64())));
+        let of = |stage: &Stage| Some((stage.probe, stage.fit(&predicted.get(&stage.probe)?.values.to_f64())));
         self.stages.iter().filter_map(of).collect()
     }
 
@@ -291,7 +291,7 @@ impl Search<'_> {
         let cost = |fits: &BTreeMap<Probe, Fit>| -> f64 {
             wanted.iter().filter_map(|probe| fits.get(probe)).map(|fit| fit.tensor.max(1.0).ln()).sum()
         };
-        let right: BTreeMap<Probe, Fit> = self.stages.iter().map(|s| (s.probe, fit(s, &s.exact))).collect();
+        let right: BTreeMap<Probe, Fit> = self.stages.iter().map(|s| (s.probe, s.fit(&s.exact))).collect();
         let merged = |trial: &Trial| {
             let mut fits = right.clone();
             fits.extend(trial.fits.iter().map(|(probe, fit)| (*probe, *fit)));
@@ -334,20 +334,6 @@ impl Search<'_> {
             beam = next;
         }
         Ok(())
-    }
-}
-
-/// As [`Stage::fit`], masks bit for bit and hidden probabilities exactly 0.
-fn fit(stage: &Stage, predicted: &[f64]) -> Fit {
-    let is_mask = matches!(stage.probe, Probe::Layer(_, ModelStage::Mask));
-    let is_probs = matches!(stage.probe, Probe::Layer(_, ModelStage::Probs));
-    let broken = |at: &usize| {
-        (is_mask && (stage.recorded[*at] != 0.0) != (predicted[*at] != 0.0))
-            || (is_probs && predicted[*at] == 0.0 && stage.recorded[*at] != 0.0)
-    };
-    match stage.indices().find(broken) {
-        Some(at) => Fit { tensor: f64::INFINITY, row: f64::INFINITY, token: stage.layout.row(at) },
-        None => stage.fit(predicted),
     }
 }
 

@@ -138,9 +138,18 @@ impl Stage {
         (0..self.recorded.len()).filter(|at| self.counts(*at))
     }
 
-    /// How well `predicted` explains what was recorded, by the noise of the right stage.
+    /// How well `predicted` explains what was recorded, by the noise of the right stage. Masks fit bit for bit, and a
+    /// probability is 0 wherever the mask hides the key: that no budget bends.
     pub fn fit(&self, predicted: &[f64]) -> Fit {
-        self.fit_where(predicted, |_| true)
+        let broken = |at: &usize| match self.probe {
+            Probe::Layer(_, ModelStage::Mask) => (self.recorded[*at] != 0.0) != (predicted[*at] != 0.0),
+            Probe::Layer(_, ModelStage::Probs) => predicted[*at] == 0.0 && self.recorded[*at] != 0.0,
+            _ => false,
+        };
+        match self.indices().find(broken) {
+            Some(at) => Fit { tensor: f64::INFINITY, row: f64::INFINITY, token: self.layout.row(at) },
+            None => self.fit_where(predicted, |_| true),
+        }
     }
 
     /// The same over the elements that `keep` keeps.
