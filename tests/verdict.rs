@@ -53,7 +53,7 @@ fn verdict_of_rows(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype
         ignored: Vec::new(),
         misshapen: Vec::new(),
     };
-    let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens };
+    let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without: &[] };
     judge(&candidate, &replayer).unwrap()
 }
 

@@ -80,6 +80,12 @@ impl Tensors {
         &self.notes
     }
 
+    /// The widest type in which a tensor is stored.
+    pub fn widest(&self) -> Dtype {
+        let stored = self.located.values().map(|located| located.dtype);
+        stored.max_by_key(|dtype| (dtype.size(), dtype.significand_bits())).unwrap_or(Dtype::F32)
+    }
+
     /// The tensor as it is stored; touches no data.
     ///
     /// # Errors

@@ -8,9 +8,10 @@ use loupe_compare::{
 };
 use loupe_config::{Compare, Format, Input, ModelRef};
 use loupe_report::{Report, TensorFile, Written, read, read_safetensors};
-use loupe_spec::{Dtype, HostTensor, Probe, Values};
+use loupe_spec::{Dtype, HostTensor, Probe, Values, nearest};
 
 use crate::replayer::CheckpointReplayer;
+use crate::token_mistake::token_mistake;
 use crate::{CheckError, compare_values};
 
 /// The text and the verdicts of every candidate.
@@ -18,6 +19,7 @@ pub(crate) fn run(compare: &Compare) -> Result<(String, Verdicts), CheckError> {
     if compare.format.contains(&Format::Junit) {
         return Err(CheckError::Junit);
     }
+    known(&compare.without)?;
     let mut references = References::default();
     let mut verdicts = Vec::new();
     for path in &compare.candidates {
@@ -43,6 +45,15 @@ pub(crate) fn run(compare: &Compare) -> Result<(String, Verdicts), CheckError> {
         out.push('\n');
     }
     Ok((out, verdicts))
+}
+
+/// Whether each of `ids` is a mistake's.
+fn known(ids: &[String]) -> Result<(), CheckError> {
+    let all = || loupe_engine::mistakes().iter().map(|mistake| mistake.id);
+    match ids.iter().find(|id| !all().any(|known| known == *id)) {
+        None => Ok(()),
+        Some(id) => Err(CheckError::NoMistake { id: id.clone(), nearest: nearest(id, all()).map(str::to_string) }),
+    }
 }
 
 /// Checkpoints stay open from one candidate to the next.
@@ -112,10 +123,15 @@ fn one(path: &Path, compare: &Compare, references: &mut References) -> Result<Ve
     let recorded = tensors.iter().find(|(name, _)| name == "token_ids").map(|(_, ids)| ids.values.to_f64());
     let own = recorded.map(|ids| ids.into_iter().map(|id| id as usize).collect::<Vec<usize>>());
     let own = own.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
-    let mut notes = Vec::new();
+    let (mut notes, mut mistake) = (Vec::new(), None);
     let ids = match (own, asked) {
         (Some(own), Some(asked)) if own != asked => {
-            notes.push(token_difference(&own, &asked));
+            let input = compare.reference.input.as_ref();
+            mistake = input.and_then(|input| token_mistake(&own, &asked, input, checkpoint));
+            let what = mistake.map_or("token ids differ".to_string(), |m| format!("{}: {}", m.id, m.what));
+            notes.push(format!(
+                "{what}: the candidate ran {own:?}, the prompt is {asked:?}; judged with the candidate's"
+            ));
             own
         }
         (Some(own), _) => own,
@@ -133,7 +149,7 @@ fn one(path: &Path, compare: &Compare, references: &mut References) -> Result<Ve
     trace.insert(Probe::TokenIds, HostTensor { shape: vec![ids.len()], values });
     let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
     let candidate = Candidate { path: shown, backend, check, declared, strict, trace, rows, ignored, misshapen };
-    let replayer = CheckpointReplayer { checkpoint, tensors: weights, tokens: ids.len() };
+    let replayer = CheckpointReplayer { checkpoint, tensors: weights, tokens: ids.len(), without: &compare.without };
     let mut verdict = judge(&candidate, &replayer)?;
     if let Some(report) = report.as_ref()
         && let Some(id) = report.model.checkpoint_id.as_ref().filter(|id| *id != weights.id())
@@ -141,7 +157,7 @@ fn one(path: &Path, compare: &Compare, references: &mut References) -> Result<Ve
         notes.push(format!("its checkpoint is {id}, the reference's is {}: not the same files", weights.id()));
     }
     if !notes.is_empty() {
-        verdict.different_question(notes);
+        verdict.different_question(notes, mistake);
     }
     Ok(verdict)
 }
@@ -157,16 +173,4 @@ fn model_of(compare: &Compare, report: Option<&Report>, path: &str) -> Result<Mo
     };
     let named = saved.as_ref().or(report).ok_or_else(|| CheckError::NoModel { path: path.to_string() })?;
     Ok(ModelRef { id: named.model.id.clone(), revision: named.model.revision.clone() })
-}
-
-/// What two lists of token ids differ by, in the words of the mistakes that do it.
-fn token_difference(own: &[usize], asked: &[usize]) -> String {
-    let what = match (own, asked) {
-        (own, [_, rest @ ..]) if own == rest => "bos_missing: the first token of the prompt is not there",
-        ([first, rest @ ..], asked) if rest == asked && asked.first() == Some(first) => {
-            "bos_twice: the prompt begins with its first token twice"
-        }
-        _ => "token ids differ",
-    };
-    format!("{what}: the candidate ran {own:?}, the prompt is {asked:?}; judged with the candidate's")
 }

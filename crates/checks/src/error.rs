@@ -38,6 +38,8 @@ pub enum CheckError {
     NoTokens { path: String },
     #[error("{path} is no report of Loupe's and does not name its model: add \"model\"")]
     NoModel { path: String },
+    #[error("\"policy\": no mistake is called \"{id}\"{}", .nearest.as_ref().map(|n| format!("; the nearest is \"{n}\"")).unwrap_or_default())]
+    NoMistake { id: String, nearest: Option<String> },
     #[error("{path}: {reason}")]
     Against { path: String, reason: String },
 }

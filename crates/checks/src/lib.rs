@@ -17,6 +17,7 @@ mod rope;
 mod run;
 mod session;
 mod text;
+mod token_mistake;
 mod trace_check;
 mod weights;
 

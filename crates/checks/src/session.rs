@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::{Common, Input, ModelRef};
-use loupe_engine::{Info, Recorded, Spec, TraceJob, trace};
+use loupe_engine::{Info, Recorded, Spec, TraceJob, plant_in_prompt, plant_in_tokens, trace};
 use loupe_spec::{Config, HostTensor, Probe, Values};
 
 use crate::{CheckError, text};
@@ -36,9 +36,10 @@ impl<'a> Session<'a> {
         let tensors = checkpoint.tensors()?;
         let opened = started.elapsed().as_secs_f64();
         let token_ids = match input {
-            Input::Prompt(prompt) => checkpoint.encode(prompt)?,
+            Input::Prompt(prompt) => checkpoint.encode(&plant_in_prompt(&common.mistakes, prompt))?,
             Input::TokenIds(ids) => ids.clone(),
         };
+        let token_ids = plant_in_tokens(&common.mistakes, token_ids);
         let vocab_size = checkpoint.config().vocab_size;
         if let Some((position, id)) = token_ids.iter().enumerate().find(|(_, id)| **id >= vocab_size) {
             return Err(CheckError::TokenId { id: *id, position, vocab_size });

@@ -1,11 +1,30 @@
 //! What no arithmetic explains: values that are not numbers, and blocks that were never written.
 
-use loupe_spec::{Probe, Stage as ModelStage};
+use loupe_spec::{Dtype, Probe, Stage as ModelStage};
 
 use crate::stage::{Stage, TENSOR_LIMIT};
 
 /// Fewer zeros than this are no block.
 const SMALLEST_BLOCK: usize = 4;
+
+/// The largest number that f16 holds.
+const F16_MAX: f64 = 65504.0;
+
+/// A stage whose f16 values are infinite because what they should be is beyond f16: the arithmetic is right, the dtype
+/// is too small for this model (transformers 39972, onnxruntime 26732).
+pub fn f16_overflow(stage: &Stage, storage: Dtype) -> Option<String> {
+    let bad = |at: &usize| !stage.recorded[*at].is_finite() && stage.exact[*at].is_finite();
+    let first = stage.indices().find(bad)?;
+    let beyond = storage == Dtype::F16 && stage.indices().filter(bad).all(|at| stage.exact[at].abs() > F16_MAX);
+    beyond.then(|| {
+        format!(
+            "f16_overflow: {} would be {:.0} at {:?}, and f16 ends at {F16_MAX}; run this model in bf16 or f32",
+            stage.probe,
+            stage.exact[first],
+            stage.coordinate(first)
+        )
+    })
+}
 
 /// What is broken about a stage's values, if something is.
 pub fn fault(stage: &Stage) -> Option<String> {

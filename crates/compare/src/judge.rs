@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use loupe_spec::{MistakeKind, Probe, Rounding};
 
 use crate::align::splice;
-use crate::faults::fault;
+use crate::faults::{f16_overflow, fault};
 use crate::metrics::{Metrics, relative_l2};
 use crate::naming::{Findings, Search};
 use crate::noise::{Level, Noise, measure};
-use crate::precision::{infer_storage, is_linear, ladder, median};
+use crate::precision::{infer_decimals, infer_storage, is_linear, ladder, median};
 use crate::segments::segments;
 use crate::stage::{Fit, Stage, TENSOR_LIMIT};
 use crate::verdict::{
-    CandidateInfo, Class, Coverage, Divergence, Judgement, NamedMistake, SCHEMA, StageVerdict, Verdict,
+    CandidateInfo, Class, Coverage, Divergence, FittedParameter, Judgement, SCHEMA, StageVerdict, Unseen, Verdict,
 };
 use crate::{Candidate, Replay, ReplayError, Replayer, Trace};
 
@@ -40,23 +40,30 @@ impl Case<'_> {
         let (case, candidate, replayer) = (self, self.candidate, self.replayer);
         let stages = case.stages(noise);
         let fits: BTreeMap<Probe, Fit> = stages.iter().map(|stage| (stage.probe, stage.fit(&stage.exact))).collect();
+        let storage = noise.level.storage;
         let failing: BTreeSet<Probe> = fits.iter().filter(|(_, fit)| !fit.passes()).map(|(probe, _)| *probe).collect();
-        let faults: BTreeMap<Probe, String> = stages
-            .iter()
-            .filter(|stage| failing.contains(&stage.probe))
+        let failed = || stages.iter().filter(|stage| failing.contains(&stage.probe));
+        let overflows: BTreeMap<Probe, String> =
+            failed().filter_map(|stage| f16_overflow(stage, storage).map(|what| (stage.probe, what))).collect();
+        let faults: BTreeMap<Probe, String> = failed()
+            .filter(|stage| !overflows.contains_key(&stage.probe))
             .filter_map(|stage| fault(stage).map(|what| (stage.probe, what)))
             .collect();
 
         let search =
             Search { replayer, given: &case.given, segments: &case.segments, stages: &stages, level: noise.level };
-        let unexplained: BTreeSet<Probe> =
-            failing.iter().copied().filter(|probe| !faults.contains_key(probe)).collect();
-        let findings = search.run(&unexplained, faults.is_empty())?;
+        let told = |probe: &Probe| faults.contains_key(probe) || overflows.contains_key(probe);
+        let unexplained: BTreeSet<Probe> = failing.iter().copied().filter(|probe| !told(probe)).collect();
+        let findings = search.run(&unexplained, faults.is_empty() && overflows.is_empty())?;
 
         let mut notes = case.notes.clone();
-        notes.extend(faults.values().cloned());
-        let all_exact = stages.iter().all(|stage| stage.is_exact(noise.level.storage));
-        let (verdict, detail) = conclude(case, noise.level, &failing, &faults, &findings, all_exact, &mut notes);
+        notes.extend(faults.values().chain(overflows.values()).cloned());
+        let seen = Seen {
+            faults: !faults.is_empty(),
+            overflows: !overflows.is_empty(),
+            all_exact: stages.iter().all(|stage| stage.is_exact(storage)),
+        };
+        let (verdict, detail) = conclude(case, noise.level, seen, &findings, &mut notes);
         let stage_verdicts =
             stages.iter().map(|stage| case.stage_verdict(stage, fits[&stage.probe], &faults, noise.level)).collect();
         let first = stages.iter().find(|stage| failing.contains(&stage.probe));
@@ -74,8 +81,9 @@ impl Case<'_> {
             },
             coverage: case.coverage(),
             first_divergence: first.map(divergence),
-            indistinguishable: findings.unseen.iter().map(|unseen| unseen.id.clone()).collect(),
+            indistinguishable: nowhere(&findings.unseen),
             mistakes: findings.named,
+            fitted: findings.fitted,
             unseen: findings.unseen,
             notes,
             stages: stage_verdicts,
@@ -83,52 +91,71 @@ impl Case<'_> {
     }
 }
 
+/// The ids that can be seen nowhere, each once.
+fn nowhere(unseen: &[Unseen]) -> Vec<String> {
+    let ids: BTreeSet<&str> =
+        unseen.iter().filter(|unseen| unseen.sites.is_none()).map(|unseen| unseen.id.as_str()).collect();
+    ids.into_iter().map(str::to_string).collect()
+}
+
+/// One in so many projections may be right by chance where a lesser precision spoils them all.
+const MOST_FAIL: usize = 10;
+
 /// A precision, and where it was climbed to with no projection to tell it by, the one that loses least.
 struct Chosen {
     noise: Noise,
     strictest: Option<Noise>,
 }
 
+/// What the stages show before any name is looked for.
+#[derive(Clone, Copy)]
+struct Seen {
+    faults: bool,
+    overflows: bool,
+    all_exact: bool,
+}
+
 /// From what was found to one word.
 fn conclude(
     case: &Case<'_>,
     level: Level,
-    failing: &BTreeSet<Probe>,
-    faults: &BTreeMap<Probe, String>,
+    seen: Seen,
     findings: &Findings,
-    all_exact: bool,
     notes: &mut Vec<String>,
 ) -> (Judgement, Option<String>) {
     if !case.candidate.misshapen.is_empty() {
         return (Judgement::Architectural, Some("shape".to_string()));
     }
-    if !faults.is_empty() || findings.has(MistakeKind::BackendFault) {
+    if seen.faults || findings.has(MistakeKind::BackendFault) {
         return (Judgement::BackendFault, Some("values".to_string()));
     }
-    if findings.has(MistakeKind::Architectural) || !findings.unnamed.is_empty() {
+    if findings.has(MistakeKind::Architectural) || !findings.fitted.is_empty() || !findings.unnamed.is_empty() {
         let mut parts: Vec<String> = findings.named.iter().map(|m| m.id.clone()).collect();
+        parts.extend(findings.fitted.iter().map(FittedParameter::line));
         if let Some(first) = findings.unnamed.first() {
             parts.push(format!("unnamed at {first}"));
         }
         return (Judgement::Architectural, Some(parts.join(" + ")));
     }
+    if seen.overflows {
+        return (Judgement::Architectural, Some("f16_overflow".to_string()));
+    }
     if findings.has(MistakeKind::DtypePolicy) {
         let ids: Vec<&str> = findings.named.iter().map(|m| m.id.as_str()).collect();
         return (Judgement::Numeric, Some(format!("dtype_policy:{}", ids.join("+"))));
     }
-    debug_assert!(failing.is_empty());
-    if all_exact {
+    if seen.all_exact {
         return (Judgement::Exact, None);
     }
     if case.by_fallback {
         notes.push(format!(
             "the recorded stages fit {} precision, but no projection was recorded with its own input to tell that \
              from a small mistake; record one (for example layers.0.self_attn.q_proj), or say \"candidate_dtype\"",
-            level.detail.unwrap_or(level.storage.name())
+            level.detail().unwrap_or(level.storage.name().to_string())
         ));
-        return (Judgement::Inconclusive, level.detail.map(str::to_string));
+        return (Judgement::Inconclusive, level.detail());
     }
-    (Judgement::Numeric, level.detail.map(str::to_string))
+    (Judgement::Numeric, level.detail())
 }
 
 /// A candidate with everything that must be known before it can be judged.
@@ -157,7 +184,7 @@ impl<'a> Case<'a> {
         let tokens = replayer.tokens();
         let start: Trace =
             candidate.trace.iter().filter(|(p, _)| **p == Probe::TokenIds).map(|(p, t)| (*p, t.clone())).collect();
-        let plain = Level { storage, operand_bits: None, detail: None };
+        let plain = Level::plain(storage);
         let reference = replayer.replay(Replay {
             given: &start,
             wanted: &recorded,
@@ -181,32 +208,41 @@ impl<'a> Case<'a> {
     /// all. Without projections of their own, the first at which everything is.
     fn choose_level(&self) -> Result<Chosen, ReplayError> {
         let storage = self.candidate.declared.unwrap_or_else(|| infer_storage(&self.candidate.trace));
+        let levels = ladder(storage, self.replayer.weights_dtype(), infer_decimals(&self.candidate.trace));
         let mut first: Option<Noise> = None;
-        for level in ladder(storage) {
+        for level in levels {
             let noise = measure(self.replayer, &self.given, &self.recorded, &[], level)?;
             let stages = self.stages(&noise);
-            let own: Vec<f64> = stages
-                .iter()
-                .filter(|stage| is_linear(stage.probe) && self.segments[&stage.probe].len() == 1)
-                .map(|stage| stage.fit(&stage.exact).tensor)
-                .collect();
-            let alone = own.is_empty();
-            let fits = match median(own) {
+            let projections = self.misfits(&stages, |probe, segment| is_linear(probe) && segment.len() == 1);
+            let alone = projections.is_empty();
+            let fits = match median(&projections) {
                 Some(middle) => middle <= TENSOR_LIMIT,
                 None => stages.iter().all(|stage| stage.fit(&stage.exact).passes()),
             };
             if fits {
                 return Ok(Chosen { noise, strictest: first.filter(|_| alone) });
             }
+            let is_first = first.is_none();
             first.get_or_insert(noise);
+            // A lesser precision would show in all of them, or in all segments that projections are hidden in.
+            let hidden = self.misfits(&stages, |_, segment| segment.iter().any(|inner| is_linear(*inner)));
+            let body = if alone { hidden } else { projections };
+            let passing = body.iter().filter(|misfit| **misfit <= TENSOR_LIMIT).count();
+            let some_right = passing * MOST_FAIL > body.len();
             // A report that says strict is held to it where no projection says otherwise.
-            if alone && self.candidate.strict {
+            if (is_first && some_right) || (alone && self.candidate.strict) {
                 break;
             }
         }
         // Nothing fits: judge by the strictest, where a mistake stands out most.
         let noise = first.ok_or_else(|| ReplayError("no precision to judge by".to_string()))?;
         Ok(Chosen { noise, strictest: None })
+    }
+
+    /// How far the stages that `pick` picks, by their probe and its segment, are off.
+    fn misfits(&self, stages: &[Stage], pick: impl Fn(Probe, &BTreeSet<Probe>) -> bool) -> Vec<f64> {
+        let picked = stages.iter().filter(|stage| pick(stage.probe, &self.segments[&stage.probe]));
+        picked.map(|stage| stage.fit(&stage.exact).tensor).collect()
     }
 
     fn stages(&self, noise: &Noise) -> Vec<Stage> {
@@ -248,7 +284,7 @@ impl<'a> Case<'a> {
             local_error,
             end_to_end_error: reference.map(|reference| relative_l2(&recorded, &reference)),
             budget,
-            budget_used: fit.tensor.max(fit.row / 2.0) / TENSOR_LIMIT,
+            budget_used: fit.size() / TENSOR_LIMIT,
             class,
             recomputed: self.segments[&stage.probe].len(),
             metrics: Metrics::of(is_logits(stage.probe), &recorded, &select(&stage.exact), width, level.storage),
@@ -277,27 +313,5 @@ impl Findings {
     /// Whether a named mistake is of `kind`.
     fn has(&self, kind: MistakeKind) -> bool {
         self.kinds.contains(&kind)
-    }
-}
-
-/// For `naming.rs`: what the verdict says of a mistake.
-pub(crate) fn named(
-    mistake: &loupe_spec::Mistake,
-    explained: &BTreeSet<Probe>,
-    alternatives: Vec<String>,
-    evidence: String,
-) -> NamedMistake {
-    let layers: BTreeSet<usize> = explained.iter().filter_map(|probe| probe.layer()).collect();
-    NamedMistake {
-        id: mistake.id.to_string(),
-        variant: mistake.variant.map(str::to_string),
-        probe: explained.first().copied().unwrap_or(Probe::TokenIds),
-        layers: layers.into_iter().collect(),
-        confidence: if alternatives.is_empty() { "certain" } else { "likely" },
-        alternatives,
-        evidence,
-        sentence: mistake.what.to_string(),
-        seen_in: mistake.seen_in.to_string(),
-        right: mistake.right.to_string(),
     }
 }

@@ -4,7 +4,7 @@
 //! is asked of a [`Replayer`]. [`judge`](fn@judge) goes through the verdict in the order of rising effort: structure, exact
 //! equality, local error of each stage against a noise budget measured on the same inputs, then names.
 //!
-//! `noise.rs` has the statistics, `naming.rs` the search for a mistake; neither has a tolerance that was chosen.
+//! `noise.rs` has the statistics, `naming/` the search for a mistake; neither has a tolerance that was chosen.
 
 mod align;
 mod faults;
@@ -26,6 +26,6 @@ pub use render::{one_line, summary, table};
 pub use replayer::{Replay, ReplayError, Replayer, Trace};
 pub use values::{Expected, judge_values};
 pub use verdict::{
-    CandidateInfo, Class, Coverage, Divergence, Judgement, NamedMistake, SCHEMA, StageVerdict, Unseen, Verdict,
-    Verdicts,
+    CandidateInfo, Class, Coverage, Divergence, FittedParameter, Judgement, NamedMistake, SCHEMA, StageVerdict, Unseen,
+    Verdict, Verdicts,
 };

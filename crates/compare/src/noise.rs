@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Dtype, Probe, Rounding, Simulation, Stage};
+use loupe_spec::{Accumulator, Dtype, HostTensor, Probe, Rounding, Simulation, Stage, Values, WeightForm};
 
 use crate::stage::Layout;
 use crate::{Replay, ReplayError, Replayer, Trace};
@@ -29,14 +29,42 @@ pub struct Level {
     pub storage: Dtype,
     /// Significand bits of a product's operands, where they are fewer than the storage's.
     pub operand_bits: Option<i32>,
-    /// What a verdict calls it, where it is not the plain one.
-    pub detail: Option<&'static str>,
+    /// What a product's sum is kept in.
+    pub accumulator: Accumulator,
+    /// What the engine made of the weights.
+    pub weights: WeightForm,
+    /// Values were printed, with so many decimals.
+    pub decimals: Option<u32>,
 }
 
 impl Level {
+    /// Results in `storage`, and nothing else lost.
+    pub fn plain(storage: Dtype) -> Level {
+        let (accumulator, weights) = (Accumulator::Wide, WeightForm::Stored);
+        Level { storage, operand_bits: None, accumulator, weights, decimals: None }
+    }
+
     /// This level, rounded in one way.
     pub fn simulation(self, rounding: Rounding) -> Simulation {
-        Simulation { storage: self.storage, operand_bits: self.operand_bits, rounding }
+        let Level { storage, operand_bits, accumulator, weights, decimals: _ } = self;
+        Simulation { storage, operand_bits, accumulator, weights, rounding }
+    }
+
+    /// What a verdict calls it; `None`: plain.
+    pub fn detail(self) -> Option<String> {
+        let arithmetic = match (self.weights, self.accumulator, self.operand_bits) {
+            (WeightForm::Rounded(half) | WeightForm::RoundedMatrices(half), ..) => Some(format!("weights_{half}")),
+            // As GGUF names the usual quantisation of so many bits.
+            (WeightForm::Blocks { bits: 8 }, ..) => Some("q8_0".to_string()),
+            (WeightForm::Blocks { bits }, ..) => Some(format!("q{bits}_k")),
+            (_, Accumulator::Half(half), _) => Some(format!("{half}_accumulation")),
+            (.., Some(11)) => Some("tf32".to_string()),
+            (.., Some(_)) => Some("bf16_operands".to_string()),
+            (.., None) => None,
+        };
+        let printed = self.decimals.map(|decimals| format!("{decimals}_decimals"));
+        let parts: Vec<String> = arithmetic.into_iter().chain(printed).collect();
+        (!parts.is_empty()).then(|| parts.join(" + "))
     }
 }
 
@@ -51,19 +79,54 @@ pub fn measure(
     mistakes: &[String],
     level: Level,
 ) -> Result<Noise, ReplayError> {
-    let run = |rounding| replayer.replay(Replay { given, wanted, mistakes, simulation: level.simulation(rounding) });
-    let exact = run(Rounding::Exact)?;
-    let runs = Rounding::NOISE.into_iter().map(run).collect::<Result<_, _>>()?;
+    // Printed inputs are themselves rounded: each run starts from others that print the same.
+    let printed: Option<Vec<Trace>> =
+        level.decimals.map(|decimals| Rounding::NOISE.iter().map(|r| unprinted(given, decimals, r.seed())).collect());
+    let of = |given, rounding| Replay { given, wanted, mistakes, simulation: level.simulation(rounding) };
+    let mut asked = vec![of(given, Rounding::Exact)];
+    for (at, rounding) in Rounding::NOISE.into_iter().enumerate() {
+        asked.push(of(printed.as_ref().and_then(|printed| printed.get(at)).unwrap_or(given), rounding));
+    }
+    let mut runs = replayer.replay_all(&asked)?;
+    let exact = runs.remove(0);
     Ok(Noise { level, exact, runs })
+}
+
+/// `given` with each value anywhere in the interval that prints the same with `decimals` decimals.
+fn unprinted(given: &Trace, decimals: u32, seed: u64) -> Trace {
+    let unit = 10f64.powi(-(decimals as i32));
+    let blur = |(probe, tensor): (&Probe, &HostTensor)| {
+        if matches!(probe, Probe::TokenIds | Probe::Layer(_, Stage::Mask)) {
+            return (*probe, tensor.clone());
+        }
+        let mut state =
+            seed ^ (probe.to_string().bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31) + u64::from(byte)));
+        let values =
+            tensor.values.to_f64().into_iter().map(|value| value + unit * (uniform(&mut state) - 0.5)).collect();
+        (*probe, HostTensor { shape: tensor.shape.clone(), values: Values::F64(values) })
+    };
+    given.iter().map(blur).collect()
+}
+
+/// In [0, 1): splitmix64, the same numbers on every platform.
+fn uniform(state: &mut u64) -> f64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 11) as f64 * 2f64.powi(-53)
 }
 
 /// The variance expected of each element of `probe`:
 ///
 /// - half what this element showed in the five runs, half what its row showed (five samples alone are few);
-/// - the rounding of the recorded value itself, uniform within one unit in the last place;
+/// - the rounding of the recorded value itself, uniform within one unit in the last place, or of the last decimal that
+///   was printed;
 /// - eight f32 units where a library's exp, tanh, sin or cos is inside: they differ by that much between vendors;
 /// - for rotated values, angles that are themselves rounded: position times one f32 unit, in radians.
-pub fn variance(probe: Probe, exact: &[f64], runs: &[Vec<f64>], layout: &Layout, storage: Dtype) -> Vec<f64> {
+pub fn variance(probe: Probe, exact: &[f64], runs: &[Vec<f64>], layout: &Layout, level: Level) -> Vec<f64> {
+    let storage = level.storage;
+    let printed = level.decimals.map_or(0.0, |decimals| 10f64.powi(-2 * decimals as i32) / 12.0);
     let element: Vec<f64> = (0..exact.len())
         .map(|at| runs.iter().map(|run| (run[at] - exact[at]).powi(2)).sum::<f64>() / runs.len().max(1) as f64)
         .collect();
@@ -81,6 +144,7 @@ pub fn variance(probe: Probe, exact: &[f64], runs: &[Vec<f64>], layout: &Layout,
                 + (exact[at] * stored).powi(2) / 3.0
                 + (exact[at] * library).powi(2)
                 + row_square[row] * angle * angle
+                + printed
         })
         .collect()
 }

@@ -103,6 +103,12 @@ pub fn one_line(verdict: &Verdict) -> String {
     )
 }
 
+/// ` (layers 0, 2)`; nothing for none.
+fn in_layers(layers: &[usize]) -> String {
+    let layers: Vec<String> = layers.iter().map(ToString::to_string).collect();
+    if layers.is_empty() { String::new() } else { format!(" (layers {})", layers.join(", ")) }
+}
+
 /// One candidate in words: what was looked at, what is wrong, what could not be seen.
 pub fn summary(verdict: &Verdict) -> String {
     let mut out = String::new();
@@ -136,8 +142,7 @@ pub fn summary(verdict: &Verdict) -> String {
         );
     }
     for mistake in &verdict.mistakes {
-        let layers: Vec<String> = mistake.layers.iter().map(ToString::to_string).collect();
-        let at = if layers.is_empty() { String::new() } else { format!(" (layers {})", layers.join(", ")) };
+        let at = in_layers(&mistake.layers);
         let _ = writeln!(out, "  {} at {}{at}: {}", mistake.id, mistake.probe, mistake.sentence);
         let _ =
             writeln!(out, "    {}; seen in {}; the right code: {}", mistake.evidence, mistake.seen_in, mistake.right);
@@ -145,11 +150,22 @@ pub fn summary(verdict: &Verdict) -> String {
             let _ = writeln!(out, "    fits as well on this input: {}", mistake.alternatives.join(", "));
         }
     }
+    for fitted in &verdict.fitted {
+        let _ = writeln!(out, "  {} at {}{}", fitted.line(), fitted.probe, in_layers(&fitted.layers));
+        let _ = writeln!(out, "    no mistake of the catalogue says so; {}", fitted.evidence);
+    }
     for why in ["identical here", "below the noise", "not recorded", "not tried"] {
-        let ids: Vec<&str> = verdict.unseen.iter().filter(|u| u.why == why).map(|u| u.id.as_str()).collect();
+        let nowhere = verdict.unseen.iter().filter(|unseen| unseen.why == why && unseen.sites.is_none());
+        let mut ids: Vec<&str> = nowhere.map(|unseen| unseen.id.as_str()).collect();
+        ids.dedup();
         if !ids.is_empty() {
             let _ = writeln!(out, "  cannot be told ({why}): {}", ids.join(", "));
         }
+    }
+    let partly = verdict.unseen.iter().filter(|unseen| unseen.sites.is_some()).count();
+    if partly > 0 {
+        let _ =
+            writeln!(out, "  {partly} more cannot be told in some layers or at some stages alone (listed in the JSON)");
     }
     let word = match verdict.verdict {
         Judgement::Exact => "every bit is the reference's",

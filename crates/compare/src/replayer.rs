@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Config, HostTensor, Mistake, Probe, Simulation};
+use loupe_spec::{Config, Dtype, HostTensor, Mistake, Probe, Simulation};
 
 /// Values by probe.
 pub type Trace = BTreeMap<Probe, HostTensor>;
@@ -36,6 +36,15 @@ pub trait Replayer {
     /// # Errors
     /// What the checkpoint or the model says.
     fn replay(&self, replay: Replay<'_>) -> Result<Trace, ReplayError>;
-    /// The mistakes that may be planted in a replay; empty where there is no catalogue.
-    fn mistakes(&self) -> &'static [Mistake];
+    /// Answers several questions, in their order. They are about the same stages, so that their weights may be read once.
+    ///
+    /// # Errors
+    /// What the checkpoint or the model says.
+    fn replay_all(&self, replays: &[Replay<'_>]) -> Result<Vec<Trace>, ReplayError> {
+        replays.iter().map(|replay| self.replay(*replay)).collect()
+    }
+    /// The widest dtype in which the checkpoint stores weights.
+    fn weights_dtype(&self) -> Dtype;
+    /// The mistakes that may be planted in a replay and may be named: none where there is no catalogue.
+    fn mistakes(&self) -> Vec<&'static Mistake>;
 }

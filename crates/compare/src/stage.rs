@@ -85,6 +85,11 @@ impl Fit {
     pub fn passes(self) -> bool {
         self.tensor <= TENSOR_LIMIT && self.row <= ROW_LIMIT
     }
+
+    /// The tensor's ratio, or what the worst token's is worth of it.
+    pub fn size(self) -> f64 {
+        self.tensor.max(self.row * TENSOR_LIMIT / ROW_LIMIT)
+    }
 }
 
 impl Stage {
@@ -94,7 +99,7 @@ impl Stage {
         let runs: Vec<Vec<f64>> =
             noise.runs.iter().map(|run| run.get(&probe).map(|t| t.values.to_f64())).collect::<Option<_>>()?;
         let layout = Layout::of(probe, &recorded.shape);
-        let variance = variance(probe, &exact, &runs, &layout, noise.level.storage);
+        let variance = variance(probe, &exact, &runs, &layout, noise.level);
         let rounded = runs.first().cloned().unwrap_or_default();
         let noise = runs.into_iter().map(|run| run.iter().zip(&exact).map(|(n, e)| n - e).collect()).collect();
         Some(Stage {
@@ -124,13 +129,13 @@ impl Stage {
         self.noise.get(1).map(fused).into_iter().collect()
     }
 
-    /// Whether element `at` counts: its token was recorded, and it is not a score that an engine masked in place
+    /// Whether element `at` counts: its token was recorded, its inputs lead to a number, and it is not a score that an engine masked in place
     /// (-inf, or a number no cap lets through) where the reference leaves hidden scores as they are.
     pub fn counts(&self, at: usize) -> bool {
         let masked_in_place = matches!(self.probe, Probe::Layer(_, ModelStage::ScoresCapped | ModelStage::Scores))
             && self.recorded[at] < -1e4
             && self.recorded[at] < self.exact[at] - 1e3;
-        self.judged[self.layout.row(at)] && !masked_in_place
+        self.judged[self.layout.row(at)] && self.exact[at].is_finite() && !masked_in_place
     }
 
     /// Indices that count.

@@ -1,6 +1,8 @@
 //! `loupe.verdict/1`: what the judge says, as data.
 
-use loupe_spec::{Dtype, Probe};
+use std::collections::BTreeSet;
+
+use loupe_spec::{Dtype, Mistake, Probe};
 use serde::{Serialize, Serializer};
 
 use crate::metrics::Metrics;
@@ -117,6 +119,9 @@ pub struct NamedMistake {
     pub probe: Probe,
     /// The layers it was found in.
     pub layers: Vec<usize>,
+    /// The probes at which it is made, so far as the recordings tell.
+    #[serde(serialize_with = "display_all")]
+    pub sites: Vec<Probe>,
     /// "certain" where it alone brings every stage it touches inside the budget; "likely" where others fit too.
     pub confidence: &'static str,
     /// Ids that fit as well on this input.
@@ -131,6 +136,82 @@ pub struct NamedMistake {
     pub right: String,
 }
 
+impl NamedMistake {
+    /// `mistake`, made at `sites`, showing first at `probe`.
+    pub(crate) fn of(
+        mistake: &Mistake,
+        probe: Probe,
+        sites: &BTreeSet<Probe>,
+        alternatives: Vec<String>,
+        evidence: String,
+    ) -> NamedMistake {
+        NamedMistake {
+            id: mistake.id.to_string(),
+            variant: mistake.variant.map(str::to_string),
+            probe,
+            layers: layers(sites),
+            sites: sites.iter().copied().collect(),
+            confidence: if alternatives.is_empty() { "certain" } else { "likely" },
+            alternatives,
+            evidence,
+            sentence: mistake.what.to_string(),
+            seen_in: mistake.seen_in.to_string(),
+            right: mistake.right.to_string(),
+        }
+    }
+
+    /// It is made at `sites` too, and shows at `probe`.
+    pub(crate) fn also_at(&mut self, probe: Probe, sites: &BTreeSet<Probe>) {
+        let all: BTreeSet<Probe> = self.sites.iter().chain(sites).copied().collect();
+        self.layers = layers(&all);
+        self.sites = all.into_iter().collect();
+        self.probe = self.probe.min(probe);
+    }
+}
+
+/// The layers of `probes`, each once.
+pub(crate) fn layers(probes: &BTreeSet<Probe>) -> Vec<usize> {
+    let layers: BTreeSet<usize> = probes.iter().filter_map(|probe| probe.layer()).collect();
+    layers.into_iter().collect()
+}
+
+/// A number of the model with another value than config.json gives it, where no mistake of the catalogue says so.
+#[derive(Clone, Debug, Serialize)]
+pub struct FittedParameter {
+    /// Its name in [`loupe_spec::Parameter`].
+    pub parameter: &'static str,
+    /// The value that explains the candidate; `None`: no cap at all.
+    pub value: Option<f64>,
+    /// The right value.
+    pub expected: f64,
+    /// Where it first shows.
+    #[serde(serialize_with = "display")]
+    pub probe: Probe,
+    /// The layers in which it has this value.
+    pub layers: Vec<usize>,
+    /// What was measured.
+    pub evidence: String,
+}
+
+impl FittedParameter {
+    /// `attn_scale = 0.25 (right: 0.125)`
+    pub fn line(&self) -> String {
+        let value = self.value.map_or("none".to_string(), |value| format!("{}", Rounded(value)));
+        format!("{} = {value} (right: {})", self.parameter, Rounded(self.expected))
+    }
+}
+
+/// Six significant digits: what a fit of f32 values knows.
+struct Rounded(f64);
+
+impl std::fmt::Display for Rounded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Through the shortest form of the rounded value: 0.125, not 1.25000e-1.
+        let rounded: f64 = format!("{:.5e}", self.0).parse().unwrap_or(self.0);
+        write!(f, "{rounded:?}")
+    }
+}
+
 /// A mistake that this input cannot show.
 #[derive(Clone, Debug, Serialize)]
 pub struct Unseen {
@@ -142,6 +223,9 @@ pub struct Unseen {
     pub why: &'static str,
     /// When it can be seen.
     pub hidden_when: String,
+    /// Where alone it could not be seen, as one writes it after `id@`, where it would be seen elsewhere; absent: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sites: Option<Vec<String>>,
 }
 
 /// Who was judged.
@@ -193,7 +277,9 @@ pub struct Verdict {
     pub first_divergence: Option<Divergence>,
     /// Mistakes found.
     pub mistakes: Vec<NamedMistake>,
-    /// Ids of mistakes that this candidate's recordings cannot show.
+    /// Numbers with a wrong value, where no mistake explains what fails.
+    pub fitted: Vec<FittedParameter>,
+    /// Ids of mistakes that this candidate's recordings cannot show anywhere.
     pub indistinguishable: Vec<String>,
     /// The same with the reason.
     pub unseen: Vec<Unseen>,
@@ -204,15 +290,22 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The candidate answers another question than was asked: other tokens, another checkpoint. That is the answer;
-    /// what was judged stands beside it.
-    pub fn different_question(&mut self, notes: Vec<String>) {
-        let id = notes.first().and_then(|note| note.split_once(':')).map(|(id, _)| id.to_string());
+    /// The candidate answers another question than was asked: other tokens, by `mistake` if it is known, or another
+    /// checkpoint. That is the answer; what was judged stands beside it.
+    pub fn different_question(&mut self, notes: Vec<String>, mistake: Option<&Mistake>) {
+        let remark = notes.first().and_then(|note| note.split_once(':')).map(|(what, _)| what.to_string());
+        if let Some(mistake) = mistake {
+            let evidence = "planted in the prompt it gives the candidate's token ids".to_string();
+            self.mistakes.insert(
+                0,
+                NamedMistake::of(mistake, Probe::TokenIds, &BTreeSet::from([Probe::TokenIds]), Vec::new(), evidence),
+            );
+        }
         self.notes.splice(0..0, notes);
         if self.exit_code == 0 || self.verdict == Judgement::Inconclusive {
             self.verdict = Judgement::Architectural;
             self.exit_code = self.verdict.exit_code();
-            self.detail = id;
+            self.detail = remark;
         }
     }
 }
@@ -234,6 +327,10 @@ impl Verdicts {
         let gravest = [3, 1, 4].into_iter().find(|code| verdicts.iter().any(|v| v.exit_code == *code));
         Verdicts { schema: SCHEMA, exit_code: gravest.unwrap_or(0), verdicts }
     }
+}
+
+fn display_all<S: Serializer>(probes: &[Probe], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(probes.iter().map(ToString::to_string))
 }
 
 fn display<S: Serializer>(probe: &Probe, serializer: S) -> Result<S::Ok, S::Error> {

@@ -8,7 +8,7 @@ use loupe_spec::Probe;
 use crate::build::{input, model};
 use crate::error::Noted;
 use crate::fields::{Fields, INHERITED};
-use crate::read::{Mismatch, choice, float, index, list, path, probe};
+use crate::read::{Mismatch, choice, float, index, list, path, probe, text};
 use crate::{Compare, Format, Reference};
 
 /// The keys of `compare` that are its own.
@@ -18,6 +18,7 @@ pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
     let names = names(fields);
     let candidate_dtype = fields.optional("candidate_dtype", float);
     let positions = fields.optional("positions", list(index));
+    let without = without(fields);
     let format = format(fields);
     Ok(Compare {
         candidates: candidates?,
@@ -25,6 +26,7 @@ pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
         names: names?,
         candidate_dtype: candidate_dtype?,
         positions: positions?,
+        without: without?,
         format: format?,
     })
 }
@@ -66,6 +68,13 @@ fn names(fields: &Fields) -> Result<Vec<(String, Probe)>, Noted> {
         }
     }
     Ok(entries)
+}
+
+/// `policy`: what the judge leaves out.
+fn without(fields: &Fields) -> Result<Vec<String>, Noted> {
+    let Some(policy) = fields.object("policy", "\"policy\"")? else { return Ok(Vec::new()) };
+    policy.only(&["without"]);
+    Ok(policy.optional("without", list(text))?.unwrap_or_default())
 }
 
 /// `format`: one name or a list of them, each kept once.

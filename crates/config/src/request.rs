@@ -213,6 +213,8 @@ pub struct Compare {
     pub candidate_dtype: Option<Dtype>,
     /// Which prompt positions the candidate's rows are; `None`: all, in order.
     pub positions: Option<Vec<usize>>,
+    /// Ids of mistakes that are not to be named: `"policy": {"without": [..]}`.
+    pub without: Vec<String>,
     /// How to say the verdict; text where left out. Not empty, nothing twice.
     pub format: Vec<Format>,
 }

@@ -8,12 +8,14 @@
 //! compares or tests compiles in seconds.
 
 mod error;
+mod formed;
 mod host;
 mod loader;
 mod plant;
 mod replay;
 mod rotate;
 mod round_trip;
+mod shared;
 mod simulate;
 mod trace;
 
@@ -21,8 +23,8 @@ pub use error::EngineError;
 pub use loupe_backends::{BackendError, Info, Spec, referee};
 pub use loupe_model::ModelError;
 pub use loupe_model::ops::rope::{Rotations, rotations};
-pub use plant::{mistakes, plant_in_config};
-pub use replay::{ReplayJob, replay};
+pub use plant::{mistakes, plant_in_config, plant_in_prompt, plant_in_tokens};
+pub use replay::{ReplayJob, replay, replay_all};
 pub use rotate::{Rotated, rotate};
 pub use round_trip::round_trip;
 pub use trace::{Recorded, TraceJob, trace};

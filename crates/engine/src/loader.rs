@@ -14,10 +14,8 @@ use crate::host::upload;
 pub struct Loader<'a, B: Backend> {
     /// The checkpoint's files.
     pub tensors: &'a Tensors,
-    /// The model's dtype: weights are rounded to it as transformers' `from_pretrained(dtype=…)` does.
+    /// The model's dtype: weights are rounded to it as transformers' `from_pretrained(dtype=…)` does, and held in it.
     pub dtype: Dtype,
-    /// The dtype of the tensors on the device, at least as wide.
-    pub device_dtype: Dtype,
     /// Where they go.
     pub device: &'a B::Device,
 }
@@ -25,7 +23,7 @@ pub struct Loader<'a, B: Backend> {
 impl<B: Backend> Loader<'_, B> {
     fn read<const D: usize>(&self, weight: Weight, rows: Rows<'_>) -> Result<Tensor<B, D>, WeightError> {
         let host = self.tensors.read(weight, rows, self.dtype)?;
-        Ok(upload(host, self.device_dtype, self.device))
+        Ok(upload(host, self.dtype, self.device))
     }
 }
 

@@ -1,8 +1,9 @@
-//! The config key `mistakes`: the one place where the catalogue meets the model.
+//! The config key `mistakes`: the one place where the catalogue meets the model. Parameters may be given other values by
+//! the same key, in a program without the catalogue too.
 
 use burn::tensor::backend::Backend;
 use loupe_model::Table;
-use loupe_spec::{Config, Mistake};
+use loupe_spec::{Config, Mistake, Parameter, Probe, nearest};
 use serde_json::Value;
 
 use crate::EngineError;
@@ -39,23 +40,76 @@ pub fn plant_in_config(mistakes: &[String], config: &Config, document: &mut Valu
     Ok(())
 }
 
-/// Gemma 2's table with the named mistakes planted.
-#[cfg(feature = "mistakes")]
-pub fn table<B: Backend>(mistakes: &[String], config: &Config) -> Result<Table<B>, EngineError> {
+/// What an engine with mistakes `names` tokenizes in the place of `prompt`.
+pub fn plant_in_prompt(names: &[String], prompt: &str) -> String {
+    #[cfg(feature = "mistakes")]
+    return names
+        .iter()
+        .fold(prompt.to_string(), |text, name| loupe_mistakes::edit_prompt(name, &text).unwrap_or(text));
+    #[cfg(not(feature = "mistakes"))]
+    {
+        let _ = names;
+        prompt.to_string()
+    }
+}
+
+/// The token ids that an engine with mistakes `names` runs in the place of `ids`.
+pub fn plant_in_tokens(names: &[String], ids: Vec<usize>) -> Vec<usize> {
+    #[cfg(feature = "mistakes")]
+    return names.iter().fold(ids, |ids, name| loupe_mistakes::edit_tokens(name, &ids).unwrap_or(ids));
+    #[cfg(not(feature = "mistakes"))]
+    {
+        let _ = names;
+        ids
+    }
+}
+
+/// Gemma 2's table with what `planted` names: mistakes (`silu`, `silu@3`, `norm_eps@layers.3.input_layernorm`), and
+/// parameters with another value (`attn_scale=0.25`, sites as for mistakes).
+pub fn table<B: Backend>(planted: &[String], config: &Config) -> Result<Table<B>, EngineError> {
     let mut table = Table::gemma2(config);
-    for mistake in mistakes {
-        loupe_mistakes::plant(mistake, config, &mut table).map_err(|e| EngineError::Mistake(e.to_string()))?;
+    for name in planted {
+        match name.split_once('=') {
+            Some((parameter, value)) => set(parameter, value, config, &mut table)?,
+            None => mistake(name, config, &mut table)?,
+        }
     }
     Ok(table)
 }
 
-/// Gemma 2's table; this program has no mistakes to plant.
-#[cfg(not(feature = "mistakes"))]
-pub fn table<B: Backend>(mistakes: &[String], config: &Config) -> Result<Table<B>, EngineError> {
-    match mistakes.first() {
-        None => Ok(Table::gemma2(config)),
-        Some(first) => Err(EngineError::Mistake(format!(
-            "\"{first}\" cannot be planted: this loupe was built without the feature \"mistakes\""
-        ))),
+/// `parameter` = `value`, which may have a site after it.
+fn set<B: Backend>(parameter: &str, value: &str, config: &Config, table: &mut Table<B>) -> Result<(), EngineError> {
+    let (value, site) = value.split_once('@').map_or((value, None), |(value, site)| (value, Some(site)));
+    let known = Parameter::named(parameter).ok_or_else(|| {
+        let nearest = nearest(parameter, Parameter::ALL.iter().map(|parameter| parameter.name()));
+        let nearest = nearest.map(|name| format!("; the nearest is \"{name}\"")).unwrap_or_default();
+        EngineError::Mistake(format!("no parameter is called \"{parameter}\"{nearest}"))
+    })?;
+    let number: f64 = value.parse().map_err(|_| {
+        EngineError::Mistake(format!("{parameter}={value}: expected a number (inf turns a cap off), found \"{value}\""))
+    })?;
+    let chosen = |probe: Probe| known.at(probe) && site.is_none_or(|site| probe.is_at(site));
+    if !Probe::all(config).into_iter().any(chosen) {
+        let example = Probe::all(config).into_iter().find(|probe| known.at(*probe));
+        let example = example.map(|probe| format!(", for example {parameter}={value}@{probe}")).unwrap_or_default();
+        let site = site.unwrap_or_default();
+        return Err(EngineError::Mistake(format!(
+            "parameter {parameter} does not touch \"{site}\"; write a layer's number or a probe that it stands in{example}"
+        )));
     }
+    table.edit(chosen, |operations| operations.constants.set(known, number));
+    Ok(())
+}
+
+#[cfg(feature = "mistakes")]
+fn mistake<B: Backend>(name: &str, config: &Config, table: &mut Table<B>) -> Result<(), EngineError> {
+    loupe_mistakes::plant(name, config, table).map_err(|error| EngineError::Mistake(error.to_string()))
+}
+
+/// This program has no mistakes to plant.
+#[cfg(not(feature = "mistakes"))]
+fn mistake<B: Backend>(name: &str, _config: &Config, _table: &mut Table<B>) -> Result<(), EngineError> {
+    Err(EngineError::Mistake(format!(
+        "\"{name}\" cannot be planted: this loupe was built without the feature \"mistakes\""
+    )))
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Task, dispatch, referee};
 use loupe_checkpoint::Tensors;
-use loupe_model::Precision;
-use loupe_spec::{Config, Dtype, HostTensor, Probe, Simulation};
+use loupe_model::{Precision, Weights};
+use loupe_spec::{Config, Dtype, HostTensor, Probe, Simulation, WeightForm};
 
+use crate::formed::Formed;
+use crate::shared::{Shared, Sharing};
 use crate::simulate::Simulated;
 use crate::trace::run_model;
 use crate::{EngineError, plant};
@@ -40,13 +42,61 @@ pub fn replay(job: ReplayJob<'_>) -> Result<BTreeMap<Probe, HostTensor>, EngineE
     dispatch(&referee(), job)?
 }
 
+/// Runs `jobs`, which are about the same stages, side by side; each weight is read once for all.
+///
+/// # Errors
+/// What the checkpoint or the model says to the first that fails.
+pub fn replay_all(jobs: Vec<ReplayJob<'_>>) -> Result<Vec<BTreeMap<Probe, HostTensor>>, EngineError> {
+    dispatch(&referee(), Together(jobs))?
+}
+
 impl Task for ReplayJob<'_> {
     type Output = Result<BTreeMap<Probe, HostTensor>, EngineError>;
 
     fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
+        self.on(&engine, &self.weights(&engine))
+    }
+}
+
+impl ReplayJob<'_> {
+    fn weights<'a, B: Backend>(&'a self, engine: &'a Engine<B>) -> Formed<'a, B> {
+        Formed { tensors: self.tensors, simulation: self.simulation, device: &engine.device }
+    }
+
+    fn on<B: Backend>(
+        &self,
+        engine: &Engine<B>,
+        weights: &dyn Weights<B>,
+    ) -> Result<BTreeMap<Probe, HostTensor>, EngineError> {
         let arithmetic = Simulated::<B>::new(self.simulation, engine.matmul);
         let precision = Precision::simulated(self.simulation.storage, Dtype::F64, Arc::new(arithmetic));
         let table = plant::table(self.mistakes, self.config)?;
-        run_model(&engine, self.config, self.tensors, precision, table, &self.positions, self.given, &self.wanted)
+        run_model(engine, self.config, weights, precision, table, &self.positions, self.given, &self.wanted)
+    }
+}
+
+struct Together<'a>(Vec<ReplayJob<'a>>);
+
+impl Task for Together<'_> {
+    type Output = Result<Vec<BTreeMap<Probe, HostTensor>>, EngineError>;
+
+    fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
+        let Together(jobs) = self;
+        // Weights that are drawn at random differ from replay to replay.
+        let same = jobs.windows(2).all(|two| {
+            two[0].simulation.weights == two[1].simulation.weights
+                && two[0].simulation.storage == two[1].simulation.storage
+                && !matches!(two[0].simulation.weights, WeightForm::Blocks { .. })
+        });
+        let shared = Shared::new(jobs.len());
+        let one = |job: &ReplayJob<'_>| {
+            let own = job.weights(&engine);
+            if same { job.on(&engine, &Sharing { own, shared: &shared }) } else { job.on(&engine, &own) }
+        };
+        std::thread::scope(|scope| {
+            let running: Vec<_> = jobs.iter().map(|job| scope.spawn(|| one(job))).collect();
+            let stopped = || EngineError::Device("a replay stopped without an answer".to_string());
+            running.into_iter().map(|run| run.join().unwrap_or_else(|_| Err(stopped()))).collect()
+        })
     }
 }

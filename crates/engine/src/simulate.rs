@@ -8,10 +8,13 @@ use std::sync::Mutex;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Tensor, TensorData, TensorPrimitive};
+use burn::tensor::{Slice, Tensor, TensorData, TensorPrimitive};
 use loupe_backends::MatMul;
 use loupe_model::Arithmetic;
-use loupe_spec::{Dtype, Rounding, Simulation};
+use loupe_spec::{Accumulator, Dtype, Rounding, Simulation};
+
+/// Rows that stand for a tall matrix in [`Simulated::energy`].
+const SAMPLED: usize = 256;
 
 pub(crate) struct Simulated<B: Backend> {
     pub simulation: Simulation,
@@ -21,8 +24,7 @@ pub(crate) struct Simulated<B: Backend> {
 
 impl<B: Backend> Simulated<B> {
     pub fn new(simulation: Simulation, matmul: MatMul<B>) -> Simulated<B> {
-        let seed = if let Rounding::Stochastic(seed) = simulation.rounding { seed } else { 0 };
-        Simulated { simulation, matmul, random: Mutex::new(Random::new(seed)) }
+        Simulated { simulation, matmul, random: Mutex::new(Random::new(simulation.rounding.seed())) }
     }
 
     /// `x` with each element passed through `f`, which is told where a row of the last axis begins.
@@ -59,6 +61,29 @@ impl<B: Backend> Simulated<B> {
         })
     }
 
+    /// k times the sum of the squared products that each element of `lhs @ rhs` is the sum of, `lhs` [.., m, k]. A weight
+    /// is the left side; of a tall one, each column's mean over some of the rows stands for all: squaring a whole matrix
+    /// costs more than multiplying by it.
+    fn energy(&self, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B> {
+        let squares = |x: FloatTensor<B>| B::float_mul(x.clone(), x);
+        let shape = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(lhs.clone())).shape();
+        let k = shape.last().copied().unwrap_or(1) as f64;
+        let product = |lhs: FloatTensor<B>, rhs: FloatTensor<B>| {
+            B::float_mul_scalar((self.matmul)(squares(lhs), squares(rhs)), k.into())
+        };
+        match shape.as_slice() {
+            [rows, _] if *rows >= 2 * SAMPLED => {
+                let step = rows / SAMPLED;
+                let lhs = Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(lhs));
+                let some = lhs.slice([Slice::new(0, None, step as isize), Slice::new(0, None, 1)]);
+                let energy = product(some.into_primitive().tensor(), rhs);
+                let energy = Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(energy));
+                energy.mean_dim(0).repeat_dim(0, *rows).into_primitive().tensor()
+            }
+            _ => product(lhs, rhs),
+        }
+    }
+
     fn operand(&self, x: FloatTensor<B>) -> FloatTensor<B> {
         let Some(bits) = self.simulation.operand_bits else { return x };
         let unit = 2f64.powi(1 - bits);
@@ -93,18 +118,17 @@ impl<B: Backend> Arithmetic<B> for Simulated<B> {
         }
         let (lhs, rhs) = (self.operand(lhs), self.operand(rhs));
         let product = (self.matmul)(lhs.clone(), rhs.clone());
-        if !matches!(self.simulation.rounding, Rounding::Stochastic(_)) {
-            return self.store(product);
-        }
-        // A sum of k products in f32 walks at random: each of its steps rounds by 2^-25 of the typical partial sum.
-        let wide = if self.simulation.storage == Dtype::F64 { 2f64.powi(-54) } else { 2f64.powi(-25) };
-        let inner: Tensor<B, 1> = Tensor::from_primitive(TensorPrimitive::Float(lhs.clone()));
-        let k = inner.shape().last().copied().unwrap_or(1) as f64;
-        let squares = |x: FloatTensor<B>| B::float_mul(x.clone(), x);
-        let energy = (self.matmul)(squares(lhs), squares(rhs));
+        // A sum of k products walks at random: each of its steps rounds by a quarter unit of the typical partial sum.
+        let step = match (self.simulation.accumulator, self.simulation.rounding) {
+            (Accumulator::Half(half), _) => 2f64.powi(-half.significand_bits() - 1),
+            (Accumulator::Wide, Rounding::Stochastic(_)) if self.simulation.storage == Dtype::F64 => 2f64.powi(-54),
+            (Accumulator::Wide, Rounding::Stochastic(_)) => 2f64.powi(-25),
+            (Accumulator::Wide, _) => return self.store(product),
+        };
+        let energy = self.energy(lhs, rhs);
         let noise = {
             let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            self.map(energy, |v, _| wide * (k * v).sqrt() * random.normal())
+            self.map(energy, |v, _| step * v.sqrt() * random.normal())
         };
         self.store(B::float_add(product, noise))
     }
@@ -118,7 +142,7 @@ impl<B: Backend> Arithmetic<B> for Simulated<B> {
 pub(crate) struct Random(u64);
 
 impl Random {
-    fn new(seed: u64) -> Random {
+    pub fn new(seed: u64) -> Random {
         Random(seed)
     }
 
@@ -131,7 +155,7 @@ impl Random {
     }
 
     /// In [0, 1).
-    fn uniform(&mut self) -> f64 {
+    pub fn uniform(&mut self) -> f64 {
         (self.next() >> 11) as f64 * 2f64.powi(-53)
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Info, Spec, Task, dispatch};
 use loupe_checkpoint::Tensors;
-use loupe_model::{Model, ModelError, Precision, Table, Values};
+use loupe_model::{Model, ModelError, Precision, Table, Values, Weights};
 use loupe_spec::{Config, Dtype, HostTensor, Probe};
 
 use crate::host::{from_value, to_value};
@@ -73,16 +73,9 @@ impl Task for TraceJob<'_> {
         let started = Instant::now();
         let precision = Precision::<B>::native(self.dtype, engine.matmul);
         let table = plant::table(self.mistakes, self.config)?;
-        let values = run_model(
-            &engine,
-            self.config,
-            self.tensors,
-            precision,
-            table,
-            &self.positions,
-            &self.given,
-            &self.wanted,
-        )?;
+        let loader = Loader { tensors: self.tensors, dtype: self.dtype, device: &engine.device };
+        let values =
+            run_model(&engine, self.config, &loader, precision, table, &self.positions, &self.given, &self.wanted)?;
         // A GPU's queue may hide a failure until it is waited for.
         B::sync(&engine.device).map_err(|error| EngineError::Device(error.to_string()))?;
         Ok(Recorded { values, info: engine.info, seconds: started.elapsed().as_secs_f64() })
@@ -94,18 +87,17 @@ impl Task for TraceJob<'_> {
 pub(crate) fn run_model<B: Backend>(
     engine: &Engine<B>,
     config: &Config,
-    tensors: &Tensors,
+    weights: &dyn Weights<B>,
     precision: Precision<B>,
     table: Table<B>,
     positions: &[usize],
     given: &BTreeMap<Probe, HostTensor>,
     wanted: &BTreeSet<Probe>,
 ) -> Result<BTreeMap<Probe, HostTensor>, EngineError> {
-    let loader = Loader { tensors, dtype: precision.dtype, device_dtype: precision.device, device: &engine.device };
     let device_dtype = precision.device;
     let model = Model {
         config,
-        weights: &loader,
+        weights,
         device: engine.device.clone(),
         table,
         precision,

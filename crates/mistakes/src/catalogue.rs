@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use loupe_model::Operations;
 use loupe_spec::Config;
 
-use crate::{Mistake, Plant, embed, faults, lookup, mask, mlp, norm, rope, scores, wiring};
+use crate::{Mistake, Plant, embed, faults, lookup, mask, mlp, norm, rope, scores, tokens, wiring};
 
 macro_rules! catalogue {
     ($($mistake:path),* $(,)?) => {
@@ -21,6 +21,9 @@ macro_rules! catalogue {
 }
 
 catalogue![
+    tokens::BosMissing,
+    tokens::BosTwice,
+    tokens::SpacePrefix,
     embed::ScaleMissing,
     embed::ScaleTwice,
     embed::ScaleRounded,

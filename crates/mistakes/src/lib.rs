@@ -14,6 +14,7 @@ mod mlp;
 mod norm;
 mod rope;
 mod scores;
+mod tokens;
 mod wiring;
 
 use burn::tensor::backend::Backend;
@@ -23,6 +24,7 @@ pub(crate) use loupe_spec::{Mistake, MistakeKind as Kind};
 
 pub use catalogue::ALL;
 pub use export::edit_config;
+pub use tokens::{edit_prompt, edit_tokens};
 
 /// A mistake that can be planted.
 pub(crate) trait Plant {
@@ -66,7 +68,7 @@ pub fn plant<B: Backend>(text: &str, config: &Config, table: &mut Table<B>) -> R
     let mistake = known(name)?;
     let chosen: Vec<Probe> = Probe::all(config)
         .into_iter()
-        .filter(|probe| (mistake.at)(*probe) && site.is_none_or(|site| is_at(*probe, site)))
+        .filter(|probe| (mistake.at)(*probe) && site.is_none_or(|site| probe.is_at(site)))
         .collect();
     if chosen.is_empty() {
         let touched = Probe::all(config).into_iter().find(|probe| (mistake.at)(*probe));
@@ -88,10 +90,6 @@ pub fn known(name: &str) -> Result<&'static Mistake, PlantError> {
         let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_string);
         PlantError::Unknown { name: name.to_string(), nearest }
     })
-}
-
-fn is_at(probe: Probe, site: &str) -> bool {
-    probe.to_string() == site || probe.layer().is_some_and(|layer| layer.to_string() == site)
 }
 
 /// Whether `probe` is one of `stages` in any layer.

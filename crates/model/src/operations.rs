@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use loupe_spec::{Config, Dtype, Probe, Weight};
+use loupe_spec::{Config, Dtype, Parameter, Probe, Weight};
 
 use crate::Precision;
 use crate::ops;
@@ -29,15 +29,29 @@ pub struct Constants {
 }
 
 impl Constants {
-    /// Gemma 2's, for this checkpoint.
+    /// Gemma 2's, for this checkpoint. [`Parameter::value`] has the formulas.
     pub fn of(config: &Config) -> Constants {
+        let value = |parameter: Parameter| parameter.value(config);
         Constants {
-            embed_scale: (config.hidden_size as f64).sqrt(),
-            attn_scale: config.query_pre_attn_scalar.powf(-0.5),
-            attn_softcap: config.attn_logit_softcapping,
-            final_softcap: config.final_logit_softcapping,
-            rms_norm_eps: config.rms_norm_eps,
-            rope_theta: config.rope_theta,
+            embed_scale: value(Parameter::EmbedScale).unwrap_or(1.0),
+            attn_scale: value(Parameter::AttnScale).unwrap_or(1.0),
+            attn_softcap: value(Parameter::AttnSoftcap),
+            final_softcap: value(Parameter::FinalSoftcap),
+            rms_norm_eps: value(Parameter::RmsNormEps).unwrap_or(0.0),
+            rope_theta: value(Parameter::RopeTheta).unwrap_or(1.0),
+        }
+    }
+
+    /// Gives one of them another value; an infinite cap is none.
+    pub fn set(&mut self, parameter: Parameter, value: f64) {
+        let cap = Some(value).filter(|value| value.is_finite());
+        match parameter {
+            Parameter::EmbedScale => self.embed_scale = value,
+            Parameter::AttnScale => self.attn_scale = value,
+            Parameter::AttnSoftcap => self.attn_softcap = cap,
+            Parameter::FinalSoftcap => self.final_softcap = cap,
+            Parameter::RmsNormEps => self.rms_norm_eps = value,
+            Parameter::RopeTheta => self.rope_theta = value,
         }
     }
 }

@@ -21,6 +21,7 @@
 mod config;
 mod mistake;
 mod nearest;
+mod parameter;
 mod probe;
 mod simulation;
 mod tensor;
@@ -29,7 +30,8 @@ mod weight;
 pub use config::{Config, ConfigError, LayerType};
 pub use mistake::{Mistake, MistakeKind};
 pub use nearest::nearest;
+pub use parameter::Parameter;
 pub use probe::{Probe, Stage, UnknownProbe};
-pub use simulation::{Rounding, Simulation};
+pub use simulation::{Accumulator, Rounding, Simulation, WeightForm};
 pub use tensor::{Dtype, HostTensor, Values, round_to_odd};
 pub use weight::{LayerWeight, UnknownWeight, Weight};

@@ -182,6 +182,11 @@ impl Stage {
 }
 
 impl Probe {
+    /// Whether `site`, a layer's number or a probe's name, includes it.
+    pub fn is_at(self, site: &str) -> bool {
+        self.to_string() == site || self.layer().is_some_and(|layer| layer.to_string() == site)
+    }
+
     /// Every probe of a model, in an order in which each comes after its inputs.
     pub fn all(config: &Config) -> Vec<Probe> {
         let mut all = vec![Probe::TokenIds, Probe::EmbedRaw, Probe::EmbedScaled];

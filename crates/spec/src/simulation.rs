@@ -9,8 +9,48 @@ pub struct Simulation {
     pub storage: Dtype,
     /// Bits of the significand that a product's operands keep: 11 for TF32, `None` for all that storage has.
     pub operand_bits: Option<i32>,
+    /// What a product's sum is kept in.
+    pub accumulator: Accumulator,
+    /// What the engine made of the checkpoint's weights before it used them.
+    pub weights: WeightForm,
     /// Which of the right ways to round.
     pub rounding: Rounding,
+}
+
+/// What a sum of products is kept in while it grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accumulator {
+    /// f32; f64 in an f64 run.
+    Wide,
+    /// A half: some kernels sum in what they store.
+    Half(Dtype),
+}
+
+/// What an engine made of the checkpoint's weights. Its code may be right whichever it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightForm {
+    /// As the checkpoint stores them, in the model's dtype.
+    Stored,
+    /// Every tensor rounded to a half first.
+    Rounded(Dtype),
+    /// Matrices rounded to a half first; the norms' vectors as stored.
+    RoundedMatrices(Dtype),
+    /// Matrices quantised in blocks of 32, `bits` a weight. Quantisers differ in how they choose a block's steps, so
+    /// this is a spread and no prediction: within one step, anywhere.
+    Blocks {
+        /// Bits of a quantised weight: 8 for Q8_0, 4 for Q4_K.
+        bits: u32,
+    },
+}
+
+impl WeightForm {
+    /// What matrices are rounded to.
+    pub fn half(self) -> Option<Dtype> {
+        match self {
+            WeightForm::Rounded(half) | WeightForm::RoundedMatrices(half) => Some(half),
+            WeightForm::Stored | WeightForm::Blocks { .. } => None,
+        }
+    }
 }
 
 /// Right code differs in where it rounds; these span the difference.
@@ -36,4 +76,14 @@ impl Rounding {
         Rounding::Stochastic(2),
         Rounding::Stochastic(3),
     ];
+
+    /// A number that differs between the noise runs, for what is drawn anew in each.
+    pub fn seed(self) -> u64 {
+        match self {
+            Rounding::Exact => 0,
+            Rounding::EveryOperation => 0x10,
+            Rounding::EveryStage => 0x11,
+            Rounding::Stochastic(seed) => seed,
+        }
+    }
 }

@@ -154,7 +154,7 @@ impl Values {
 
     /// Every element, widened.
     pub fn to_f64(&self) -> Vec<f64> {
-        (0..self.len()).map(|index| self.get(index)).collect()
+        self.map(|x| x)
     }
 
     /// Every element rounded to `dtype`, to nearest, ties to even.
@@ -162,14 +162,25 @@ impl Values {
         if dtype == self.dtype() {
             return self.clone();
         }
-        let all = (0..self.len()).map(|index| self.get(index));
         match dtype {
-            Dtype::F64 => Values::F64(all.collect()),
-            Dtype::F32 => Values::F32(all.map(|x| x as f32).collect()),
-            Dtype::F16 => Values::F16(all.map(|x| f16::from_f32(round_to_odd(x))).collect()),
-            Dtype::Bf16 => Values::Bf16(all.map(|x| bf16::from_f32(round_to_odd(x))).collect()),
-            Dtype::I64 => Values::I64(all.map(|x| x as i64).collect()),
-            Dtype::U8 => Values::U8(all.map(|x| x as u8).collect()),
+            Dtype::F64 => Values::F64(self.to_f64()),
+            Dtype::F32 => Values::F32(self.map(|x| x as f32)),
+            Dtype::F16 => Values::F16(self.map(|x| f16::from_f32(round_to_odd(x)))),
+            Dtype::Bf16 => Values::Bf16(self.map(|x| bf16::from_f32(round_to_odd(x)))),
+            Dtype::I64 => Values::I64(self.map(|x| x as i64)),
+            Dtype::U8 => Values::U8(self.map(|x| x as u8)),
+        }
+    }
+
+    /// `f` of every element, widened. The type is looked at once, not once an element: weights pass here.
+    fn map<T>(&self, f: impl Fn(f64) -> T) -> Vec<T> {
+        match self {
+            Values::F64(v) => v.iter().map(|x| f(*x)).collect(),
+            Values::F32(v) => v.iter().map(|x| f(f64::from(*x))).collect(),
+            Values::F16(v) => v.iter().map(|x| f(x.to_f64())).collect(),
+            Values::Bf16(v) => v.iter().map(|x| f(f64::from(x.to_f32()))).collect(),
+            Values::I64(v) => v.iter().map(|x| f(*x as f64)).collect(),
+            Values::U8(v) => v.iter().map(|x| f(f64::from(*x))).collect(),
         }
     }
 

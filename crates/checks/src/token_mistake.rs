@@ -1,0 +1,25 @@
+//! Which mistake made an engine run other tokens than the prompt's.
+
+use loupe_checkpoint::Checkpoint;
+use loupe_config::Input;
+use loupe_engine::{mistakes, plant_in_prompt, plant_in_tokens};
+use loupe_spec::{Mistake, Probe};
+
+/// The mistake of the prompt that turns `asked` into `own`, where one does.
+pub fn token_mistake(
+    own: &[usize],
+    asked: &[usize],
+    input: &Input,
+    checkpoint: &Checkpoint,
+) -> Option<&'static Mistake> {
+    let of_the_prompt = mistakes().iter().filter(|mistake| (mistake.at)(Probe::TokenIds));
+    let makes = |mistake: &&Mistake| {
+        let name = [mistake.name()];
+        let encoded = match input {
+            Input::Prompt(prompt) => checkpoint.encode(&plant_in_prompt(&name, prompt)).ok(),
+            Input::TokenIds(_) => None,
+        };
+        plant_in_tokens(&name, encoded.unwrap_or_else(|| asked.to_vec())) == own
+    };
+    of_the_prompt.into_iter().find(makes)
+}

@@ -1,0 +1,188 @@
+//! Below the budget: no stage fails by itself, but the residual may still point a mistake's way. And what no recording
+//! here could show.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use loupe_spec::{Mistake, Probe};
+
+use crate::ReplayError;
+use crate::naming::explain::MOST_WEIGHTS;
+use crate::naming::hypothesis::{Scope, scopes};
+use crate::naming::scene::{Scene, Trial};
+use crate::naming::slope::{Part, Slope, excludes};
+use crate::naming::{Findings, MOST_ROUNDS};
+use crate::verdict::Unseen;
+
+/// A mistake whose slope is near 1.
+struct Present<'t> {
+    trial: &'t Trial,
+    /// The stages that show it.
+    stages: BTreeSet<Probe>,
+    /// Whether it is made wherever it would show.
+    everywhere: bool,
+    slope: Slope,
+}
+
+impl Scene<'_> {
+    /// Names what is present below the budget, where `naming` asks for it, one mistake after the other; then says what
+    /// these recordings cannot show.
+    pub fn below_the_budget(&mut self, naming: bool, findings: &mut Findings) -> Result<(), ReplayError> {
+        for round in 0..MOST_ROUNDS {
+            let (trials, not_tried) = self.try_all()?;
+            if naming
+                && round + 1 < MOST_ROUNDS
+                && let Some((names, affected)) = self.name_the_present(&trials, findings)
+            {
+                self.plant(&names, &affected)?;
+                continue;
+            }
+            for mistake in self.replayer.mistakes() {
+                let own: Vec<&Trial> =
+                    trials.iter().filter(|t| t.hypothesis.mistake.name() == mistake.name()).collect();
+                let tried = !not_tried.iter().any(|name| *name == mistake.name());
+                self.unseen(mistake, &own, tried, findings);
+            }
+            break;
+        }
+        Ok(())
+    }
+
+    /// Every mistake, on every stage that it changes; and the names of those that cost too much. Single stages of those
+    /// that hide several are tried where nothing was found so far.
+    fn try_all(&self) -> Result<(Vec<Trial>, Vec<String>), ReplayError> {
+        let everything: BTreeSet<Probe> = self.segments.keys().copied().collect();
+        let coarse: Vec<&BTreeSet<Probe>> = self.segments.values().collect();
+        let (mut trials, mut not_tried) = (Vec::new(), Vec::new());
+        for mistake in self.replayer.mistakes() {
+            let fine = self.planted.is_empty();
+            for hypothesis in scopes(mistake, &coarse).into_iter().filter(|h| fine || !h.scope.is_fine()) {
+                let affected = self.affected(|probe| hypothesis.touches(probe));
+                if affected.is_empty() {
+                    continue;
+                }
+                if self.weights_read(&affected) > MOST_WEIGHTS {
+                    not_tried.push(mistake.name());
+                    break;
+                }
+                trials.push(self.attempt(hypothesis, &everything)?);
+            }
+        }
+        Ok((trials, not_tried))
+    }
+
+    /// Adds the mistake that is most plainly present; what to plant for it, and the stages that this changes.
+    fn name_the_present(&self, trials: &[Trial], findings: &mut Findings) -> Option<(Vec<String>, BTreeSet<Probe>)> {
+        let present: Vec<Present<'_>> = trials.iter().filter_map(|trial| self.present(trial)).collect();
+        let best = present.iter().max_by(|a, b| a.slope.explained.total_cmp(&b.slope.explained))?;
+        let stages = self.by_probe();
+        let tied = |other: &&Present<'_>| {
+            let both: BTreeSet<Probe> = best.stages.union(&other.stages).copied().collect();
+            !best.stages.is_disjoint(&other.stages)
+                && !excludes(&stages, both.into_iter(), &best.trial.compared, &other.trial.compared)
+        };
+        let tied: Vec<&Present<'_>> = present.iter().filter(tied).collect();
+        let found = tied.iter().copied().min_by_key(|other| other.trial.hypothesis.scope).unwrap_or(best);
+        let hypothesis = found.trial.hypothesis;
+        let others = tied.iter().map(|other| other.trial.hypothesis.mistake.id);
+        let alternatives: BTreeSet<&str> = others.filter(|id| *id != hypothesis.mistake.id).collect();
+        let recorded = if found.everywhere { self.segments.keys().copied().collect() } else { found.stages.clone() };
+        let sites = self.touched(&recorded, |probe| hypothesis.touches(probe));
+        let evidence = format!(
+            "within the noise of every stage, but the residual points its way: slope {:.3} ± {:.3}",
+            found.slope.beta, found.slope.error
+        );
+        let alternatives = alternatives.into_iter().map(str::to_string).collect();
+        findings.name(hypothesis.mistake, found.stages.first().copied(), &sites, alternatives, evidence);
+        let names = if found.everywhere && hypothesis.scope == Scope::Everywhere {
+            vec![hypothesis.mistake.name()]
+        } else {
+            let name = hypothesis.mistake.name();
+            sites.iter().map(|probe| format!("{name}@{probe}")).collect()
+        };
+        let affected = self.affected(|probe| sites.contains(&probe));
+        Some((names, affected))
+    }
+
+    /// Where `trial`'s mistake is present, if it is: everywhere, or in the layers where the slope is near 1 while it is
+    /// near 0 in others, and there at the stages where it is not near 0.
+    fn present<'t>(&self, trial: &'t Trial) -> Option<Present<'t>> {
+        let groups = groups(&trial.parts);
+        let slope = |probes: &BTreeSet<Probe>| trial.slope(probes.iter().copied());
+        let somewhere_absent = groups.values().any(|probes| slope(probes).absent());
+        let kept = groups.values().filter(|probes| !somewhere_absent || slope(probes).present());
+        let all: BTreeSet<Probe> = kept.flatten().copied().collect();
+        let stages: BTreeSet<Probe> = all.iter().copied().filter(|p| !slope(&BTreeSet::from([*p])).absent()).collect();
+        let slope = slope(&stages);
+        let everywhere = stages.len() == trial.parts.len();
+        slope.present().then_some(Present { trial, stages, everywhere, slope })
+    }
+
+    /// Adds what the trials of `mistake` could not show.
+    fn unseen(&self, mistake: &Mistake, trials: &[&Trial], tried: bool, findings: &mut Findings) {
+        let mut add = |why, sites| {
+            let hidden_when = mistake.hidden_when.to_string();
+            findings.unseen.push(Unseen { id: mistake.id.to_string(), why, hidden_when, sites });
+        };
+        let Some(everywhere) = trials.iter().find(|trial| trial.hypothesis.scope == Scope::Everywhere) else {
+            return add(if tried { "not recorded" } else { "not tried" }, None);
+        };
+        let slope = everywhere.whole_slope();
+        if !slope.tells() {
+            return add(if slope.information == 0.0 { "identical here" } else { "below the noise" }, None);
+        }
+        let hidden = self.hidden_sites(trials);
+        if !hidden.is_empty() {
+            add("below the noise", Some(hidden));
+        }
+    }
+
+    /// Layers, and probes of other layers, at which a mistake that shows elsewhere would not.
+    fn hidden_sites(&self, trials: &[&Trial]) -> Vec<String> {
+        let by_layer = trials.iter().any(|trial| matches!(trial.hypothesis.scope, Scope::Layer(_)));
+        let (mut layers, mut probes) = (BTreeSet::new(), BTreeSet::new());
+        for trial in trials {
+            match trial.hypothesis.scope {
+                Scope::Layer(layer) if !trial.whole_slope().tells() => {
+                    layers.insert(layer);
+                }
+                Scope::Everywhere if !by_layer => {
+                    let blunt =
+                        groups(&trial.parts).into_iter().filter(|(_, on)| !trial.slope(on.iter().copied()).tells());
+                    layers.extend(blunt.filter_map(|(layer, _)| layer));
+                    probes
+                        .extend(self.blunt_sites(trial).into_iter().filter(|(_, alone)| *alone).map(|(site, _)| site));
+                }
+                Scope::Stage(_) | Scope::Site(_) => {
+                    probes.extend(self.blunt_sites(trial).into_iter().map(|(site, _)| site))
+                }
+                Scope::Layer(_) | Scope::Everywhere => {}
+            }
+        }
+        let others =
+            probes.into_iter().filter(|probe: &Probe| probe.layer().is_none_or(|layer| !layers.contains(&layer)));
+        layers.iter().map(ToString::to_string).chain(others.map(|probe| probe.to_string())).collect()
+    }
+
+    /// The probes at which `trial` plants its mistake and no recorded stage would tell; and whether each is alone in its
+    /// segment.
+    fn blunt_sites(&self, trial: &Trial) -> Vec<(Probe, bool)> {
+        let mut blunt = Vec::new();
+        for (recorded, part) in &trial.parts {
+            let touched = self.touched(&BTreeSet::from([*recorded]), |probe| trial.hypothesis.touches(probe));
+            if !Slope::of(std::iter::once::<&Part>(part)).tells() {
+                let alone = touched.len() == 1;
+                blunt.extend(touched.into_iter().map(|probe| (probe, alone)));
+            }
+        }
+        blunt
+    }
+}
+
+/// Stages by layer.
+fn groups(parts: &BTreeMap<Probe, Part>) -> BTreeMap<Option<usize>, BTreeSet<Probe>> {
+    let mut groups: BTreeMap<Option<usize>, BTreeSet<Probe>> = BTreeMap::new();
+    for probe in parts.keys() {
+        groups.entry(probe.layer()).or_default().insert(*probe);
+    }
+    groups
+}

@@ -1,0 +1,111 @@
+//! The one mistake that explains most of what fails, and those that explain it as well.
+
+use std::collections::BTreeSet;
+
+use loupe_spec::{Probe, Stage as ModelStage};
+
+use crate::ReplayError;
+use crate::naming::hypothesis::{Hypothesis, Scope, scopes};
+use crate::naming::scene::{Scene, Trial};
+use crate::naming::slope::excludes;
+
+/// A segment that reads more weights than this is not searched layer by layer and stage by stage: 2B has 2.6e9, and
+/// each guess would cost a pass over most of them.
+pub const MOST_WEIGHTS: usize = 500_000_000;
+
+/// What explains some of the failing stages.
+pub struct Explanation<'t> {
+    pub trial: &'t Trial,
+    /// The stages that it brings inside the budget.
+    pub explained: BTreeSet<Probe>,
+    /// Ids that the recordings do not tell from it.
+    pub alternatives: BTreeSet<&'static str>,
+    /// Whether it is made wherever it would show, so far as was recorded.
+    pub everywhere: bool,
+}
+
+impl Explanation<'_> {
+    /// The probes at which the mistake is made.
+    pub fn sites(&self, scene: &Scene<'_>) -> BTreeSet<Probe> {
+        let recorded = if self.everywhere { scene.segments.keys().copied().collect() } else { self.explained.clone() };
+        scene.touched(&recorded, |probe| self.trial.hypothesis.touches(probe))
+    }
+
+    /// As a replay plants it.
+    pub fn names(&self, scene: &Scene<'_>) -> Vec<String> {
+        if self.everywhere && self.trial.hypothesis.scope == Scope::Everywhere {
+            return vec![self.trial.hypothesis.mistake.name()];
+        }
+        let name = self.trial.hypothesis.mistake.name();
+        self.sites(scene).iter().map(|probe| format!("{name}@{probe}")).collect()
+    }
+}
+
+impl Scene<'_> {
+    /// Every mistake that may explain a stage of `failing`, in the `fine` scopes or in the others, tried on those stages
+    /// and, where that is cheap, on all others that it changes.
+    pub fn trials(&self, failing: &BTreeSet<Probe>, fine: bool) -> Result<Vec<Trial>, ReplayError> {
+        let coarse: Vec<&BTreeSet<Probe>> = failing.iter().map(|probe| &self.segments[probe]).collect();
+        let mut trials = Vec::new();
+        for mistake in self.replayer.mistakes() {
+            for hypothesis in scopes(mistake, &coarse).into_iter().filter(|h| h.scope.is_fine() == fine) {
+                let affected = self.affected(|probe| hypothesis.touches(probe));
+                let about: BTreeSet<Probe> = affected.intersection(failing).copied().collect();
+                let scoped = !matches!(hypothesis.scope, Scope::Everywhere);
+                if about.is_empty() || (scoped && self.weights_read(&about) > MOST_WEIGHTS) {
+                    continue;
+                }
+                let wanted = if self.weights_read(&affected) > MOST_WEIGHTS { about } else { affected };
+                trials.push(self.attempt(hypothesis, &wanted)?);
+            }
+        }
+        Ok(trials)
+    }
+
+    /// The best explanation of some of `open`.
+    pub fn best<'t>(&self, trials: &'t [Trial], open: &BTreeSet<Probe>) -> Option<Explanation<'t>> {
+        let mut fitting: Vec<(&Trial, BTreeSet<Probe>, usize)> = trials
+            .iter()
+            .map(|trial| (trial, trial.explained(open), trial.breaks(open)))
+            .filter(|(trial, explained, breaks)| !explained.is_empty() && whole_mask(trial, explained, *breaks, open))
+            .collect();
+        // Most explained, least broken, then the plainest scope and what fits best.
+        fitting.sort_by(|(a, ea, ba), (b, eb, bb)| {
+            let misfit = |trial: &Trial, on: &BTreeSet<Probe>| {
+                on.iter().map(|probe| trial.fits[probe].size()).fold(0.0, f64::max)
+            };
+            eb.len().cmp(&ea.len()).then(ba.cmp(bb)).then_with(|| misfit(a, ea).total_cmp(&misfit(b, eb)))
+        });
+        let (champion, explained, breaks) = fitting.first()?;
+        let stages = self.by_probe();
+        let tied = |(trial, others, other_breaks): &&(&'t Trial, BTreeSet<Probe>, usize)| {
+            explained.is_subset(others)
+                // What a mistake would break elsewhere tells it apart only from one that was made everywhere.
+                && (*breaks > 0 || *other_breaks == 0)
+                && !excludes(&stages, explained.iter().copied(), &champion.compared, &trial.compared)
+        };
+        let tied: Vec<&(&Trial, BTreeSet<Probe>, usize)> = fitting.iter().filter(tied).collect();
+        let (trial, explained, breaks) = tied
+            .iter()
+            .copied()
+            .min_by_key(|(trial, _, breaks)| (*breaks, trial.hypothesis.scope))
+            .unwrap_or(fitting.first()?);
+        let id = trial.hypothesis.mistake.id;
+        // Of a large model only what fails was predicted.
+        let affected = self.affected(|probe| trial.hypothesis.touches(probe)).len();
+        let everywhere = *breaks == 0 && trial.fits.len() == affected;
+        let others = tied.iter().map(|(trial, ..)| trial.hypothesis.mistake.id).filter(|other| *other != id);
+        Some(Explanation { trial, explained: explained.clone(), alternatives: others.collect(), everywhere })
+    }
+}
+
+/// A mask fits bit for bit or not at all, and in one layer several mistakes make the same mask. One that would explain
+/// some layers and break others is not what was made, unless it was made in that layer alone.
+fn whole_mask(trial: &Trial, explained: &BTreeSet<Probe>, breaks: usize, open: &BTreeSet<Probe>) -> bool {
+    let of_mask = |hypothesis: &Hypothesis| (hypothesis.mistake.at)(Probe::Layer(0, ModelStage::Mask));
+    if !of_mask(&trial.hypothesis) {
+        return true;
+    }
+    let touched = open.iter().filter(|probe| trial.fits.contains_key(probe)).count();
+    explained.len() == touched && (breaks == 0 || explained.len() == 1)
+}

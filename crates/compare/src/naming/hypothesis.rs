@@ -1,0 +1,82 @@
+//! What may be wrong, and where: a mistake with the places it is made in.
+
+use std::collections::BTreeSet;
+
+use loupe_spec::{Mistake, Probe, Stage};
+
+/// Where a mistake is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Wherever it can be.
+    Everywhere,
+    /// At one stage of every layer.
+    Stage(Stage),
+    /// In one layer.
+    Layer(usize),
+    /// At one probe.
+    Site(Probe),
+}
+
+impl Scope {
+    /// Whether it is one stage among several that the mistake is made at.
+    pub fn is_fine(self) -> bool {
+        matches!(self, Scope::Stage(_) | Scope::Site(_))
+    }
+}
+
+/// A mistake in a scope.
+#[derive(Clone, Copy, Debug)]
+pub struct Hypothesis {
+    pub mistake: &'static Mistake,
+    pub scope: Scope,
+}
+
+impl Hypothesis {
+    /// Whether it changes how `probe` is computed.
+    pub fn touches(&self, probe: Probe) -> bool {
+        let inside = match self.scope {
+            Scope::Everywhere => true,
+            Scope::Stage(stage) => matches!(probe, Probe::Layer(_, own) if own == stage),
+            Scope::Layer(layer) => probe.layer() == Some(layer),
+            Scope::Site(site) => probe == site,
+        };
+        inside && (self.mistake.at)(probe)
+    }
+
+    /// As a replay plants it in `segments`, and nowhere else.
+    pub fn names(&self, touched: &BTreeSet<Probe>) -> Vec<String> {
+        let name = self.mistake.name();
+        match self.scope {
+            Scope::Everywhere => vec![name],
+            Scope::Layer(layer) => vec![format!("{name}@{layer}")],
+            Scope::Stage(_) | Scope::Site(_) => touched.iter().map(|probe| format!("{name}@{probe}")).collect(),
+        }
+    }
+}
+
+/// The scopes to try `mistake` in, the plainest first. A recording that is cut at every stage needs only the first: each
+/// of its stages is predicted by itself, and shows where the mistake is. `coarse` are the segments that hide several
+/// stages.
+pub fn scopes(mistake: &'static Mistake, coarse: &[&BTreeSet<Probe>]) -> Vec<Hypothesis> {
+    let (mut stages, mut layers, mut sites) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for segment in coarse {
+        let touched: BTreeSet<Probe> = segment.iter().copied().filter(|probe| (mistake.at)(*probe)).collect();
+        let own_layers: BTreeSet<Option<usize>> = touched.iter().map(|probe| probe.layer()).collect();
+        let several_layers = own_layers.len() > 1;
+        let several_stages = touched.len() > own_layers.len();
+        if several_stages {
+            stages.extend(touched.iter().filter_map(|probe| match probe {
+                Probe::Layer(_, stage) => Some(Scope::Stage(*stage)),
+                _ => None,
+            }));
+        }
+        if several_layers {
+            layers.extend(own_layers.iter().flatten().map(|layer| Scope::Layer(*layer)));
+            sites.extend(
+                touched.iter().filter(|probe| several_stages || probe.layer().is_none()).map(|p| Scope::Site(*p)),
+            );
+        }
+    }
+    let all = std::iter::once(Scope::Everywhere).chain(stages).chain(layers).chain(sites);
+    all.map(|scope| Hypothesis { mistake, scope }).collect()
+}

@@ -1,0 +1,149 @@
+//! Which mistake: the one that, planted in the reference, brings the failing stages inside the budget.
+//!
+//! Each mistake predicts a direction in which the residual must point, `d` = mistaken minus right stage. The slope of
+//! the residual on `d`, weighted by the noise, is near 1 where the mistake is made and near 0 where it is not: the
+//! strong statistic, which finds a mistake even below the budget (erf-GELU under bf16's noise).
+//!
+//! What is found is planted in the reference, and the search goes on from there: two mistakes at once are both named.
+
+mod below;
+mod explain;
+mod fit;
+mod hypothesis;
+mod scene;
+mod sets;
+mod slope;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use loupe_spec::{Mistake, MistakeKind, Probe};
+
+use crate::noise::Level;
+use crate::stage::Stage;
+use crate::verdict::{FittedParameter, NamedMistake, Unseen};
+use crate::{ReplayError, Replayer, Trace};
+
+use scene::Scene;
+
+/// More mistakes at once than this are not looked for one by one.
+const MOST_ROUNDS: usize = 8;
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// Mistakes, in order of their first stage.
+    pub named: Vec<NamedMistake>,
+    /// Their kinds.
+    pub kinds: Vec<MistakeKind>,
+    /// Numbers that explain what no mistake of the catalogue does.
+    pub fitted: Vec<FittedParameter>,
+    /// Failing stages that nothing explains.
+    pub unnamed: Vec<Probe>,
+    /// Mistakes that these recordings cannot show.
+    pub unseen: Vec<Unseen>,
+}
+
+/// Everything the search starts from.
+pub struct Search<'a> {
+    /// The model.
+    pub replayer: &'a dyn Replayer,
+    /// What was recorded.
+    pub given: &'a Trace,
+    /// What each recorded probe is recomputed through.
+    pub segments: &'a BTreeMap<Probe, BTreeSet<Probe>>,
+    /// The recorded stages with their right predictions and noise.
+    pub stages: &'a [Stage],
+    /// The candidate's precision.
+    pub level: Level,
+}
+
+impl Search<'_> {
+    /// Names what explains `failing`; and what shows below the budget, where `sound` says that no stage is a fault.
+    ///
+    /// # Errors
+    /// What the replayer says.
+    pub fn run(&self, failing: &BTreeSet<Probe>, sound: bool) -> Result<Findings, ReplayError> {
+        let mut findings = Findings::default();
+        let mut scene = Scene::open(self.replayer, self.given, self.segments, self.stages, self.level)?;
+        let mut open = failing.clone();
+        for _ in 0..MOST_ROUNDS {
+            if open.is_empty() || !scene.explain(&open, &mut findings)? {
+                break;
+            }
+            open = scene.failing().intersection(failing).copied().collect();
+        }
+        scene.below_the_budget(sound && open.is_empty(), &mut findings)?;
+        findings.unnamed = open.into_iter().collect();
+        findings.unseen.retain(|unseen| {
+            let found = findings.named.iter().any(|named| named.id == unseen.id);
+            !found || unseen.sites.is_some()
+        });
+        findings.unseen.sort_by(|a, b| (a.why, &a.id).cmp(&(b.why, &b.id)));
+        findings.named.sort_by_key(|named| named.probe);
+        Ok(findings)
+    }
+}
+
+impl Scene<'_> {
+    /// Finds what explains some of `open` and plants it: one mistake, a parameter with another value, several mistakes
+    /// together. Whether anything did.
+    fn explain(&mut self, open: &BTreeSet<Probe>, findings: &mut Findings) -> Result<bool, ReplayError> {
+        let mut trials = self.trials(open, false)?;
+        if self.best(&trials, open).is_none() {
+            trials.extend(self.trials(open, true)?);
+        }
+        if let Some(best) = self.best(&trials, open) {
+            let (sites, names) = (best.sites(self), best.names(self));
+            let worst = best.explained.iter().map(|probe| best.trial.fits[probe].tensor).fold(0.0, f64::max);
+            let slope = best.trial.slope(best.explained.iter().copied());
+            let evidence = format!(
+                "planted in the reference it brings {} failing stage(s) to at most {worst:.2} times the noise (slope {:.3})",
+                best.explained.len(),
+                slope.beta
+            );
+            let mistake = best.trial.hypothesis.mistake;
+            let alternatives = best.alternatives.iter().map(ToString::to_string).collect();
+            let first = best.explained.first().copied();
+            findings.name(mistake, first, &sites, alternatives, evidence);
+            let affected = self.affected(|probe| sites.contains(&probe));
+            self.plant(&names, &affected)?;
+            return Ok(true);
+        }
+        if let Some(fitted) = self.fit_a_parameter(open)? {
+            let sites = fitted.sites.clone();
+            self.plant(&fitted.names(), &self.affected(|probe| sites.contains(&probe)))?;
+            findings.fitted.push(fitted.report());
+            return Ok(true);
+        }
+        let Some(set) = self.several_together(&trials, open)? else { return Ok(false) };
+        let names: Vec<String> = set.iter().flat_map(|member| member.names.clone()).collect();
+        for member in &set {
+            let evidence = format!("together, {} explain every failing stage", names.join(" and "));
+            let first = self.affected(|probe| member.sites.contains(&probe)).intersection(open).next().copied();
+            findings.name(member.mistake, first, &member.sites, Vec::new(), evidence);
+        }
+        let sites: BTreeSet<Probe> = set.iter().flat_map(|member| member.sites.iter().copied()).collect();
+        self.plant(&names, &self.affected(|probe| sites.contains(&probe)))?;
+        Ok(true)
+    }
+}
+
+impl Findings {
+    /// Adds a mistake made at `sites`, which first shows at `first`. One that is there already, made elsewhere too, is
+    /// one mistake.
+    fn name(
+        &mut self,
+        mistake: &Mistake,
+        first: Option<Probe>,
+        sites: &BTreeSet<Probe>,
+        alternatives: Vec<String>,
+        evidence: String,
+    ) {
+        let probe = first.or(sites.first().copied()).unwrap_or(Probe::TokenIds);
+        if let Some(known) = self.named.iter_mut().find(|known| known.id == mistake.id) {
+            return known.also_at(probe, sites);
+        }
+        self.kinds.push(mistake.kind);
+        self.named.push(NamedMistake::of(mistake, probe, sites, alternatives, evidence));
+    }
+}

@@ -1,0 +1,222 @@
+//! The candidate beside the reference with the mistakes that were found so far: what is still unexplained.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use loupe_spec::{MistakeKind, Probe, Rounding, Stage as ModelStage};
+
+use crate::naming::hypothesis::Hypothesis;
+use crate::naming::slope::{Part, Slope};
+use crate::noise::{Level, measure};
+use crate::stage::{Fit, Stage};
+use crate::{Replay, ReplayError, Replayer, Trace};
+
+/// A prediction this much nearer than the right one is worth measuring with its own noise.
+const NEARER: f64 = 0.7;
+
+/// What the naming works on.
+pub struct Scene<'a> {
+    /// The model.
+    pub replayer: &'a dyn Replayer,
+    /// What was recorded.
+    pub given: &'a Trace,
+    /// What each recorded probe is recomputed through.
+    pub segments: &'a BTreeMap<Probe, BTreeSet<Probe>>,
+    /// The candidate's precision.
+    pub level: Level,
+    /// The recorded stages, predicted with what is planted.
+    pub stages: Vec<Stage>,
+    /// What was found so far, as a replay plants it.
+    pub planted: Vec<String>,
+    /// The stream into layers that begin inside a segment, with what is planted: a mistake further on changes nothing
+    /// before it.
+    stream: Trace,
+}
+
+/// One hypothesis held against the recordings.
+pub struct Trial {
+    pub hypothesis: Hypothesis,
+    /// How well those fit.
+    pub fits: BTreeMap<Probe, Fit>,
+    /// The prediction that `parts` are of: rounded where transformers rounds for a cast in another place.
+    pub compared: Trace,
+    /// Sums for the slope, stage by stage.
+    pub parts: BTreeMap<Probe, Part>,
+}
+
+impl<'a> Scene<'a> {
+    pub fn open(
+        replayer: &'a dyn Replayer,
+        given: &'a Trace,
+        segments: &'a BTreeMap<Probe, BTreeSet<Probe>>,
+        stages: &[Stage],
+        level: Level,
+    ) -> Result<Scene<'a>, ReplayError> {
+        let (stages, planted, stream) = (stages.to_vec(), Vec::new(), Trace::new());
+        let mut scene = Scene { replayer, given, segments, level, stages, planted, stream };
+        scene.stream = scene.stream_now()?;
+        Ok(scene)
+    }
+
+    /// The inputs of layers that begin inside a segment.
+    fn stream_now(&self) -> Result<Trace, ReplayError> {
+        let begins = |probe: &&Probe| {
+            matches!(probe, Probe::Layer(layer, ModelStage::Input) if *layer > 0)
+                && !self.segments.contains_key(*probe)
+                && probe.inputs(self.replayer.config()).iter().all(|input| !self.segments.contains_key(input))
+        };
+        let wanted: BTreeSet<Probe> = self.segments.values().flatten().filter(begins).copied().collect();
+        if wanted.is_empty() {
+            return Ok(Trace::new());
+        }
+        self.replay(self.given, &wanted, &self.planted)
+    }
+
+    fn replay(&self, given: &Trace, wanted: &BTreeSet<Probe>, mistakes: &[String]) -> Result<Trace, ReplayError> {
+        let simulation = self.level.simulation(Rounding::Exact);
+        self.replayer.replay(Replay { given, wanted, mistakes, simulation })
+    }
+
+    /// The stages that do not pass.
+    pub fn failing(&self) -> BTreeSet<Probe> {
+        let failing = self.stages.iter().filter(|stage| !stage.fit(&stage.exact).passes());
+        failing.map(|stage| stage.probe).collect()
+    }
+
+    /// The stages by name.
+    pub fn by_probe(&self) -> BTreeMap<Probe, &Stage> {
+        self.stages.iter().map(|stage| (stage.probe, stage)).collect()
+    }
+
+    /// The recorded stages whose segment runs through a probe that `touches` picks.
+    pub fn affected(&self, touches: impl Fn(Probe) -> bool) -> BTreeSet<Probe> {
+        let touched = |probe: &&Probe| self.segments[*probe].iter().any(|inner| touches(*inner));
+        self.segments.keys().filter(touched).copied().collect()
+    }
+
+    /// The probes that `touches` picks in the segments of `recorded`.
+    pub fn touched(&self, recorded: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool) -> BTreeSet<Probe> {
+        let inner = recorded.iter().flat_map(|probe| &self.segments[probe]);
+        inner.copied().filter(|probe| touches(*probe)).collect()
+    }
+
+    /// How many weights recomputing `recorded` reads.
+    pub fn weights_read(&self, recorded: &BTreeSet<Probe>) -> usize {
+        let config = self.replayer.config();
+        let weights = recorded.iter().flat_map(|probe| &self.segments[probe]).filter_map(|inner| inner.weight(config));
+        weights.map(|weight| weight.shape(config).iter().product::<usize>()).sum()
+    }
+
+    /// `names` on top of what is planted.
+    pub fn with(&self, names: &[String]) -> Vec<String> {
+        self.planted.iter().chain(names).cloned().collect()
+    }
+
+    /// `wanted` with `names` planted too; the first probe that they touch is `first`.
+    pub fn predict(
+        &self,
+        names: &[String],
+        first: Option<Probe>,
+        wanted: &BTreeSet<Probe>,
+    ) -> Result<Trace, ReplayError> {
+        let before = self.stream.iter().filter(|(probe, _)| first.is_some_and(|first| **probe < first));
+        let mut given = self.given.clone();
+        given.extend(before.map(|(probe, tensor)| (*probe, tensor.clone())));
+        self.replay(&given, wanted, &self.with(names))
+    }
+
+    /// Holds `hypothesis` against the stages of `wanted` that it changes.
+    pub fn attempt(&self, hypothesis: Hypothesis, wanted: &BTreeSet<Probe>) -> Result<Trial, ReplayError> {
+        let touches = |probe| hypothesis.touches(probe);
+        let affected: BTreeSet<Probe> = self.affected(touches).intersection(wanted).copied().collect();
+        let touched = self.touched(&affected, touches);
+        let names = hypothesis.names(&touched);
+        let predicted = self.predict(&names, touched.first().copied(), &affected)?;
+        let mut fits = BTreeMap::new();
+        let mut nearer = BTreeSet::new();
+        let policy = hypothesis.mistake.kind == MistakeKind::DtypePolicy;
+        for stage in self.stages.iter().filter(|stage| predicted.contains_key(&stage.probe)) {
+            let fit = stage.fit(&predicted[&stage.probe].values.to_f64());
+            let right = stage.fit(&stage.exact);
+            // A mistake may be noisier than what is right: where it comes near, its own noise decides.
+            if !fit.passes() && !right.passes() && (policy || fit.size() < NEARER * right.size()) {
+                nearer.insert(stage.probe);
+            }
+            fits.insert(stage.probe, fit);
+        }
+        for stage in self.noisy(&nearer, &self.with(&names))? {
+            fits.insert(stage.probe, stage.fit(&stage.exact));
+        }
+        let (compared, parts) = if policy && self.level.storage.significand_bits() < 24 {
+            // A cast moved is seen in how values round, so both sides are rounded where transformers rounds.
+            let simulation = self.level.simulation(Rounding::EveryOperation);
+            let mistakes = self.with(&names);
+            let rounded = self.replayer.replay(Replay {
+                given: self.given,
+                wanted: &affected,
+                mistakes: &mistakes,
+                simulation,
+            })?;
+            let parts = self.parts(&rounded, |stage| (stage.rounded(), stage.other_rounding()));
+            (rounded, parts)
+        } else {
+            let parts = self.parts(&predicted, |stage| (&stage.exact, stage.noise.clone()));
+            (predicted, parts)
+        };
+        Ok(Trial { hypothesis, compared, fits, parts })
+    }
+
+    /// The stages `probes`, predicted with `mistakes` and their own noise.
+    pub fn noisy(&self, probes: &BTreeSet<Probe>, mistakes: &[String]) -> Result<Vec<Stage>, ReplayError> {
+        if probes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let noise = measure(self.replayer, self.given, probes, mistakes, self.level)?;
+        let of = |stage: &Stage| Stage::new(stage.probe, self.given.get(&stage.probe)?, &noise, &stage.judged);
+        Ok(self.stages.iter().filter(|stage| probes.contains(&stage.probe)).filter_map(of).collect())
+    }
+
+    fn parts(&self, predicted: &Trace, right: impl Fn(&Stage) -> (&[f64], Vec<Vec<f64>>)) -> BTreeMap<Probe, Part> {
+        let of = |stage: &Stage| {
+            let mistaken = predicted.get(&stage.probe)?.values.to_f64();
+            let (right, noise) = right(stage);
+            Some((stage.probe, Part::of(stage, right, &mistaken, &noise)))
+        };
+        self.stages.iter().filter_map(of).collect()
+    }
+
+    /// Plants `names`, which change the stages `affected`, for good.
+    pub fn plant(&mut self, names: &[String], affected: &BTreeSet<Probe>) -> Result<(), ReplayError> {
+        self.planted.extend_from_slice(names);
+        for new in self.noisy(affected, &self.planted)? {
+            if let Some(old) = self.stages.iter_mut().find(|old| old.probe == new.probe) {
+                *old = new;
+            }
+        }
+        self.stream = self.stream_now()?;
+        Ok(())
+    }
+}
+
+impl Trial {
+    /// The stages of `open` that pass with the mistake planted, where it is what was made there.
+    pub fn explained(&self, open: &BTreeSet<Probe>) -> BTreeSet<Probe> {
+        let fitting = open.iter().copied().filter(|probe| self.fits.get(probe).is_some_and(|fit| fit.passes()));
+        let earned = |probe: &Probe| self.slope(std::iter::once(*probe)).earns();
+        fitting.filter(earned).collect()
+    }
+
+    /// How many stages that were right the mistake would make wrong.
+    pub fn breaks(&self, failing: &BTreeSet<Probe>) -> usize {
+        self.fits.iter().filter(|(probe, fit)| !failing.contains(probe) && !fit.passes()).count()
+    }
+
+    /// The slope over `probes`.
+    pub fn slope(&self, probes: impl Iterator<Item = Probe>) -> Slope {
+        Slope::of(probes.filter_map(|probe| self.parts.get(&probe)).collect::<Vec<&Part>>().into_iter())
+    }
+
+    /// The slope over all that it changes.
+    pub fn whole_slope(&self) -> Slope {
+        Slope::of(self.parts.values())
+    }
+}

@@ -1,0 +1,149 @@
+//! The slope of a residual on the direction in which a mistake would push it.
+
+use std::collections::BTreeMap;
+
+use loupe_spec::Probe;
+
+use crate::Trace;
+use crate::stage::Stage;
+
+/// A slope is near 1 within this.
+const BAND: f64 = 0.3;
+/// Half-way between absent (0) and present (1) must be this many standard errors away.
+const SURE: f64 = 3.5;
+/// A slope with a larger standard error tells nothing.
+const BLUNT: f64 = 0.14;
+/// Of two that fit, one is left out where the half-way point is this many standard errors away.
+const APART: f64 = 3.0;
+
+/// Sums over one stage, weighted by the noise: of r = recorded - right and d = mistaken - right.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    rd: f64,
+    dd: f64,
+    rr: f64,
+    count: usize,
+    /// What each run of right code projects on d.
+    noise: Vec<f64>,
+    /// The mistake changes a value that has no noise: a mask.
+    changes_mask: bool,
+}
+
+impl Part {
+    /// Of `stage`, predicted as `right` and as `mistaken`; `noise` is what other right code differs from `right`.
+    pub fn of(stage: &Stage, right: &[f64], mistaken: &[f64], noise: &[Vec<f64>]) -> Part {
+        let mut part = Part { noise: vec![0.0; noise.len()], ..Part::default() };
+        for at in stage.indices() {
+            let (d, r, variance) = (mistaken[at] - right[at], stage.recorded[at] - right[at], stage.variance[at]);
+            part.changes_mask |= d != 0.0 && variance == 0.0;
+            if d == 0.0 || variance == 0.0 || !d.is_finite() || !r.is_finite() {
+                continue;
+            }
+            part.rd += r * d / variance;
+            part.dd += d * d / variance;
+            part.rr += r * r / variance;
+            part.count += 1;
+            for (sum, run) in part.noise.iter_mut().zip(noise) {
+                *sum += run[at] * d / variance;
+            }
+        }
+        part
+    }
+
+    /// Whether the mistake changes anything here.
+    pub fn is_there(&self) -> bool {
+        self.dd > 0.0 || self.changes_mask
+    }
+
+    fn add(&mut self, other: &Part) {
+        self.rd += other.rd;
+        self.dd += other.dd;
+        self.rr += other.rr;
+        self.count += other.count;
+        self.noise.resize(self.noise.len().max(other.noise.len()), 0.0);
+        for (sum, more) in self.noise.iter_mut().zip(&other.noise) {
+            *sum += more;
+        }
+        self.changes_mask |= other.changes_mask;
+    }
+}
+
+/// Slope of the residual on a mistake's direction: near 1 where the mistake is made, near 0 where it is not.
+#[derive(Clone, Copy, Debug)]
+pub struct Slope {
+    /// The slope.
+    pub beta: f64,
+    /// Its standard error.
+    pub error: f64,
+    /// How much the mistake moves, in squares of the noise; 0: nothing.
+    pub information: f64,
+    /// Share of the residual, over the values that the mistake moves, that is gone with the mistake planted.
+    pub explained: f64,
+    masks: bool,
+}
+
+impl Slope {
+    /// Pooled over several stages.
+    pub fn of<'a>(parts: impl Iterator<Item = &'a Part>) -> Slope {
+        let mut all = Part::default();
+        for part in parts {
+            all.add(part);
+        }
+        if all.dd == 0.0 {
+            let masks = all.changes_mask;
+            return Slope { beta: 0.0, error: f64::INFINITY, information: 0.0, explained: 0.0, masks };
+        }
+        let beta = all.rd / all.dd;
+        // What is left after the slope is taken out, as the spread of the residual.
+        let spread = (all.rr - beta * all.rd).max(0.0) / all.count.max(1) as f64;
+        let of_residual = (spread / all.dd).sqrt();
+        let projected: f64 = all.noise.iter().map(|sum| (sum / all.dd).powi(2)).sum();
+        let of_noise = (projected / all.noise.len().max(1) as f64).sqrt();
+        Slope {
+            beta,
+            error: of_residual.max(of_noise),
+            information: all.dd,
+            explained: if all.rr == 0.0 { 0.0 } else { (2.0 * all.rd - all.dd) / all.rr },
+            masks: all.changes_mask,
+        }
+    }
+
+    /// The residual points the mistake's way, and about as far.
+    pub fn present(self) -> bool {
+        self.tells() && (self.beta - 1.0).abs() < BAND && (self.beta - 0.5) / self.error > SURE
+    }
+
+    /// The mistake would be seen, and is not there.
+    pub fn absent(self) -> bool {
+        self.tells() && self.beta < BAND && (0.5 - self.beta) / self.error > SURE
+    }
+
+    /// Whether it tells anything. A mask has no noise, hence no slope: a changed one is seen bit for bit.
+    pub fn tells(self) -> bool {
+        self.masks || (self.information > 0.0 && self.error <= BLUNT)
+    }
+
+    /// Whether a mistake that brings stages inside the budget is what was made there: the residual goes as far as the
+    /// mistake pushes, known well enough. What merely happens to fit, or is noisy enough to fit anything, does not.
+    pub fn earns(self) -> bool {
+        if self.information == 0.0 { self.masks } else { self.error <= BLUNT && (self.beta - 1.0).abs() < BAND }
+    }
+}
+
+/// Whether the recordings exclude `other` in favour of `best`, both being predictions of `probes`.
+pub fn excludes(
+    stages: &BTreeMap<Probe, &Stage>,
+    probes: impl Iterator<Item = Probe>,
+    best: &Trace,
+    other: &Trace,
+) -> bool {
+    let mut parts = Vec::new();
+    for probe in probes {
+        let (Some(stage), Some(best), Some(other)) = (stages.get(&probe), best.get(&probe), other.get(&probe)) else {
+            return true;
+        };
+        parts.push(Part::of(stage, &best.values.to_f64(), &other.values.to_f64(), &stage.noise));
+    }
+    let slope = Slope::of(parts.iter());
+    if slope.information == 0.0 { slope.masks } else { (0.5 - slope.beta) / slope.error > APART }
+}

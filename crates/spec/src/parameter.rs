@@ -1,0 +1,83 @@
+//! The numbers in Gemma 2's formulas: what a port may have right in form and wrong in value.
+
+use crate::{Config, Probe, Stage};
+
+/// A number that a formula holds, from config.json.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Parameter {
+    /// The embedding is multiplied by it: sqrt(hidden_size).
+    EmbedScale,
+    /// Scores are multiplied by it: query_pre_attn_scalar^-0.5.
+    AttnScale,
+    /// Cap of the scores.
+    AttnSoftcap,
+    /// Cap of the logits.
+    FinalSoftcap,
+    /// Added to the mean square inside RMSNorm.
+    RmsNormEps,
+    /// Base of the rotary frequencies.
+    RopeTheta,
+}
+
+impl Parameter {
+    /// All of them, in the order of the forward pass.
+    pub const ALL: [Parameter; 6] = [
+        Parameter::EmbedScale,
+        Parameter::RmsNormEps,
+        Parameter::RopeTheta,
+        Parameter::AttnScale,
+        Parameter::AttnSoftcap,
+        Parameter::FinalSoftcap,
+    ];
+
+    /// The name in configs and verdicts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Parameter::EmbedScale => "embed_scale",
+            Parameter::AttnScale => "attn_scale",
+            Parameter::AttnSoftcap => "attn_softcap",
+            Parameter::FinalSoftcap => "final_softcap",
+            Parameter::RmsNormEps => "rms_norm_eps",
+            Parameter::RopeTheta => "rope_theta",
+        }
+    }
+
+    /// The parameter called `name`.
+    pub fn named(name: &str) -> Option<Parameter> {
+        Parameter::ALL.into_iter().find(|parameter| parameter.name() == name)
+    }
+
+    /// The right value; `None` where config.json turns a cap off.
+    pub fn value(self, config: &Config) -> Option<f64> {
+        match self {
+            Parameter::EmbedScale => Some((config.hidden_size as f64).sqrt()),
+            Parameter::AttnScale => Some(config.query_pre_attn_scalar.powf(-0.5)),
+            Parameter::AttnSoftcap => config.attn_logit_softcapping,
+            Parameter::FinalSoftcap => config.final_logit_softcapping,
+            Parameter::RmsNormEps => Some(config.rms_norm_eps),
+            Parameter::RopeTheta => Some(config.rope_theta),
+        }
+    }
+
+    /// Whether it stands in the formula of `probe`.
+    pub fn at(self, probe: Probe) -> bool {
+        match self {
+            Parameter::EmbedScale => probe == Probe::EmbedScaled,
+            Parameter::AttnScale => matches!(probe, Probe::Layer(_, Stage::Scores)),
+            Parameter::AttnSoftcap => matches!(probe, Probe::Layer(_, Stage::ScoresCapped)),
+            Parameter::FinalSoftcap => probe == Probe::Logits,
+            Parameter::RmsNormEps => matches!(
+                probe,
+                Probe::Norm
+                    | Probe::Layer(
+                        _,
+                        Stage::InputLayernorm
+                            | Stage::PostAttentionLayernorm
+                            | Stage::PreFeedforwardLayernorm
+                            | Stage::PostFeedforwardLayernorm
+                    )
+            ),
+            Parameter::RopeTheta => matches!(probe, Probe::Layer(_, Stage::QRope | Stage::KRope)),
+        }
+    }
+}
