@@ -23,16 +23,32 @@ use crate::{Candidate, Replay, ReplayError, Replayer, Trace};
 /// A stage that cannot be recomputed.
 pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Verdict, ReplayError> {
     let mut case = Case::open(candidate, replayer)?;
-    let Chosen { noise, strictest } = case.choose_level()?;
+    let Chosen { noise, strictest, lesser } = case.choose_level()?;
     // A precision that is taken only because everything then fits must not swallow a mistake that has a name.
     if let Some(strictest) = strictest {
         let verdict = case.judge_at(&strictest)?;
-        if !verdict.mistakes.is_empty() && !verdict.detail.as_ref().is_some_and(|detail| detail.contains("unnamed")) {
+        if !verdict.mistakes.is_empty() && !is_unnamed(&verdict) {
             return Ok(verdict);
         }
         case.by_fallback = candidate.declared.is_none();
     }
-    case.judge_at(&noise)
+    let verdict = case.judge_at(&noise)?;
+    if !is_unnamed(&verdict) {
+        return Ok(verdict);
+    }
+    // Where all projections are off, and not by a mistake that has a name, what remains may be a lesser precision still.
+    for level in lesser {
+        let noise = measure(replayer, &case.given, &case.recorded, &[], level)?;
+        if case.stages(&noise).iter().all(|stage| stage.fit(&stage.exact).passes()) {
+            return case.judge_at(&noise);
+        }
+    }
+    Ok(verdict)
+}
+
+/// Whether a stage fails that nothing explains.
+fn is_unnamed(verdict: &Verdict) -> bool {
+    verdict.detail.as_ref().is_some_and(|detail| detail.contains("unnamed"))
 }
 
 impl Case<'_> {
@@ -101,10 +117,13 @@ fn nowhere(unseen: &[Unseen]) -> Vec<String> {
 /// One in so many projections may be right by chance where a lesser precision spoils them all.
 const MOST_FAIL: usize = 10;
 
-/// A precision, and where it was climbed to with no projection to tell it by, the one that loses least.
+/// A precision.
 struct Chosen {
     noise: Noise,
+    /// Where it was climbed to with no projection to tell it by: the one that loses least.
     strictest: Option<Noise>,
+    /// Those that lose more, where the projections are off as a body.
+    lesser: Vec<Level>,
 }
 
 /// What the stages show before any name is looked for.
@@ -210,17 +229,21 @@ impl<'a> Case<'a> {
         let storage = self.candidate.declared.unwrap_or_else(|| infer_storage(&self.candidate.trace));
         let levels = ladder(storage, self.replayer.weights_dtype(), infer_decimals(&self.candidate.trace));
         let mut first: Option<Noise> = None;
-        for level in levels {
-            let noise = measure(self.replayer, &self.given, &self.recorded, &[], level)?;
+        let mut off_as_a_body = false;
+        for (at, level) in levels.iter().enumerate() {
+            let noise = measure(self.replayer, &self.given, &self.recorded, &[], *level)?;
             let stages = self.stages(&noise);
             let projections = self.misfits(&stages, |probe, segment| is_linear(probe) && segment.len() == 1);
             let alone = projections.is_empty();
-            let fits = match median(&projections) {
+            let middle = median(&projections);
+            off_as_a_body |= first.is_none() && middle.is_some_and(|middle| middle > TENSOR_LIMIT / 2.0);
+            let fits = match middle {
                 Some(middle) => middle <= TENSOR_LIMIT,
                 None => stages.iter().all(|stage| stage.fit(&stage.exact).passes()),
             };
             if fits {
-                return Ok(Chosen { noise, strictest: first.filter(|_| alone) });
+                let lesser = if off_as_a_body { levels[at + 1..].to_vec() } else { Vec::new() };
+                return Ok(Chosen { noise, strictest: first.filter(|_| alone), lesser });
             }
             let is_first = first.is_none();
             first.get_or_insert(noise);
@@ -236,7 +259,7 @@ impl<'a> Case<'a> {
         }
         // Nothing fits: judge by the strictest, where a mistake stands out most.
         let noise = first.ok_or_else(|| ReplayError("no precision to judge by".to_string()))?;
-        Ok(Chosen { noise, strictest: None })
+        Ok(Chosen { noise, strictest: None, lesser: Vec::new() })
     }
 
     /// How far the stages that `pick` picks, by their probe and its segment, are off.

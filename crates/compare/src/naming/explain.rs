@@ -71,10 +71,8 @@ impl Scene<'_> {
             .collect();
         // Most explained, least broken, then the plainest scope and what fits best.
         fitting.sort_by(|(a, ea, ba), (b, eb, bb)| {
-            let misfit = |trial: &Trial, on: &BTreeSet<Probe>| {
-                on.iter().map(|probe| trial.fits[probe].size()).fold(0.0, f64::max)
-            };
-            eb.len().cmp(&ea.len()).then(ba.cmp(bb)).then_with(|| misfit(a, ea).total_cmp(&misfit(b, eb)))
+            let gone = |trial: &Trial, on: &BTreeSet<Probe>| trial.slope(on.iter().copied()).explained;
+            eb.len().cmp(&ea.len()).then(ba.cmp(bb)).then_with(|| gone(b, eb).total_cmp(&gone(a, ea)))
         });
         let (champion, explained, breaks) = fitting.first()?;
         let stages = self.by_probe();
