@@ -20,6 +20,11 @@ impl<'a> Pieces<'a> {
         Pieces { bytes: bytes.chunks(CHUNK * dtype.size()).collect(), elements: CHUNK }
     }
 
+    /// All of it as one string.
+    pub fn joined(&self) -> Vec<u8> {
+        self.bytes.concat()
+    }
+
     /// Rows of `width` elements each.
     pub fn of_rows(bytes: Vec<&'a [u8]>, width: usize) -> Pieces<'a> {
         Pieces { bytes, elements: width.max(1) }

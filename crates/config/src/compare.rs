@@ -8,7 +8,7 @@ use loupe_spec::Probe;
 use crate::build::{input, model};
 use crate::error::Noted;
 use crate::fields::{Fields, INHERITED};
-use crate::read::{Mismatch, choice, float, index, list, path, probe};
+use crate::read::{Mismatch, boolean, choice, float, index, list, path, probe};
 use crate::{Compare, Format, Reference};
 
 /// The keys of `compare` that are its own.
@@ -19,6 +19,7 @@ pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
     let candidate_dtype = fields.optional("candidate_dtype", float);
     let positions = fields.optional("positions", list(index));
     let format = format(fields);
+    let stimulus = stimulus(fields);
     Ok(Compare {
         candidates: candidates?,
         reference: reference?,
@@ -26,6 +27,7 @@ pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
         candidate_dtype: candidate_dtype?,
         positions: positions?,
         format: format?,
+        stimulus: stimulus?,
     })
 }
 
@@ -66,6 +68,17 @@ fn names(fields: &Fields) -> Result<Vec<(String, Probe)>, Noted> {
         }
     }
     Ok(entries)
+}
+
+/// `stimulus`, which writes checkpoints and so needs to be told where.
+fn stimulus(fields: &Fields) -> Result<bool, Noted> {
+    let asked = fields.optional("stimulus", boolean)?.unwrap_or(false);
+    if asked && !fields.has("output") {
+        let message = "\"stimulus\" writes checkpoints, and there is no \"output\" to say where".to_string();
+        let help = "add \"output\": \"out/verdict\": they go to folders in out/verdict-stimulus".to_string();
+        return Err(fields.note_key("stimulus", message, Some(help)));
+    }
+    Ok(asked)
 }
 
 /// `format`: one name or a list of them, each kept once.

@@ -62,7 +62,7 @@ impl CheckName {
             CheckName::LayerOut => &["layers", "token"],
             CheckName::Trace => &["layers", "probes"],
             CheckName::Compare => {
-                &["candidates", "candidate", "reference", "names", "candidate_dtype", "positions", "format"]
+                &["candidates", "candidate", "reference", "names", "candidate_dtype", "positions", "format", "stimulus"]
             }
         }
     }
