@@ -25,19 +25,29 @@ impl Replayer for CheckpointReplayer<'_> {
     }
 
     fn replay(&self, question: Replay<'_>) -> Result<Trace, ReplayError> {
-        let job = ReplayJob {
-            config: self.checkpoint.config(),
-            tensors: self.tensors,
-            positions: (0..self.tokens).collect(),
-            given: question.given,
-            wanted: question.wanted.clone(),
-            mistakes: question.mistakes,
-            simulation: question.simulation,
-        };
-        replay(job).map_err(|error| ReplayError(error.to_string()))
+        answer(self.checkpoint.config(), self.tensors, self.tokens, question)
     }
 
     fn mistakes(&self) -> &'static [Mistake] {
         loupe_engine::mistakes()
     }
+}
+
+/// `question` over so many tokens.
+pub(crate) fn answer(
+    config: &Config,
+    tensors: &Tensors,
+    tokens: usize,
+    question: Replay<'_>,
+) -> Result<Trace, ReplayError> {
+    let job = ReplayJob {
+        config,
+        tensors,
+        positions: (0..tokens).collect(),
+        given: question.given,
+        wanted: question.wanted.clone(),
+        mistakes: question.mistakes,
+        simulation: question.simulation,
+    };
+    replay(job).map_err(|error| ReplayError(error.to_string()))
 }

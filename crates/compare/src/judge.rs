@@ -77,6 +77,7 @@ impl Case<'_> {
             indistinguishable: findings.unseen.iter().map(|unseen| unseen.id.clone()).collect(),
             mistakes: findings.named,
             unseen: findings.unseen,
+            stimuli: Vec::new(),
             notes,
             stages: stage_verdicts,
         })

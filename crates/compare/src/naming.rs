@@ -377,5 +377,6 @@ fn alternatives(trials: &[Trial], best: &Trial, found: &BTreeSet<Probe>, failing
 }
 
 fn unseen(mistake: &Mistake, why: &'static str) -> Unseen {
-    Unseen { id: mistake.id.to_string(), why, hidden_when: mistake.hidden_when.to_string() }
+    let hidden_when = mistake.hidden_when.to_string();
+    Unseen { id: mistake.id.to_string(), why, hidden_when, told_by: None, no_stimulus: None }
 }

@@ -51,6 +51,7 @@ pub fn judge_values(candidate: CandidateInfo, recorded: &[(String, HostTensor)],
         mistakes: Vec::new(),
         indistinguishable: Vec::new(),
         unseen: Vec::new(),
+        stimuli: Vec::new(),
         notes: Vec::new(),
         stages,
     }
