@@ -11,9 +11,18 @@ pub enum Change {
     NormTimes(f64),
 }
 
+/// Bytes widened at a time, eightfold at most: all that changing 5 GB of weights takes of memory. A multiple of every
+/// element's size.
+const PART: usize = 1 << 20;
+
 impl Change {
+    /// The changed elements of `stored`, part by part.
+    pub(crate) fn parts(self, dtype: Dtype, stored: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+        stored.chunks(PART).map(move |part| self.apply(dtype, part))
+    }
+
     /// The changed elements of `stored`, rounded to the type that they are stored in.
-    pub(crate) fn apply(self, dtype: Dtype, stored: &[u8]) -> Vec<u8> {
+    fn apply(self, dtype: Dtype, stored: &[u8]) -> Vec<u8> {
         let change = |w: f64| match self {
             Change::Times(factor) => factor * w,
             Change::NormTimes(factor) => factor * (1.0 + w) - 1.0,

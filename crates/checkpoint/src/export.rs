@@ -13,9 +13,6 @@ use crate::{Checkpoint, CheckpointError, Tensors};
 /// Files that go along unchanged where the checkpoint has them.
 const ALONG: [&str; 2] = ["tokenizer.json", "tokenizer_config.json"];
 
-/// Bytes of a tensor changed at a time: all that changing 5 GB of weights takes of memory. A multiple of every element.
-const PART: usize = 1 << 20;
-
 impl Checkpoint {
     /// Writes config.json, one model.safetensors and the tokenizer (if there is one) to `folder`, which is created where
     /// missing. Tensors are copied as they are stored; those that nothing reads are left out. With `config`, that is
@@ -51,10 +48,7 @@ impl Checkpoint {
             weights.iter().try_for_each(|(weight, entry)| {
                 match tensors.change(*weight) {
                     Some(change) => {
-                        entry
-                            .bytes
-                            .chunks(PART)
-                            .try_for_each(|part| out.write_all(&change.apply(entry.dtype, part)))?;
+                        change.parts(entry.dtype, entry.bytes).try_for_each(|part| out.write_all(&part))?;
                     }
                     None => out.write_all(entry.bytes)?,
                 }

@@ -142,7 +142,7 @@ impl Tensors {
     pub fn read(&self, weight: Weight, rows: Rows<'_>, dtype: Dtype) -> Result<HostTensor, CheckpointError> {
         let entry = self.entry(weight)?;
         let (pieces, shape) = cut(&entry, &rows)?;
-        let changed = self.change(weight).map(|change| change.apply(entry.dtype, &pieces.joined()));
+        let changed = self.change(weight).map(|change| pieces.changed(change, entry.dtype));
         let pieces = changed.as_ref().map_or(pieces, |bytes| Pieces::of_run(bytes, entry.dtype));
         let values = convert(&pieces, entry.dtype, dtype).map_err(|no_float| entry.wrong_rows(no_float))?;
         let read_once = match &rows {

@@ -33,27 +33,36 @@ type Parts = BTreeSet<Part>;
 pub fn cover(bench: &Bench<'_>) -> Result<Cover, CheckError> {
     let mut search = Search { bench, known: BTreeMap::new() };
     let mut open: BTreeSet<usize> = (0..bench.targets.len()).collect();
-    let (mut picked, mut here) = (Vec::new(), BTreeMap::new());
+    let (mut picked, mut here): (Vec<Parts>, _) = (Vec::new(), BTreeMap::new());
     for recording in [Recording::Same, Recording::Everything] {
         // To record more of the same is less to ask than to run something else, and that less than to run more.
         let shown = search.shown(&Parts::new(), recording, &open)?;
         open.retain(|at| !shown.contains_key(at));
         here.extend(shown);
         for parts in &picked {
-            let shown = search.shown(parts, recording, &open)?;
-            open.retain(|at| !shown.contains_key(at));
+            let aimed = search.aiming(&open);
+            if parts.intersection(&aimed).next().is_some() {
+                let shown = search.shown(parts, recording, &open)?;
+                open.retain(|at| !shown.contains_key(at));
+            }
         }
         let wholes = search.wholes(&open);
         search.pick(&wholes, recording, &mut open, &mut picked)?;
         let alone: Vec<Parts> = search.aiming(&open).into_iter().map(|part| Parts::from([part])).collect();
         search.pick(&alone, recording, &mut open, &mut picked)?;
     }
-    let all = (0..bench.targets.len()).filter(|at| !here.contains_key(at)).collect();
-    let mut chosen = Vec::new();
-    for parts in picked {
-        let mut found = search.shown(&parts, Recording::Everything, &all)?;
-        found.extend(search.shown(&parts, Recording::Same, &all)?);
-        chosen.push(Chosen { variant: bench.base.with(&parts)?, found });
+    let mut chosen = picked
+        .iter()
+        .map(|parts| Ok(Chosen { variant: bench.base.with(parts)?, found: BTreeMap::new() }))
+        .collect::<Result<Vec<_>, CheckError>>()?;
+    let mut told: BTreeSet<usize> = here.keys().copied().collect();
+    for recording in [Recording::Same, Recording::Everything] {
+        let fresh: BTreeSet<usize> = (0..bench.targets.len()).filter(|at| !told.contains(at)).collect();
+        for (parts, chosen) in picked.iter().zip(&mut chosen) {
+            let found = search.known(parts, recording, &fresh);
+            told.extend(found.keys());
+            chosen.found.extend(found);
+        }
     }
     let closest = open.into_iter().filter_map(|at| Some((at, search.most(at)?))).collect();
     Ok(Cover { chosen, here, closest })
@@ -99,9 +108,14 @@ impl Search<'_> {
             }
             self.known.insert(key.clone(), found);
         }
-        let found = self.known.get(&key).map(Vec::as_slice).unwrap_or_default().iter().enumerate();
-        let shown = found.filter_map(|(at, found)| Some((at, found.filter(|found| found.shows())?)));
-        Ok(shown.filter(|(at, _)| open.contains(at)).collect())
+        Ok(self.known(parts, recording, open))
+    }
+
+    /// The same of what was measured already.
+    fn known(&self, parts: &Parts, recording: Recording, open: &BTreeSet<usize>) -> BTreeMap<usize, Found> {
+        let found = self.known.get(&(parts.clone(), recording)).map(Vec::as_slice).unwrap_or_default();
+        let shown = found.iter().enumerate().filter_map(|(at, found)| Some((at, found.filter(|found| found.shows())?)));
+        shown.filter(|(at, _)| open.contains(at)).collect()
     }
 
     /// Picks from `candidates` the one that shows most, then the next, until none shows anything new; each without the

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use loupe_checkpoint::{Checkpoint, Tensors};
-use loupe_compare::{Shown, Stimulus, Verdict};
+use loupe_compare::{Shown, Stimulus, Unseen, Verdict};
 use loupe_config::Compare;
 use loupe_spec::Probe;
 
@@ -77,19 +77,33 @@ pub(crate) fn add(asked: &Asked<'_>, verdict: &mut Verdict) -> Result<(), CheckE
         unseen.told_by = verdict.stimuli.iter().find(shows).map(|stimulus| stimulus.name.clone());
         if unseen.told_by.is_none() {
             let at = targets.iter().position(|target| target.what == What::Hidden(unseen.id.clone()));
-            let here = at.and_then(|at| here.get(&at));
-            unseen.no_stimulus = Some(match (here, at.and_then(|at| closest.get(&at))) {
-                (Some(here), _) if asked.recorded.contains(&here.probe) => {
-                    format!("on this very input it would show at {}", here.probe)
-                }
-                (Some(here), _) => format!("this input shows it where {} is recorded", here.probe),
-                (None, Some(most)) => format!(
-                    "none tried moves anything by more than {most:.1} times the noise; it is hidden where {}",
-                    unseen.hidden_when
-                ),
-                (None, None) => format!("none tried moves anything; it is hidden where {}", unseen.hidden_when),
-            });
+            let here = at.and_then(|at| here.get(&at).map(|found| found.probe));
+            let most = at.and_then(|at| closest.get(&at).copied());
+            unseen.no_stimulus = Some(reason(unseen, here, most, asked));
         }
     }
     Ok(())
+}
+
+/// Why no stimulus is needed (`here`: where the judged input shows it), or that none was found (`most`: the most that
+/// one moves it), and what to do.
+fn reason(unseen: &Unseen, here: Option<Probe>, most: Option<f64>, asked: &Asked<'_>) -> String {
+    if let Some(here) = here {
+        let recorded = asked.recorded.contains(&here);
+        let how = if recorded { "it would stand out at" } else { "record" };
+        return format!("this input can show it: {how} {here}");
+    }
+    let own = loupe_engine::mistakes().iter().filter(|mistake| mistake.id == unseen.id);
+    let stages = Probe::all(asked.checkpoint.config()).into_iter();
+    let first = stages.into_iter().find(|probe| own.clone().any(|mistake| (mistake.at)(*probe)));
+    match (unseen.why, first.filter(|first| !asked.recorded.contains(first))) {
+        ("not recorded", Some(first)) => format!("record {first}: nothing that was recorded depends on it"),
+        ("below the noise", Some(first)) => {
+            format!("record {first} and what it is computed from: so small a change shows nowhere else")
+        }
+        _ => {
+            let most = most.map(|most| format!(" by more than {most:.1} times the noise")).unwrap_or_default();
+            format!("none tried moves anything{most}; hidden when: {}", unseen.hidden_when)
+        }
+    }
 }

@@ -182,11 +182,11 @@ impl<'a> Base<'a> {
             0
         };
         if ids.len() < at_least {
-            // The first stays first, <bos> as it is; the others come again and again in an order that does not repeat.
-            let (first, rest) = (ids[0], if ids.len() > 1 { ids[1..].to_vec() } else { ids.clone() });
-            ids =
-                (0..at_least).map(|i| if i == 0 { first } else { rest[(i * (i + 1) / 2 - 1) % rest.len()] }).collect();
-            changed.push(format!("token ids: repeated in varied order up to {at_least}"));
+            // The first stays first, <bos> as it is; the others come again and again, each round begun one later.
+            let rest = if ids.len() > 1 { ids[1..].to_vec() } else { ids.clone() };
+            let again = (0..at_least - 1).map(|i| rest[(i + i / rest.len()) % rest.len()]);
+            ids = std::iter::once(ids[0]).chain(again).collect();
+            changed.push(format!("token ids: repeated in varied order, {at_least} in all"));
         }
         Ok((ids, changed))
     }
