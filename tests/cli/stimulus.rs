@@ -10,7 +10,8 @@ use crate::Sandbox;
 /// As 2B hides things: one scale where head_dim and query_pre_attn_scalar are equal, sqrt(hidden_size) exact, a window
 /// longer than any prompt, scores far below the cap, mean squares far above epsilon.
 const HIDING: &str = r#"{"model_type":"gemma2","vocab_size":412,"hidden_size":16,"intermediate_size":12,
-    "num_hidden_layers":2,"num_attention_heads":2,"num_key_value_heads":1,"head_dim":4,"query_pre_attn_scalar":4}"#;
+    "num_hidden_layers":2,"num_attention_heads":2,"num_key_value_heads":1,"head_dim":4,"query_pre_attn_scalar":4,
+    "rms_norm_eps":1e-13}"#;
 
 /// Runs the model in `folder`, as an engine with `mistakes` would, and records it as `name`.
 fn engine(sandbox: &Sandbox, folder: &str, token_ids: &Value, dtype: &str, mistakes: &[&str], name: &str) {
@@ -112,7 +113,11 @@ fn mistakes_that_explain_a_run_alike_are_told_apart() {
 #[test]
 fn weights_that_stay_are_linked() {
     let sandbox = Sandbox::new();
-    let folder = sandbox.checkpoint(HIDING, 1);
+    let folder = sandbox.path("model");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(crate::repository().join("tests/fixtures/mini").join(name), folder.join(name)).unwrap();
+    }
     engine(&sandbox, "model", &json!([2, 5, 7]), "f32", &[], "right");
     let (judged, _) = verdict(&sandbox, "right", &[("stimulus", json!(true))]);
     let linked = &judged["stimuli"][0];

@@ -135,7 +135,7 @@ impl<'a> Base<'a> {
                     scaled.push(format!("1 + the final norm's weight times {factor}"));
                 }
                 Part::Quiet => {
-                    let eps = config.rms_norm_eps.max(1e-12).sqrt();
+                    let eps = config.rms_norm_eps.max(1e-20).sqrt();
                     let branches = [(LayerWeight::OProj, "o_proj"), (LayerWeight::DownProj, "down_proj")];
                     for ((weight, name), size) in branches.into_iter().zip(self.branches) {
                         let factor = power_of_two(eps / size).min(1.0);
