@@ -97,8 +97,9 @@ impl<'a> Base<'a> {
         let (token_ids, mut changed) = self.prompt(parts)?;
         let mut weights = BTreeMap::new();
         let mut set = |key: &str, value: Value, from: String| {
-            if value.to_string() != from {
-                changed.push(format!("config.json: {key} {from} -> {value}"));
+            let to = value.to_string();
+            if to != from {
+                changed.push(format!("config.json: {key} {from} -> {to}"));
             }
             document[key] = value;
         };
