@@ -134,6 +134,7 @@ fn every_trace_of_transformers_has_its_mistake_and_the_list_of_those_without_is_
         .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_string())
         .filter(|name| !name.starts_with("benign-"))
         .collect();
-    let ours: BTreeSet<String> = of_the_model().map(Mistake::name).filter(|name| !ALONE.contains(&name.as_str())).collect();
+    let ours: BTreeSet<String> =
+        of_the_model().map(Mistake::name).filter(|name| !ALONE.contains(&name.as_str())).collect();
     assert_eq!(files, ours);
 }

@@ -4,6 +4,7 @@
 mod bad_input;
 mod checks;
 mod originals;
+mod stimulus;
 mod usage;
 
 use std::collections::BTreeSet;

@@ -5,6 +5,8 @@ use half::{bf16, f16};
 use loupe_spec::{Dtype, Values, round_to_odd};
 use rayon::prelude::*;
 
+use crate::Change;
+
 /// Elements a task converts: small enough to keep every core busy, large enough that handing it out costs nothing.
 const CHUNK: usize = 1 << 16;
 
@@ -18,6 +20,11 @@ impl<'a> Pieces<'a> {
     /// One run of elements.
     pub fn of_run(bytes: &'a [u8], dtype: Dtype) -> Pieces<'a> {
         Pieces { bytes: bytes.chunks(CHUNK * dtype.size()).collect(), elements: CHUNK }
+    }
+
+    /// All of it as one string, changed.
+    pub fn changed(&self, change: Change, dtype: Dtype) -> Vec<u8> {
+        self.bytes.iter().flat_map(|bytes| change.parts(dtype, bytes)).flatten().collect()
     }
 
     /// Rows of `width` elements each.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::table::stored;
 use crate::writer::{header, prepare_folder, write_file};
-use crate::{Checkpoint, CheckpointError};
+use crate::{Checkpoint, CheckpointError, Tensors};
 
 /// Files that go along unchanged where the checkpoint has them.
 const ALONG: [&str; 2] = ["tokenizer.json", "tokenizer_config.json"];
@@ -26,26 +26,51 @@ impl Checkpoint {
             Some(edited) => self.edited_config(folder, edited)?,
             None => self.config_json().to_string(),
         };
-        let tensors = self.tensors()?;
-        let entries = Weight::all(self.config()).into_iter().map(|weight| tensors.entry(weight));
-        let entries = entries.collect::<Result<Vec<_>, _>>()?;
-        let infos: Vec<_> = entries.iter().map(|e| (e.name.to_string(), stored(e.dtype), e.shape.to_vec())).collect();
+        self.write(folder, &text, &self.tensors()?)
+    }
+
+    /// The same with `tensors`, this checkpoint's own with changes, each in the type that it is stored in.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::export`].
+    pub fn export_changed(&self, folder: &Path, config: &Value, tensors: &Tensors) -> Result<(), CheckpointError> {
+        self.write(folder, &self.edited_config(folder, config)?, tensors)
+    }
+
+    fn write(&self, folder: &Path, config: &str, tensors: &Tensors) -> Result<(), CheckpointError> {
+        let weights = Weight::all(self.config()).into_iter().map(|weight| Ok((weight, tensors.entry(weight)?)));
+        let weights = weights.collect::<Result<Vec<_>, CheckpointError>>()?;
+        let info = |(_, e): &(Weight, crate::Entry<'_>)| (e.name.to_string(), stored(e.dtype), e.shape.to_vec());
+        let infos: Vec<_> = weights.iter().map(info).collect();
         prepare_folder(folder)?;
         write_file(folder, "model.safetensors", |out| {
             out.write_all(&header(&infos)?)?;
-            entries.iter().try_for_each(|entry| out.write_all(entry.bytes))
+            weights.iter().try_for_each(|(weight, entry)| {
+                match tensors.change(*weight) {
+                    Some(change) => {
+                        change.parts(entry.dtype, entry.bytes).try_for_each(|part| out.write_all(&part))?;
+                    }
+                    None => out.write_all(entry.bytes)?,
+                }
+                tensors.release(*weight, entry.bytes);
+                Ok(())
+            })
         })?;
+        self.write_beside(folder, config)
+    }
+
+    /// The tokenizer, and config.json last, so that a folder with a config.json is whole.
+    pub(crate) fn write_beside(&self, folder: &Path, config: &str) -> Result<(), CheckpointError> {
         for name in ALONG {
             if let Some(file) = self.source.file(name)? {
                 write_file(folder, name, |out| out.write_all(&file.bytes))?;
             }
         }
-        // Last, so that a folder with a config.json is whole.
-        write_file(folder, "config.json", |out| out.write_all(text.as_bytes()))
+        write_file(folder, "config.json", |out| out.write_all(config.as_bytes()))
     }
 
     /// `edited` as text, once it is known to fit these tensors.
-    fn edited_config(&self, folder: &Path, edited: &Value) -> Result<String, CheckpointError> {
+    pub(crate) fn edited_config(&self, folder: &Path, edited: &Value) -> Result<String, CheckpointError> {
         let path = folder.join("config.json");
         let io = |e: serde_json::Error| CheckpointError::Io {
             doing: "write",

@@ -9,7 +9,7 @@ use crate::CheckpointError;
 use crate::shard::Shard;
 use crate::source::{File, Source};
 
-const SINGLE: &str = "model.safetensors";
+pub(crate) const SINGLE: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// The opened files of a checkpoint.

@@ -7,6 +7,7 @@
 //! The table of tensor names and shapes is `loupe-spec`'s; this crate checks files against it. It knows no burn.
 
 mod builtin;
+mod change;
 mod checkpoint;
 mod convert;
 mod error;
@@ -15,6 +16,7 @@ mod finite;
 mod hash;
 mod hub;
 mod index;
+mod link;
 mod map;
 mod prng;
 mod random;
@@ -28,8 +30,10 @@ mod writer;
 #[cfg(test)]
 mod testing;
 
+pub use change::Change;
 pub use checkpoint::Checkpoint;
 pub use error::CheckpointError;
 pub use hash::sha256_hex;
+pub use link::Linked;
 pub use random::write_random;
 pub use tensors::{Entry, Rows, Tensors};

@@ -17,7 +17,7 @@ const LENGTH: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub path: PathBuf,
-    bytes: Bytes,
+    pub bytes: Bytes,
     pages: Option<Pages>,
     /// Where the data starts.
     data: usize,

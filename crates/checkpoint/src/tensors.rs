@@ -6,7 +6,6 @@ use std::path::Path;
 
 use loupe_spec::{Config, Dtype, HostTensor, Weight};
 
-use crate::CheckpointError;
 use crate::convert::{Pieces, convert};
 use crate::finite;
 use crate::hash::sha256_hex_of;
@@ -14,6 +13,7 @@ use crate::index::Shards;
 use crate::shard::Shard;
 use crate::source::{File, Source};
 use crate::table::{Located, Table};
+use crate::{Change, CheckpointError};
 
 /// The checked tensors of a checkpoint. Holds maps of the files, no data of its own.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct Tensors {
     shards: Vec<Shard>,
     located: HashMap<Weight, Located>,
     notes: Vec<String>,
+    changes: HashMap<Weight, Change>,
 }
 
 /// A tensor as it is stored.
@@ -66,7 +67,14 @@ impl Tensors {
         let mut hashed: Vec<&[u8]> = vec![&config_file.bytes];
         hashed.extend(files.index.iter().map(|file| file.bytes.as_ref()));
         hashed.extend(files.shards.iter().map(Shard::header));
-        Ok(Tensors { id: sha256_hex_of(hashed), shards: files.shards, located, notes: unused })
+        Ok(Tensors { id: sha256_hex_of(hashed), shards: files.shards, located, notes: unused, changes: HashMap::new() })
+    }
+
+    /// The same tensors, of which some are read changed. Their files stay as they are, and so do [`Tensors::id`] and
+    /// [`Tensors::entry`], which speak of the files.
+    #[must_use]
+    pub fn changed(self, changes: impl IntoIterator<Item = (Weight, Change)>) -> Tensors {
+        Tensors { changes: changes.into_iter().collect(), ..self }
     }
 
     /// What identifies the checkpoint: SHA-256 of config.json, then the index if there is one, then the header of each
@@ -115,8 +123,21 @@ impl Tensors {
         })
     }
 
-    fn shard_of(&self, weight: Weight) -> Option<&Shard> {
-        self.shards.get(self.located.get(&weight)?.shard)
+    /// How the tensor is changed when it is read.
+    pub(crate) fn change(&self, weight: Weight) -> Option<Change> {
+        self.changes.get(&weight).copied()
+    }
+
+    /// The files.
+    pub(crate) fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    /// Lets go of the memory behind `bytes` of the tensor's file, which were read.
+    pub(crate) fn release(&self, weight: Weight, bytes: &[u8]) {
+        if let Some(shard) = self.located.get(&weight).and_then(|located| self.shards.get(located.shard)) {
+            shard.release(bytes);
+        }
     }
 
     /// Rows of a tensor, each element converted to `dtype` by rounding to nearest, ties to even, and checked.
@@ -127,14 +148,16 @@ impl Tensors {
     pub fn read(&self, weight: Weight, rows: Rows<'_>, dtype: Dtype) -> Result<HostTensor, CheckpointError> {
         let entry = self.entry(weight)?;
         let (pieces, shape) = cut(&entry, &rows)?;
+        let changed = self.change(weight).map(|change| pieces.changed(change, entry.dtype));
+        let pieces = changed.as_ref().map_or(pieces, |bytes| Pieces::of_run(bytes, entry.dtype));
         let values = convert(&pieces, entry.dtype, dtype).map_err(|no_float| entry.wrong_rows(no_float))?;
         let read_once = match &rows {
             Rows::All => Some(entry.bytes),
             Rows::Range(range) => entry.rows(range),
             Rows::List(_) => None,
         };
-        if let (Some(bytes), Some(shard)) = (read_once, self.shard_of(weight)) {
-            shard.release(bytes);
+        if let Some(bytes) = read_once {
+            self.release(weight, bytes);
         }
         match values {
             (values, true) => Ok(HostTensor { shape, values }),

@@ -1,6 +1,6 @@
 //! `compare`: judges reports and other engines' dumps against the reference.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{
@@ -11,19 +11,26 @@ use loupe_report::{Report, TensorFile, Written, read, read_safetensors};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, nearest};
 
 use crate::replayer::CheckpointReplayer;
+use crate::stimulus::{self, Asked};
 use crate::token_mistake::token_mistake;
 use crate::{CheckError, compare_values};
 
 /// The text and the verdicts of every candidate.
-pub(crate) fn run(compare: &Compare) -> Result<(String, Verdicts), CheckError> {
+pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, Verdicts), CheckError> {
     if compare.format.contains(&Format::Junit) {
         return Err(CheckError::Junit);
     }
     known(&compare.without)?;
     let mut references = References::default();
     let mut verdicts = Vec::new();
-    for path in &compare.candidates {
-        verdicts.push(one(path, compare, &mut references)?);
+    for (at, path) in compare.candidates.iter().enumerate() {
+        let stimuli = output.filter(|_| compare.stimulus).map(|prefix| {
+            let mut folder = prefix.as_os_str().to_os_string();
+            folder.push("-stimulus");
+            let folder = PathBuf::from(folder);
+            if compare.candidates.len() == 1 { folder } else { folder.join((at + 1).to_string()) }
+        });
+        verdicts.push(one(path, compare, &mut references, stimuli)?);
     }
     let verdicts = Verdicts::of(verdicts);
     let mut out = String::new();
@@ -95,7 +102,13 @@ fn load(path: &Path) -> Result<Loaded, CheckError> {
     Ok(Loaded { report: Some(report), file })
 }
 
-fn one(path: &Path, compare: &Compare, references: &mut References) -> Result<Verdict, CheckError> {
+/// `stimuli`: the folder for them, where they are asked for.
+fn one(
+    path: &Path,
+    compare: &Compare,
+    references: &mut References,
+    stimuli: Option<PathBuf>,
+) -> Result<Verdict, CheckError> {
     let Loaded { report, file } = load(path)?;
     let shown = path.display().to_string();
     let model = model_of(compare, report.as_ref(), &shown)?;
@@ -151,6 +164,11 @@ fn one(path: &Path, compare: &Compare, references: &mut References) -> Result<Ve
     let candidate = Candidate { path: shown, backend, check, declared, strict, trace, rows, ignored, misshapen };
     let replayer = CheckpointReplayer { checkpoint, tensors: weights, tokens: ids.len(), without: &compare.without };
     let mut verdict = judge(&candidate, &replayer)?;
+    if let Some(folder) = stimuli {
+        let recorded = candidate.trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();
+        let asked = Asked { compare, checkpoint, tensors: weights, token_ids: &ids, recorded, folder };
+        stimulus::add(&asked, &mut verdict)?;
+    }
     if let Some(report) = report.as_ref()
         && let Some(id) = report.model.checkpoint_id.as_ref().filter(|id| *id != weights.id())
     {

@@ -34,6 +34,8 @@ pub enum CheckError {
         "\"format\": \"junit\" is written by `cargo xtask compare`, which knows the runs; this check has text and json"
     )]
     Junit,
+    #[error("the config.json of a stimulus would be wrong: {reason}")]
+    StimulusConfig { reason: String },
     #[error("{path} holds no token_ids, and the config gives no prompt: add \"prompt\" or \"token_ids\"")]
     NoTokens { path: String },
     #[error("{path} is no report of Loupe's and does not name its model: add \"model\"")]

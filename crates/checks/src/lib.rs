@@ -16,6 +16,7 @@ mod replayer;
 mod rope;
 mod run;
 mod session;
+mod stimulus;
 mod text;
 mod token_mistake;
 mod trace_check;

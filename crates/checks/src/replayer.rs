@@ -17,20 +17,6 @@ pub struct CheckpointReplayer<'a> {
     pub without: &'a [String],
 }
 
-impl CheckpointReplayer<'_> {
-    fn job<'a>(&'a self, question: Replay<'a>) -> ReplayJob<'a> {
-        ReplayJob {
-            config: self.checkpoint.config(),
-            tensors: self.tensors,
-            positions: (0..self.tokens).collect(),
-            given: question.given,
-            wanted: question.wanted.clone(),
-            mistakes: question.mistakes,
-            simulation: question.simulation,
-        }
-    }
-}
-
 impl Replayer for CheckpointReplayer<'_> {
     fn config(&self) -> &Config {
         self.checkpoint.config()
@@ -41,11 +27,12 @@ impl Replayer for CheckpointReplayer<'_> {
     }
 
     fn replay(&self, question: Replay<'_>) -> Result<Trace, ReplayError> {
-        replay(self.job(question)).map_err(|error| ReplayError(error.to_string()))
+        answer(self.checkpoint.config(), self.tensors, self.tokens, question)
     }
 
     fn replay_all(&self, questions: &[Replay<'_>]) -> Result<Vec<Trace>, ReplayError> {
-        let jobs = questions.iter().map(|question| self.job(*question)).collect();
+        let one = |question: &Replay<'_>| job(self.checkpoint.config(), self.tensors, self.tokens, *question);
+        let jobs = questions.iter().map(one).collect();
         replay_all(jobs).map_err(|error| ReplayError(error.to_string()))
     }
 
@@ -57,5 +44,27 @@ impl Replayer for CheckpointReplayer<'_> {
         // Those of the prompt are looked for in the token ids, before anything is judged.
         let of_the_model = loupe_engine::mistakes().iter().filter(|mistake| !(mistake.at)(Probe::TokenIds));
         of_the_model.filter(|mistake| !self.without.iter().any(|id| id == mistake.id)).collect()
+    }
+}
+
+/// `question` over so many tokens.
+pub(crate) fn answer(
+    config: &Config,
+    tensors: &Tensors,
+    tokens: usize,
+    question: Replay<'_>,
+) -> Result<Trace, ReplayError> {
+    replay(job(config, tensors, tokens, question)).map_err(|error| ReplayError(error.to_string()))
+}
+
+fn job<'a>(config: &'a Config, tensors: &'a Tensors, tokens: usize, question: Replay<'a>) -> ReplayJob<'a> {
+    ReplayJob {
+        config,
+        tensors,
+        positions: (0..tokens).collect(),
+        given: question.given,
+        wanted: question.wanted.clone(),
+        mistakes: question.mistakes,
+        simulation: question.simulation,
     }
 }

@@ -65,7 +65,7 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
             return Ok(Outcome { text, exit_code: 0, files: Files::None });
         }
         Check::Compare(asked) => {
-            let (text, verdicts) = compare::run(asked)?;
+            let (text, verdicts) = compare::run(asked, common.output.as_deref())?;
             let exit_code = verdicts.exit_code;
             return Ok(Outcome { text, exit_code, files: Files::Verdicts(verdicts) });
         }

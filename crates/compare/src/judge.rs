@@ -101,6 +101,7 @@ impl Case<'_> {
             mistakes: findings.named,
             fitted: findings.fitted,
             unseen: findings.unseen,
+            stimuli: Vec::new(),
             notes,
             stages: stage_verdicts,
         })

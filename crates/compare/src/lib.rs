@@ -19,6 +19,7 @@ mod segments;
 mod stage;
 mod values;
 mod verdict;
+mod visibility;
 
 pub use align::{AlignError, Candidate, Rows, align};
 pub use judge::judge;
@@ -26,6 +27,7 @@ pub use render::{one_line, summary, table};
 pub use replayer::{Replay, ReplayError, Replayer, Trace};
 pub use values::{Expected, judge_values};
 pub use verdict::{
-    CandidateInfo, Class, Coverage, Divergence, FittedParameter, Judgement, NamedMistake, SCHEMA, StageVerdict, Unseen,
-    Verdict, Verdicts,
+    CandidateInfo, Class, Coverage, Divergence, FittedParameter, Judgement, NamedMistake, SCHEMA, Shown, StageVerdict,
+    Stimulus, Unseen, Verdict, Verdicts,
 };
+pub use visibility::{Moved, Visibility};

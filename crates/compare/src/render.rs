@@ -167,6 +167,7 @@ pub fn summary(verdict: &Verdict) -> String {
         let _ =
             writeln!(out, "  {partly} more cannot be told in some layers or at some stages alone (listed in the JSON)");
     }
+    stimuli(&mut out, verdict);
     let word = match verdict.verdict {
         Judgement::Exact => "every bit is the reference's",
         Judgement::Numeric => "every difference is rounding",
@@ -176,4 +177,50 @@ pub fn summary(verdict: &Verdict) -> String {
     };
     let _ = writeln!(out, "  {}: {word}", headline(verdict));
     out
+}
+
+/// What to run to see what this input hides; where that was not asked for, how to ask.
+fn stimuli(out: &mut String, verdict: &Verdict) {
+    let asked = verdict.unseen.iter().any(|unseen| unseen.told_by.is_some() || unseen.no_stimulus.is_some());
+    if !asked && verdict.stimuli.is_empty() {
+        let count = verdict.indistinguishable.len();
+        if count > 0 {
+            let _ = writeln!(
+                out,
+                "  {count} mistake(s) cannot be told here; \"stimulus\": true beside \"output\" writes inputs that show them"
+            );
+        }
+        return;
+    }
+    if !verdict.stimuli.is_empty() {
+        let _ = writeln!(out, "  To see what this input hides:");
+    }
+    for stimulus in &verdict.stimuli {
+        let _ = writeln!(out, "    {} ({} tokens): {}", stimulus.folder, stimulus.token_ids.len(), stimulus.name);
+        for change in &stimulus.changed {
+            let _ = writeln!(out, "      {change}");
+        }
+        for shown in &stimulus.shows {
+            let size = match (shown.verified, shown.times_noise) {
+                (false, _) => "not verified: too large to run here".to_string(),
+                (true, Some(times)) => format!("{times:.0} times the noise"),
+                (true, None) => "right code has no noise there".to_string(),
+            };
+            let record = if shown.recorded { "" } else { "; record that stage" };
+            let _ = writeln!(out, "      shows {} at {} ({size}{record})", shown.id, shown.probe);
+        }
+        for [one, other] in &stimulus.tells_apart {
+            let _ = writeln!(out, "      tells {one} from {other}");
+        }
+        let _ = writeln!(
+            out,
+            "      run that model on its token_ids.json, dump to {0}/ENGINE_DUMP.safetensors, then: loupe {0}/compare.json",
+            stimulus.folder
+        );
+    }
+    for unseen in &verdict.unseen {
+        if let Some(reason) = &unseen.no_stimulus {
+            let _ = writeln!(out, "    no stimulus for {}: {reason}", unseen.id);
+        }
+    }
 }

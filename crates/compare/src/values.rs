@@ -52,6 +52,7 @@ pub fn judge_values(candidate: CandidateInfo, recorded: &[(String, HostTensor)],
         fitted: Vec::new(),
         indistinguishable: Vec::new(),
         unseen: Vec::new(),
+        stimuli: Vec::new(),
         notes: Vec::new(),
         stages,
     }

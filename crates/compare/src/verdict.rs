@@ -226,6 +226,43 @@ pub struct Unseen {
     /// Where alone it could not be seen, as one writes it after `id@`, where it would be seen elsewhere; absent: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sites: Option<Vec<String>>,
+    /// The stimulus that shows it, where those were asked for and one does.
+    pub told_by: Option<String>,
+    /// Why none does.
+    pub no_stimulus: Option<String>,
+}
+
+/// An input, written as files that another engine can load, that shows what the judged one hides.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stimulus {
+    /// What it is made of.
+    pub name: String,
+    /// Where it is: config.json, weights, tokenizer, token_ids.json and compare.json.
+    pub folder: String,
+    /// The prompt.
+    pub token_ids: Vec<usize>,
+    /// What differs from the judged run's checkpoint and prompt, a sentence each; how the weights came there.
+    pub changed: Vec<String>,
+    /// The mistakes that it shows.
+    pub shows: Vec<Shown>,
+    /// The pairs of mistakes, both of which explain the judged run, that it tells apart.
+    pub tells_apart: Vec<[String; 2]>,
+}
+
+/// A mistake on a stimulus.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shown {
+    /// Its id.
+    pub id: String,
+    /// The first stage that it moves by more than ten times the noise.
+    #[serde(rename = "where", serialize_with = "display")]
+    pub probe: Probe,
+    /// How far, in units of the noise; `None` for masks, which have none, and for what was not verified.
+    pub times_noise: Option<f64>,
+    /// Whether the judged run recorded that stage: if not, this one has to.
+    pub recorded: bool,
+    /// Whether it was run with the mistake and without. At 2B's size only two layers are.
+    pub verified: bool,
 }
 
 /// Who was judged.
@@ -283,6 +320,8 @@ pub struct Verdict {
     pub indistinguishable: Vec<String>,
     /// The same with the reason.
     pub unseen: Vec<Unseen>,
+    /// Inputs that show those, where they were asked for.
+    pub stimuli: Vec<Stimulus>,
     /// Structural findings and remarks, a sentence each.
     pub notes: Vec<String>,
     /// Every recorded stage.

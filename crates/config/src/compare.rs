@@ -8,7 +8,7 @@ use loupe_spec::Probe;
 use crate::build::{input, model};
 use crate::error::Noted;
 use crate::fields::{Fields, INHERITED};
-use crate::read::{Mismatch, choice, float, index, list, path, probe, text};
+use crate::read::{Mismatch, boolean, choice, float, index, list, path, probe, text};
 use crate::{Compare, Format, Reference};
 
 /// The keys of `compare` that are its own.
@@ -20,6 +20,7 @@ pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
     let positions = fields.optional("positions", list(index));
     let without = without(fields);
     let format = format(fields);
+    let stimulus = stimulus(fields);
     Ok(Compare {
         candidates: candidates?,
         reference: reference?,
@@ -28,6 +29,7 @@ pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
         positions: positions?,
         without: without?,
         format: format?,
+        stimulus: stimulus?,
     })
 }
 
@@ -75,6 +77,17 @@ fn without(fields: &Fields) -> Result<Vec<String>, Noted> {
     let Some(policy) = fields.object("policy", "\"policy\"")? else { return Ok(Vec::new()) };
     policy.only(&["without"]);
     Ok(policy.optional("without", list(text))?.unwrap_or_default())
+}
+
+/// `stimulus`, which writes checkpoints and so needs to be told where.
+fn stimulus(fields: &Fields) -> Result<bool, Noted> {
+    let asked = fields.optional("stimulus", boolean)?.unwrap_or(false);
+    if asked && !fields.has("output") {
+        let message = "\"stimulus\" writes checkpoints, and there is no \"output\" to say where".to_string();
+        let help = "add \"output\": \"out/verdict\": they go to folders in out/verdict-stimulus".to_string();
+        return Err(fields.note_key("stimulus", message, Some(help)));
+    }
+    Ok(asked)
 }
 
 /// `format`: one name or a list of them, each kept once.

@@ -61,9 +61,17 @@ impl CheckName {
             CheckName::Rope => &["pos", "dim", "theta"],
             CheckName::LayerOut => &["layers", "token"],
             CheckName::Trace => &["layers", "probes"],
-            CheckName::Compare => {
-                &["candidates", "candidate", "reference", "names", "candidate_dtype", "positions", "policy", "format"]
-            }
+            CheckName::Compare => &[
+                "candidates",
+                "candidate",
+                "reference",
+                "names",
+                "candidate_dtype",
+                "positions",
+                "policy",
+                "format",
+                "stimulus",
+            ],
         }
     }
 

@@ -47,6 +47,11 @@ pub(crate) fn prefix(value: &Value) -> Result<PathBuf, Mismatch> {
     Ok(path)
 }
 
+/// true or false.
+pub(crate) fn boolean(value: &Value) -> Result<bool, Mismatch> {
+    value.as_boolean_lit().map(|literal| literal.value).ok_or_else(|| Mismatch::new(value, "true or false"))
+}
+
 /// A count, a size or a place: 0, 1, 2, …
 pub(crate) fn index(value: &Value) -> Result<usize, Mismatch> {
     number_as(value).ok_or_else(|| Mismatch::new(value, "an integer of 0 or more"))

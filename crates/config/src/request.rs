@@ -217,6 +217,8 @@ pub struct Compare {
     pub without: Vec<String>,
     /// How to say the verdict; text where left out. Not empty, nothing twice.
     pub format: Vec<Format>,
+    /// Whether to write inputs that show the mistakes which this one hides, below `output`.
+    pub stimulus: bool,
 }
 
 /// The right side of a comparison: a run that Loupe makes, a saved report, or both.

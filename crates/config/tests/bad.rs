@@ -130,6 +130,11 @@ const CASES: &[(&str, &[&str])] = &[
         "{\"check\": \"compare\", \"candidate\": \"a\", \"reference\": {\"report\": \"r\", \"revision\": \"v\"}}",
         &["\"reference\" needs \"model\""],
     ),
+    ("{\"check\": \"compare\", \"candidate\": \"a\", \"stimulus\": 1}", &["\"stimulus\" is 1, expected true or false"]),
+    (
+        "{\"check\": \"compare\", \"candidate\": \"a\", \"stimulus\": true}",
+        &["\"stimulus\" writes checkpoints, and there is no \"output\"", "add \"output\": \"out/verdict\""],
+    ),
     ("{\"check\": \"compare\", \"format\": [\"txt\"]}", &["\"format\" holds \"txt\"", "the nearest is \"text\""]),
 ];
 

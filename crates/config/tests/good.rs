@@ -114,22 +114,25 @@ fn compare_takes_its_reference_in_three_ways() {
         assert_eq!(compare.reference, expected, "{keys}");
         assert_eq!(compare.candidates, [PathBuf::from("a.safetensors")]);
         assert_eq!(compare.format, [Format::Text]);
+        assert!(!compare.stimulus);
     }
 }
 
 #[test]
 fn compare_takes_names_positions_and_formats() {
     let request = request(
-        r#"{"check":"compare","candidates":["a","b"],"model":"m","token_ids":[2],"positions":[6],
+        r#"{"check":"compare","candidates":["a","b"],"model":"m","token_ids":[2],"positions":[6],"stimulus":true,"output":"out/v",
             "names":{"l_out-0":"layers.0.output"},"candidate_dtype":"f16","format":["junit","text","junit"]}"#,
     );
-    let Check::Compare(Compare { candidates, names, candidate_dtype, positions, format, .. }) = request.check else {
+    let Check::Compare(Compare { candidates, names, candidate_dtype, positions, format, stimulus, .. }) = request.check
+    else {
         unreachable!("not a compare")
     };
     assert_eq!(candidates, [PathBuf::from("a"), PathBuf::from("b")]);
     assert_eq!(names, [("l_out-0".to_string(), Probe::Layer(0, Stage::Output))]);
     assert_eq!((candidate_dtype, positions), (Some(Dtype::F16), Some(vec![6])));
     assert_eq!(format, [Format::Junit, Format::Text]);
+    assert!(stimulus);
 }
 
 #[test]

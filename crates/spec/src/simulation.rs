@@ -17,6 +17,14 @@ pub struct Simulation {
     pub rounding: Rounding,
 }
 
+impl Simulation {
+    /// Nothing lost.
+    pub fn exact() -> Simulation {
+        let (accumulator, weights) = (Accumulator::Wide, WeightForm::Stored);
+        Simulation { storage: Dtype::F64, operand_bits: None, accumulator, weights, rounding: Rounding::Exact }
+    }
+}
+
 /// What a sum of products is kept in while it grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accumulator {

@@ -121,7 +121,14 @@ impl Scene<'_> {
     fn unseen(&self, mistake: &Mistake, trials: &[&Trial], tried: bool, findings: &mut Findings) {
         let mut add = |why, sites| {
             let hidden_when = mistake.hidden_when.to_string();
-            findings.unseen.push(Unseen { id: mistake.id.to_string(), why, hidden_when, sites });
+            findings.unseen.push(Unseen {
+                id: mistake.id.to_string(),
+                why,
+                hidden_when,
+                sites,
+                told_by: None,
+                no_stimulus: None,
+            });
         };
         let Some(everywhere) = trials.iter().find(|trial| trial.hypothesis.scope == Scope::Everywhere) else {
             return add(if tried { "not recorded" } else { "not tried" }, None);

@@ -78,7 +78,9 @@ impl Search<'_> {
             let found = findings.named.iter().any(|named| named.id == unseen.id);
             !found || unseen.sites.is_some()
         });
-        findings.unseen.sort_by(|a, b| (a.why, &a.id).cmp(&(b.why, &b.id)));
+        findings.unseen.sort_by(|a, b| (a.why, &a.id, &a.sites).cmp(&(b.why, &b.id, &b.sites)));
+        // Two ways of one mistake that hide alike are said once.
+        findings.unseen.dedup_by(|a, b| (a.why, &a.id, &a.sites) == (b.why, &b.id, &b.sites));
         findings.named.sort_by_key(|named| named.probe);
         Ok(findings)
     }

@@ -1,0 +1,109 @@
+//! `"stimulus": true`: inputs that show what the judged one hides, designed, verified and written as files.
+//!
+//! An engine has no dial for a score gain, so a stimulus is what every engine can load: a checkpoint of which
+//! config.json or some weights differ, and token ids. `part.rs` has the changes and what each aims at, `variant.rs`
+//! makes checkpoints of them, `measure.rs` runs right and mistaken model on one and says what moves, `cover.rs`
+//! chooses few that show all, `write.rs` writes them.
+
+mod cover;
+mod measure;
+mod part;
+mod variant;
+mod write;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use loupe_checkpoint::{Checkpoint, Tensors};
+use loupe_compare::{Shown, Stimulus, Unseen, Verdict};
+use loupe_config::Compare;
+use loupe_spec::Probe;
+
+use crate::CheckError;
+use cover::{Chosen, Cover, cover};
+use measure::{Bench, Target, What};
+use variant::Base;
+
+/// A candidate that was judged.
+pub(crate) struct Asked<'a> {
+    pub compare: &'a Compare,
+    pub checkpoint: &'a Checkpoint,
+    pub tensors: &'a Tensors,
+    /// The prompt that it was judged over.
+    pub token_ids: &'a [usize],
+    pub recorded: BTreeSet<Probe>,
+    /// Where the folders of its stimuli go.
+    pub folder: PathBuf,
+}
+
+/// Designs stimuli for what `verdict` could not tell, writes them, and says so in it.
+pub(crate) fn add(asked: &Asked<'_>, verdict: &mut Verdict) -> Result<(), CheckError> {
+    let targets = Target::of(verdict);
+    let bench = Bench {
+        base: Base::measure(asked.checkpoint, asked.tensors, asked.token_ids)?,
+        recorded: &asked.recorded,
+        storage: verdict.candidate.dtype,
+        detail: verdict.detail.clone(),
+        targets: &targets,
+    };
+    let Cover { chosen, here, closest } = cover(&bench)?;
+    for Chosen { variant, found } in &chosen {
+        let folder = asked.folder.join(&variant.name);
+        let weights = write::folder(&folder, variant, asked)?;
+        let mut stimulus = Stimulus {
+            name: variant.name.clone(),
+            folder: folder.display().to_string(),
+            token_ids: variant.token_ids.clone(),
+            changed: variant.changed.iter().cloned().chain([weights]).collect(),
+            shows: Vec::new(),
+            tells_apart: Vec::new(),
+        };
+        for (at, found) in found {
+            match &targets[*at].what {
+                What::Hidden(id) => stimulus.shows.push(Shown {
+                    id: id.clone(),
+                    probe: found.probe,
+                    times_noise: Some(found.times_noise).filter(|times| times.is_finite()),
+                    recorded: asked.recorded.contains(&found.probe),
+                    verified: found.verified,
+                }),
+                What::Tie(pair) => stimulus.tells_apart.push(pair.clone()),
+            }
+        }
+        verdict.stimuli.push(stimulus);
+    }
+    for unseen in verdict.unseen.iter_mut().filter(|unseen| unseen.sites.is_none()) {
+        let shows = |stimulus: &&Stimulus| stimulus.shows.iter().any(|shown| shown.id == unseen.id);
+        unseen.told_by = verdict.stimuli.iter().find(shows).map(|stimulus| stimulus.name.clone());
+        if unseen.told_by.is_none() {
+            let at = targets.iter().position(|target| target.what == What::Hidden(unseen.id.clone()));
+            let here = at.and_then(|at| here.get(&at).map(|found| found.probe));
+            let most = at.and_then(|at| closest.get(&at).copied());
+            unseen.no_stimulus = Some(reason(unseen, here, most, asked));
+        }
+    }
+    Ok(())
+}
+
+/// Why no stimulus is needed (`here`: where the judged input shows it), or that none was found (`most`: the most that
+/// one moves it), and what to do.
+fn reason(unseen: &Unseen, here: Option<Probe>, most: Option<f64>, asked: &Asked<'_>) -> String {
+    if let Some(here) = here {
+        let recorded = asked.recorded.contains(&here);
+        let how = if recorded { "it would stand out at" } else { "record" };
+        return format!("this input can show it: {how} {here}");
+    }
+    let own = loupe_engine::mistakes().iter().filter(|mistake| mistake.id == unseen.id);
+    let stages = Probe::all(asked.checkpoint.config()).into_iter();
+    let first = stages.into_iter().find(|probe| own.clone().any(|mistake| (mistake.at)(*probe)));
+    match (unseen.why, first.filter(|first| !asked.recorded.contains(first))) {
+        ("not recorded", Some(first)) => format!("record {first}: nothing that was recorded depends on it"),
+        ("below the noise", Some(first)) => {
+            format!("record {first} and what it is computed from: so small a change shows nowhere else")
+        }
+        _ => {
+            let most = most.map(|most| format!(" by more than {most:.1} times the noise")).unwrap_or_default();
+            format!("none tried moves anything{most}; hidden when: {}", unseen.hidden_when)
+        }
+    }
+}

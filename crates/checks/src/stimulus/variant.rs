@@ -1,0 +1,250 @@
+//! A checkpoint with some parts changed, and a prompt for it: nothing is on disk yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use loupe_checkpoint::{Change, Checkpoint, Rows, Tensors};
+use loupe_compare::{Replay, ReplayError, Replayer, Trace};
+use loupe_spec::{Config, Dtype, HostTensor, LayerWeight, Mistake, Probe, Simulation, Stage, Values, Weight};
+use serde_json::{Value, json};
+
+use super::measure::layers_in_reach;
+use super::part::Part;
+use crate::CheckError;
+use crate::replayer::answer;
+
+/// Tokens of a prompt that goes past the positions which bf16 counts.
+const LATE: usize = 300;
+/// Tokens of a prompt that a window can be shorter than.
+const WINDOWED: usize = 8;
+/// A longer prompt is cut: what it shows beyond, a short one with a small window shows too.
+const LONGEST: usize = 320;
+/// Rows of the embedding table read at a time.
+const ROWS: usize = 4096;
+/// What an absent cap becomes: those of every published Gemma 2.
+const CAPS: [f64; 2] = [50.0, 30.0];
+
+/// The checkpoint and prompt that were judged, and how large their values are.
+pub struct Base<'a> {
+    checkpoint: &'a Checkpoint,
+    tensors: &'a Tensors,
+    token_ids: &'a [usize],
+    /// Root mean squares, medians over layers: scores, and what o_proj and down_proj give.
+    scores: f64,
+    branches: [f64; 2],
+    /// Estimated from the final norm's weight and the head's rows.
+    logits: f64,
+}
+
+/// One way of changing it.
+pub struct Variant {
+    /// The parts, joined.
+    pub name: String,
+    /// config.json
+    pub config: Config,
+    /// The same as it is written.
+    pub document: Value,
+    /// The weights, as they would be read.
+    pub tensors: Tensors,
+    /// Whether any of them differs from the judged checkpoint's.
+    pub reweighted: bool,
+    /// The prompt.
+    pub token_ids: Vec<usize>,
+    /// What differs, a sentence each.
+    pub changed: Vec<String>,
+}
+
+impl<'a> Base<'a> {
+    /// Runs the layers in reach once, exactly, to see how large values are.
+    pub fn measure(
+        checkpoint: &'a Checkpoint,
+        tensors: &'a Tensors,
+        token_ids: &'a [usize],
+    ) -> Result<Base<'a>, CheckError> {
+        let config = checkpoint.config();
+        let token_ids = &token_ids[..token_ids.len().min(LONGEST)];
+        let layers = layers_in_reach(config, token_ids.len());
+        let sizes = [Stage::Scores, Stage::OProj, Stage::DownProj];
+        let wanted: BTreeSet<Probe> = (0..layers).flat_map(|l| sizes.map(|stage| Probe::Layer(l, stage))).collect();
+        let ids = Values::I64(token_ids.iter().map(|id| *id as i64).collect());
+        let given = Trace::from([(Probe::TokenIds, HostTensor { shape: vec![token_ids.len()], values: ids })]);
+        let simulation = Simulation::exact();
+        let question = Replay { given: &given, wanted: &wanted, mistakes: &[], simulation };
+        let run = answer(config, tensors, token_ids.len(), question)?;
+        let [scores, attention, mlp] = sizes.map(|stage| {
+            let of_layer = |l| run.get(&Probe::Layer(l, stage)).map(|tensor| rms(&tensor.values.to_f64()));
+            let mut sizes: Vec<f64> = (0..layers).filter_map(of_layer).collect();
+            sizes.sort_by(f64::total_cmp);
+            sizes.get(sizes.len() / 2).copied().unwrap_or(1.0)
+        });
+        let norm = tensors.read(Weight::Norm, Rows::All, Dtype::F32)?.values.to_f64();
+        let norm: Vec<f64> = norm.into_iter().map(|w| 1.0 + w).collect();
+        let some = Rows::Range(0..config.vocab_size.min(ROWS));
+        let head = tensors.read(Weight::head(config), some, Dtype::F32)?.values.to_f64();
+        // A sum of D products of independent values.
+        let logits = (config.hidden_size as f64).sqrt() * rms(&norm) * rms(&head);
+        Ok(Base { checkpoint, tensors, token_ids, scores, branches: [attention, mlp], logits })
+    }
+
+    /// config.json of the judged checkpoint.
+    pub fn config(&self) -> &Config {
+        self.checkpoint.config()
+    }
+
+    /// The checkpoint with `parts` changed.
+    pub fn with(&self, parts: &BTreeSet<Part>) -> Result<Variant, CheckError> {
+        let mut document: Value =
+            serde_json::from_str(self.checkpoint.config_json()).map_err(CheckError::ConfigJson)?;
+        let (token_ids, mut changed) = self.prompt(parts)?;
+        let mut weights = BTreeMap::new();
+        let mut set = |key: &str, value: Value, from: String| {
+            let to = value.to_string();
+            if to != from {
+                changed.push(format!("config.json: {key} {from} -> {to}"));
+            }
+            document[key] = value;
+        };
+        let config = self.config();
+        let layers = || 0..config.num_hidden_layers;
+        if token_ids.len() > config.max_position_embeddings {
+            let from = config.max_position_embeddings.to_string();
+            set("max_position_embeddings", json!(token_ids.len()), from);
+        }
+        let mut scaled = Vec::new();
+        for part in parts {
+            match part {
+                Part::Tokens | Part::Late => {}
+                Part::Window => {
+                    let window = (token_ids.len() / 2).clamp(2, WINDOWED / 2);
+                    set("sliding_window", json!(window), config.sliding_window.to_string());
+                }
+                Part::Scales => {
+                    let from = config.query_pre_attn_scalar;
+                    set("query_pre_attn_scalar", json!(another_scale(config)), from.to_string());
+                }
+                Part::Norms => {
+                    let weight = |l| (Weight::Layer(l, LayerWeight::PostAttentionLayernorm), Change::NormTimes(2.0));
+                    weights.extend(layers().map(weight));
+                    scaled.push("1 + post_attention_layernorm of every layer times 2".to_string());
+                }
+                Part::Logits => {
+                    let cap = config.final_logit_softcapping.unwrap_or(CAPS[1]);
+                    if config.final_logit_softcapping.is_none() {
+                        set("final_logit_softcapping", json!(cap), "null".to_string());
+                    }
+                    let factor = power_of_two(cap / self.logits).max(1.0);
+                    weights.insert(Weight::Norm, Change::NormTimes(factor));
+                    scaled.push(format!("1 + the final norm's weight times {factor}"));
+                }
+                Part::Quiet => {
+                    let eps = config.rms_norm_eps.max(1e-20).sqrt();
+                    let branches = [(LayerWeight::OProj, "o_proj"), (LayerWeight::DownProj, "down_proj")];
+                    for ((weight, name), size) in branches.into_iter().zip(self.branches) {
+                        let factor = power_of_two(eps / size).min(1.0);
+                        weights.extend(layers().map(|l| (Weight::Layer(l, weight), Change::Times(factor))));
+                        scaled.push(format!("{name} of every layer times 2^{}", factor.log2()));
+                    }
+                }
+                Part::Gain | Part::Saturate => {
+                    let cap = config.attn_logit_softcapping.unwrap_or(CAPS[0]);
+                    if config.attn_logit_softcapping.is_none() {
+                        set("attn_logit_softcapping", json!(cap), "null".to_string());
+                    }
+                    let reach = if *part == Part::Gain { 0.5 } else { 2.0 };
+                    let factor = power_of_two(reach * cap / self.scores).max(1.0);
+                    let change = |l| (Weight::Layer(l, LayerWeight::QProj), Change::Times(factor));
+                    weights.extend(layers().map(change));
+                    scaled.push(format!("q_proj of every layer times {factor}"));
+                }
+            }
+        }
+        changed.extend(scaled);
+        let reweighted = !weights.is_empty();
+        let config = Config::from_json(&document.to_string())
+            .map_err(|source| CheckError::StimulusConfig { reason: source.to_string() })?;
+        let tensors = self.checkpoint.tensors()?.changed(weights);
+        let name = parts.iter().map(|part| part.name()).collect::<Vec<_>>().join("-");
+        Ok(Variant { name, config, document, tensors, reweighted, token_ids, changed })
+    }
+
+    /// The prompt that `parts` ask for, and what is new about it.
+    fn prompt(&self, parts: &BTreeSet<Part>) -> Result<(Vec<usize>, Vec<String>), CheckError> {
+        let mut changed = Vec::new();
+        let mut ids = self.token_ids.to_vec();
+        if parts.contains(&Part::Tokens) {
+            ids.truncate(1);
+            ids.extend(self.smallest_rows(self.token_ids.len().clamp(4, 64) - 1)?);
+            changed.push("token ids: the first, then those with the smallest embedding rows".to_string());
+        }
+        let at_least = if parts.contains(&Part::Late) {
+            LATE
+        } else if parts.contains(&Part::Window) {
+            WINDOWED
+        } else {
+            0
+        };
+        if ids.len() < at_least {
+            // The first stays first, <bos> as it is; the others come again and again, each round begun one later.
+            let rest = if ids.len() > 1 { ids[1..].to_vec() } else { ids.clone() };
+            let again = (0..at_least - 1).map(|i| rest[(i + i / rest.len()) % rest.len()]);
+            ids = std::iter::once(ids[0]).chain(again).collect();
+            changed.push(format!("token ids: repeated in varied order, {at_least} in all"));
+        }
+        Ok((ids, changed))
+    }
+
+    /// Ids of the `count` smallest rows of the embedding table that are not 0, where no epsilon could show.
+    fn smallest_rows(&self, count: usize) -> Result<Vec<usize>, CheckError> {
+        let config = self.config();
+        let mut rows: Vec<(f64, usize)> = Vec::new();
+        for start in (0..config.vocab_size).step_by(ROWS) {
+            let range = start..(start + ROWS).min(config.vocab_size);
+            let values = self.tensors.read(Weight::EmbedTokens, Rows::Range(range), Dtype::F32)?.values.to_f64();
+            let sizes = values.chunks(config.hidden_size).map(rms).enumerate();
+            rows.extend(sizes.filter(|(_, size)| *size > 0.0).map(|(at, size)| (size, start + at)));
+            rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+            rows.truncate(count);
+        }
+        Ok(rows.into_iter().map(|(_, id)| id).collect())
+    }
+}
+
+impl Replayer for Variant {
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn tokens(&self) -> usize {
+        self.token_ids.len()
+    }
+
+    fn replay(&self, question: Replay<'_>) -> Result<Trace, ReplayError> {
+        answer(&self.config, &self.tensors, self.token_ids.len(), question)
+    }
+
+    fn weights_dtype(&self) -> Dtype {
+        self.tensors.widest()
+    }
+
+    fn mistakes(&self) -> Vec<&'static Mistake> {
+        loupe_engine::mistakes().iter().collect()
+    }
+}
+
+fn rms(values: &[f64]) -> f64 {
+    (values.iter().map(|v| v * v).sum::<f64>() / values.len().max(1) as f64).sqrt()
+}
+
+/// The nearest: a factor that loses no bit of a weight. 1 of what is no size at all.
+fn power_of_two(factor: f64) -> f64 {
+    if factor.is_finite() && factor > 0.0 { factor.log2().round().clamp(-24.0, 24.0).exp2() } else { 1.0 }
+}
+
+/// A whole number at least a factor 1.4 from all that a port takes for `query_pre_attn_scalar`: head_dim,
+/// hidden_size / heads, 1, and what the checkpoint itself says.
+fn another_scale(config: &Config) -> u64 {
+    let per_head = config.hidden_size as f64 / config.num_attention_heads as f64;
+    let taken = [config.head_dim as f64, per_head, 1.0, config.query_pre_attn_scalar];
+    let far = |scale: &u64| taken.iter().all(|taken| (*scale as f64 / taken).ln().abs() > 1.4f64.ln());
+    let quarter = (config.query_pre_attn_scalar / 4.0).round().max(2.0) as u64;
+    (quarter..).find(far).unwrap_or(quarter)
+}
