@@ -19,8 +19,9 @@ use super::said::Said;
 #[derive(Clone, Debug)]
 pub struct Benign {
     pub kind: String,
-    /// Checkpoint, number, recording.
+    /// Checkpoint and number.
     pub name: String,
+    pub extent: Extent,
     /// Whether the verdict should say what differs: the weights do.
     pub wants_detail: bool,
     pub said: Said,
@@ -43,12 +44,12 @@ impl Benign {
     }
 
     pub fn line(&self, shortfall: &str) -> String {
-        format!("{shortfall}: {} {}: {}", self.kind, self.name, self.said.line())
+        format!("{shortfall}: {} {} {}: {}", self.kind, self.name, self.extent.name(), self.said.line())
     }
 
     pub fn json(&self) -> Value {
         json!({
-            "kind": self.kind, "name": self.name, "verdict": self.said.word, "detail": self.said.detail,
+            "kind": self.kind, "name": self.name, "recording": self.extent.name(), "verdict": self.said.word, "detail": self.said.detail,
             "shortfall": self.shortfall(), "said": self.said.line(),
         })
     }
@@ -234,8 +235,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Benign>> {
         for (Job { kind, number }, verdict) in jobs.into_iter().zip(verdicts) {
             let (extent, said) = (kind.extent(number), Said::of_answer(verdict));
             let wants_detail = kind.changes_weights() && extent == Extent::Full;
-            let name = format!("{model} #{number} {}", extent.name());
-            all.push(Benign { kind: kind.name(), name, wants_detail, said });
+            all.push(Benign { kind: kind.name(), name: format!("{model} #{number}"), extent, wants_detail, said });
         }
         bench.clear(&folder);
     }
@@ -367,7 +367,7 @@ mod tests {
     fn right_code_may_be_undecided_and_never_wrong() {
         let of = |code: u8, wants_detail: bool, detail: Option<&str>| {
             let said = Said { code, detail: detail.map(str::to_string), ..Said::default() };
-            Benign { kind: String::new(), name: String::new(), wants_detail, said }
+            Benign { kind: String::new(), name: String::new(), extent: Extent::Full, wants_detail, said }
         };
         assert_eq!(of(0, false, None).shortfall(), None);
         assert_eq!(of(0, true, Some("q4_k")).shortfall(), None);

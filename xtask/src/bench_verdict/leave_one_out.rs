@@ -143,6 +143,9 @@ fn one(
             return Ok(Err(why.to_string()));
         }
         let said = Said::of_answer(answer);
+        if said.has(case.id()) {
+            return Ok(Err(format!("the judge names {} though \"policy\" says without it", case.id())));
+        }
         let left = left(referee, case, &moved, extent, &said)?;
         let planted = case.name.to_string();
         outcomes.push(Outcome { model: referee.run.model.clone(), planted, extent, left, said: said.line() });

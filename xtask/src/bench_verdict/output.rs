@@ -1,6 +1,6 @@
 //! The benchmark as Markdown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -49,8 +49,11 @@ pub fn markdown(results: &Results) -> String {
     if !results.benign.is_empty() {
         parts.push(benign(&results.benign));
     }
+    if !shortfalls(results).is_empty() {
+        parts.push(falls_short(results));
+    }
     for (title, lines) in [
-        ("What falls short", shortfalls(results)),
+        ("Each of these", shortfalls(results)),
         ("Hidden: f64 with and without differ by less than the noise", hidden(results)),
         ("Not run", results.skipped.clone()),
     ] {
@@ -60,6 +63,38 @@ pub fn markdown(results: &Results) -> String {
     }
     parts.push(required(results));
     parts.join("\n")
+}
+
+/// The shortfalls counted: a row a way to fall short, with what does.
+fn falls_short(results: &Results) -> String {
+    let planted = results.planted.iter().filter_map(|outcome| {
+        let id = id_of(&outcome.planted).to_string();
+        Some((format!("planted: {}", outcome.score.shortfall()?), outcome.extent, id))
+    });
+    let left_out = results.left_out.iter().filter(|outcome| !outcome.left.right()).map(|outcome| {
+        (format!("name left out: {}", outcome.left.name()), outcome.extent, id_of(&outcome.planted).to_string())
+    });
+    let pairs = results.pairs.iter().filter(|pair| !pair.outcome.right()).map(|pair| {
+        let ids = pair.planted.each_ref().map(|name| id_of(name));
+        (format!("pair: {}", pair.outcome.name()), pair.extent, ids.join(" with "))
+    });
+    let benign = results
+        .benign
+        .iter()
+        .filter_map(|benign| Some((benign.shortfall()?.to_string(), benign.extent, benign.kind.clone())));
+    let mut rows: BTreeMap<String, (Vec<Extent>, BTreeSet<String>)> = BTreeMap::new();
+    for (what, extent, which) in planted.chain(left_out).chain(pairs).chain(benign) {
+        let row = rows.entry(what).or_default();
+        row.0.push(extent);
+        row.1.insert(which);
+    }
+    let mut table = table(["what falls short"].into_iter().chain(Extent::ALL.map(Extent::name)).chain(["which"]));
+    for (what, (extents, which)) in rows {
+        let count = |extent: Extent| extents.iter().filter(|of| **of == extent).count().to_string();
+        let which = which.into_iter().collect::<Vec<_>>().join(", ");
+        table.add_row(std::iter::once(what).chain(Extent::ALL.map(count)).chain([which]));
+    }
+    render(table)
 }
 
 /// Every shortfall, one line each.

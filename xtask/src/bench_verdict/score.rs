@@ -27,7 +27,7 @@ pub struct Score {
     pub hidden: bool,
     /// Where hidden: whether the verdict says that it cannot be seen here.
     pub declared: bool,
-    /// The verdict is not "all fine"; for a dtype policy, it names it.
+    /// The verdict says that something is wrong; for a dtype policy, it names it.
     pub detected: bool,
     pub inconclusive: bool,
     pub right_stage: bool,
@@ -58,7 +58,7 @@ impl Score {
     pub fn wants_a_referee(said: &Said, planting: &Planting, extent: Extent) -> bool {
         let id = planting.case.id();
         let elsewhere = [layer(said, planting), site(said, planting, extent)].contains(&Some(false));
-        !said.named.is_empty() && (!said.has(id) || !said.wrong(&[id]).is_empty() || elsewhere)
+        said.named.first().is_some_and(|first| first.id != id || !said.wrong(&[id]).is_empty() || elsewhere)
     }
 
     /// Of what is `said` about `planting`.
@@ -69,7 +69,7 @@ impl Score {
         let hidden = fine && !named && (truth.right_anyway || truth.hidden);
         let detected = match case.kind {
             Kind::Policy => named,
-            Kind::Architectural | Kind::Fault => said.code != 0,
+            Kind::Architectural | Kind::Fault => named || matches!(said.code, 1 | 3),
         };
         // Within the budget no stage fails by itself, and the mistake says where it shows.
         let place = said.first.clone().or(said.named.first().map(|named| named.probe.clone()));
@@ -253,6 +253,9 @@ mod tests {
         assert_eq!(score(&silu, false, Some(Alike::Same)).shortfall(), None);
         assert_eq!(score(&silu, false, Some(Alike::WithinNoise)).shortfall(), Some("wrong name"));
         assert_eq!(score(&silu, false, Some(Alike::Apart)).shortfall(), Some("wrong name"));
+        let fits = said(&[("silu", &["gelu_erf"])], &[]);
+        assert!(Score::wants_a_referee(&fits, &planting(Place::Layer(1)), Extent::Full));
+        assert_eq!(score(&fits, false, Some(Alike::Same)).shortfall(), None);
     }
 
     #[test]

@@ -48,8 +48,7 @@ pub fn run(bench: &Bench) -> Result<(Vec<Outcome>, Vec<Benign>)> {
         let said = Said::of_answer(verdict);
         let Some(case) = cases::find(&name) else {
             let kind = name.replace("benign-", "transformers ");
-            let name = format!("{MODEL} {}", extent.name());
-            benign.push(Benign { kind, name, wants_detail: false, said });
+            benign.push(Benign { kind, name: MODEL.to_string(), extent, wants_detail: false, said });
             continue;
         };
         let planting = Planting { case, place: Place::Everywhere };
@@ -73,12 +72,12 @@ fn goldens(bench: &Bench, folder: &Path) -> Result<Vec<Benign>> {
             let recording = Recording::read_dump(&home.join(format!("golden-{dtype}.safetensors")))?;
             let name = format!("{checkpoint}-{dtype}");
             let of_it = candidates(&recording, &folder.join(&name), &bench.settings.recordings)?;
-            made.extend(of_it.into_iter().map(|(extent, path)| (format!("{name} {}", extent.name()), path)));
+            made.extend(of_it.into_iter().map(|(extent, path)| (name.clone(), extent, path)));
         }
-        let paths: Vec<PathBuf> = made.iter().map(|(_, path)| path.clone()).collect();
-        for ((name, _), verdict) in made.into_iter().zip(bench.runner.judge(&paths, &model(&id), folder)) {
+        let paths: Vec<PathBuf> = made.iter().map(|(.., path)| path.clone()).collect();
+        for ((name, extent, _), verdict) in made.into_iter().zip(bench.runner.judge(&paths, &model(&id), folder)) {
             let (kind, said) = ("transformers golden".to_string(), Said::of_answer(verdict));
-            benign.push(Benign { kind, name, wants_detail: false, said });
+            benign.push(Benign { kind, name, extent, wants_detail: false, said });
         }
     }
     Ok(benign)
