@@ -29,7 +29,7 @@ pub struct Bar {
 impl Bar {
     /// `least`: the part of `of` that is enough.
     fn part(what: &str, count: usize, of: usize, least: f64) -> Bar {
-        let met = (of > 0).then(|| count as f64 >= least * of as f64);
+        let met = (of > 0).then_some(count as f64 >= least * of as f64);
         Bar { what: what.to_string(), met, figures: share(count, of) }
     }
 
