@@ -186,11 +186,11 @@ impl Kind {
         }
     }
 
-    /// What of it is recorded in variant `number`.
-    fn extent(self, number: usize) -> Extent {
+    /// What of it is recorded in a checkpoint's variant number `turn`.
+    fn extent(self, turn: usize) -> Extent {
         match self {
             Kind::Cut(extent) => extent,
-            Kind::Printed | Kind::Engine(..) => RECORDED[number % RECORDED.len()],
+            Kind::Printed | Kind::Engine(..) => RECORDED[turn % RECORDED.len()],
             _ => Extent::Full,
         }
     }
@@ -205,6 +205,7 @@ impl Kind {
 struct Job {
     kind: Kind,
     number: usize,
+    extent: Extent,
 }
 
 /// At least as many variants as the settings ask for, every kind as often as every other.
@@ -224,7 +225,8 @@ pub fn run(bench: &Bench) -> Result<Vec<Benign>> {
         for kind in KINDS.into_iter().filter(|kind| kind.applies(&bench.present, model)) {
             let of_it: Vec<&String> = models.iter().filter(|model| kind.applies(&bench.present, model)).collect();
             let at = of_it.iter().position(|known| *known == model).unwrap_or(0);
-            jobs.extend((at..each).step_by(of_it.len()).map(|number| Job { kind, number }));
+            let numbers = (at..each).step_by(of_it.len()).enumerate();
+            jobs.extend(numbers.map(|(turn, number)| Job { kind, number, extent: kind.extent(turn + at) }));
         }
         // So that each judging process has its share of the slow kinds.
         Random::of(model).shuffle(&mut jobs);
@@ -232,8 +234,8 @@ pub fn run(bench: &Bench) -> Result<Vec<Benign>> {
         let paths = made.into_iter().collect::<Result<Vec<PathBuf>>>()?;
         let keys = Map::from_iter([("model".to_string(), Value::from(model.as_str()))]);
         let verdicts = bench.runner.judge(&paths, &keys, &folder);
-        for (Job { kind, number }, verdict) in jobs.into_iter().zip(verdicts) {
-            let (extent, said) = (kind.extent(number), Said::of_answer(verdict));
+        for (Job { kind, number, extent }, verdict) in jobs.into_iter().zip(verdicts) {
+            let said = Said::of_answer(verdict);
             let wants_detail = kind.changes_weights() && extent == Extent::Full;
             all.push(Benign { kind: kind.name(), name: format!("{model} #{number}"), extent, wants_detail, said });
         }
@@ -243,7 +245,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Benign>> {
 }
 
 fn make(bench: &Bench, (model, config, engine): (&str, &Config, &Engine), job: Job, folder: &Path) -> Result<PathBuf> {
-    let Job { kind, number } = job;
+    let Job { kind, number, extent } = job;
     let name = format!("{}-{number}", kind.name()).replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let mut random = Random::of(&format!("{model} {name}"));
     let tokens = 2 + random.below(14);
@@ -256,7 +258,6 @@ fn make(bench: &Bench, (model, config, engine): (&str, &Config, &Engine), job: J
         Recording::read(&prefix)
     };
     let dump = |recording: Recording| Recording { report: None, ..recording }.write(&prefix);
-    let extent = kind.extent(number);
     match kind {
         Kind::Plain(backend, dtype) => trace(backend, dtype, &[])?.write(&prefix),
         Kind::Cut(extent) => {

@@ -84,7 +84,9 @@ pub fn group(bench: &Bench, (model, backend, dtype): &(String, String, Dtype), t
     let settings = &bench.settings;
     let mut all = plantings(&settings.mistakes, &settings.sites, &referee.config, turn);
     if backend != "flex" {
-        all = all.into_iter().skip(turn % settings.every).step_by(settings.every).collect();
+        // Another part on each checkpoint, so that all together have every one.
+        let checkpoint = turn / bench.present.runs.len();
+        all = all.into_iter().skip(checkpoint % settings.every).step_by(settings.every).collect();
     }
     let jobs: Vec<(usize, Planting)> = all.into_iter().enumerate().collect();
     let planted =

@@ -33,7 +33,7 @@ pub struct Settings {
     pub mistakes: Vec<&'static Case>,
     pub sites: Vec<Site>,
     pub recordings: Vec<Extent>,
-    /// On backends other than flex, every how many of the planted mistakes.
+    /// On backends other than flex, one of how many of the planted mistakes on each checkpoint.
     pub every: usize,
     /// Whether the mistakes planted in transformers are judged too.
     pub transformers: bool,
@@ -56,7 +56,7 @@ impl Default for Settings {
             mistakes: cases::ALL.iter().collect(),
             sites: Site::ALL.map(|(_, site)| site).to_vec(),
             recordings: Extent::ALL.to_vec(),
-            every: 1,
+            every: 3,
             transformers: true,
             leave_one_out: true,
             benign: 1000,
