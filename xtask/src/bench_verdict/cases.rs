@@ -46,6 +46,11 @@ impl Case {
             "scale_hidden_per_head" => scaled(per_head),
             "scale_missing" => scaled(1.0),
             "scale_twice" => scaled(config.query_pre_attn_scalar * config.query_pre_attn_scalar),
+            // cap * tanh(cap * x) caps what is cap^2 times as large.
+            "softcap_formula--product" => {
+                let cap = config.attn_logit_softcapping?;
+                ("attn_scale", Some(config.query_pre_attn_scalar.powf(-0.5) * cap * cap))
+            }
             "attn_softcap_missing" => ("attn_softcap", None),
             "softcap_constant" => ("attn_softcap", config.attn_logit_softcapping.map(|cap| 0.6 * cap)),
             "final_softcap_missing" => ("final_softcap", None),
