@@ -20,7 +20,8 @@ commands
                           already, LOUPE_REQUIRE=wgpu,cuda the backends that must be there)
   bench-verdict [config.json]
                           plant every mistake in small checkpoints and count which the judge finds and names, and
-                          right code that it calls wrong; the full one where no config is given (half an hour)
+                          right code that it calls wrong, as Markdown; everything where no config is given
+                          (docs/bench-verdict.md has the config's keys; LOUPE_BIN and LOUPE_REQUIRE as above)
   fixtures 2b DIR         write a checkpoint of gemma-2-2b's shape with random weights to DIR (5.2 GB)
 
 exit codes

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use loupe_spec::{Config, Dtype, HostTensor, Probe, Stage, Values};
-use miette::{Result, miette};
+use miette::Result;
 use serde_json::{Map, Value, json};
 
 use super::Bench;
+use super::arithmetic::{Arithmetic, PLAIN, Sum, Weights};
+use super::backends::Present;
+use super::engine::{Engine, printed};
 use super::random::Random;
 use super::recording::{Extent, Recording, write_dump};
 use super::runner::{Run, pool};
-use super::score::Said;
+use super::said::Said;
 
 /// One variant and what the judge says of it.
 #[derive(Clone, Debug)]
@@ -18,6 +21,9 @@ pub struct Benign {
     pub kind: String,
     /// Checkpoint and number.
     pub name: String,
+    pub extent: Extent,
+    /// Whether the verdict should say what differs: the weights do.
+    pub wants_detail: bool,
     pub said: Said,
 }
 
@@ -27,14 +33,30 @@ impl Benign {
         !matches!(self.said.code, 0 | 4)
     }
 
-    pub fn line(&self) -> String {
-        let what = if self.false_alarm() { "false alarm" } else { "benign but inconclusive" };
-        format!("{what}: {} {}: {}", self.kind, self.name, self.said.line())
+    /// What fell short, in words; `None`: nothing.
+    pub fn shortfall(&self) -> Option<&'static str> {
+        match self {
+            alarm if alarm.false_alarm() => Some("false alarm"),
+            undecided if undecided.said.code == 4 => Some("benign but inconclusive"),
+            bare if bare.wants_detail && bare.said.detail.is_none() => Some("benign without a detail"),
+            _ => None,
+        }
+    }
+
+    pub fn line(&self, shortfall: &str) -> String {
+        format!("{shortfall}: {} {} {}: {}", self.kind, self.name, self.extent.name(), self.said.line())
+    }
+
+    pub fn json(&self) -> Value {
+        json!({
+            "kind": self.kind, "name": self.name, "recording": self.extent.name(), "verdict": self.said.word, "detail": self.said.detail,
+            "shortfall": self.shortfall(), "said": self.said.line(),
+        })
     }
 }
 
 /// A kind of variant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     /// A full trace as a backend makes it.
     Plain(&'static str, Dtype),
@@ -50,11 +72,17 @@ enum Kind {
     Widened(Dtype),
     /// A dump with the tensors in any order, with a batch axis, with the heads side by side, or with both.
     Layout { batch: bool, flat: bool },
-    /// f32 with weights rounded to this dtype, judged with the weights as they are.
-    Weights(Dtype),
+    /// A run in bf16 or f16 with a cast elsewhere, which is a policy and no mistake.
+    Casts,
+    /// f32 values printed with four decimals.
+    Printed,
+    /// Another engine, with this arithmetic; of several, one after the other. All of it, layer outputs or logits.
+    Engine(&'static str, &'static [Arithmetic]),
 }
 
-const KINDS: [Kind; 18] = [
+const F16: Arithmetic = Arithmetic { storage: Dtype::F16, ..PLAIN };
+
+const KINDS: [Kind; 30] = [
     Kind::Plain("ndarray", Dtype::F32),
     Kind::Plain("ndarray", Dtype::F64),
     Kind::Plain("flex", Dtype::F32),
@@ -62,6 +90,8 @@ const KINDS: [Kind; 18] = [
     Kind::Plain("flex", Dtype::Bf16),
     Kind::Plain("flex", Dtype::F16),
     Kind::Plain("wgpu", Dtype::F32),
+    Kind::Plain("cuda", Dtype::F32),
+    Kind::Plain("cuda", Dtype::Bf16),
     Kind::Cut(Extent::Layers),
     Kind::Cut(Extent::Logits),
     Kind::Sparse,
@@ -72,7 +102,43 @@ const KINDS: [Kind; 18] = [
     Kind::Layout { batch: true, flat: false },
     Kind::Layout { batch: false, flat: true },
     Kind::Layout { batch: true, flat: true },
-    Kind::Weights(Dtype::Bf16),
+    Kind::Casts,
+    Kind::Printed,
+    Kind::Engine("TF32", &[Arithmetic { tf32: true, ..PLAIN }]),
+    Kind::Engine(
+        "other orders of summation",
+        &[
+            Arithmetic { sum: Sum::Forward, ..PLAIN },
+            Arithmetic { sum: Sum::Backward, ..PLAIN },
+            Arithmetic { sum: Sum::Lanes(4), ..PLAIN },
+            Arithmetic { sum: Sum::Lanes(16), ..PLAIN },
+            Arithmetic { sum: Sum::Pairwise, ..PLAIN },
+            Arithmetic { sum: Sum::Wide, ..PLAIN },
+        ],
+    ),
+    Kind::Engine(
+        "f16 accumulation",
+        &[
+            Arithmetic { sum: Sum::F16(16), ..F16 },
+            Arithmetic { sum: Sum::F16(8), ..F16 },
+            Arithmetic { sum: Sum::F16(4), ..F16 },
+            Arithmetic { sum: Sum::F16(1), ..F16 },
+        ],
+    ),
+    Kind::Engine(
+        "tanh and exp a few ulp off",
+        &[
+            Arithmetic { tanh_ulps: 2, ..PLAIN },
+            Arithmetic { tanh_ulps: 4, ..PLAIN },
+            Arithmetic { fast_exp: true, ..PLAIN },
+            Arithmetic { tanh_ulps: 4, fast_exp: true, ..PLAIN },
+        ],
+    ),
+    Kind::Engine("one rounding a stage", &[Arithmetic { storage: Dtype::Bf16, ..PLAIN }, F16]),
+    Kind::Engine("weights rounded to bf16", &[Arithmetic { weights: Weights::Rounded(Dtype::Bf16), ..PLAIN }]),
+    Kind::Engine("weights rounded to f16", &[Arithmetic { weights: Weights::Rounded(Dtype::F16), ..PLAIN }]),
+    Kind::Engine("weights in Q8_0", &[Arithmetic { weights: Weights::Q8_0, ..PLAIN }]),
+    Kind::Engine("weights in Q4_K", &[Arithmetic { weights: Weights::Q4K, ..PLAIN }]),
 ];
 /// What [`Kind::Cut`] and [`Kind::Sparse`] are cut from.
 const SOURCES: [(&str, Dtype); 5] = [
@@ -82,6 +148,10 @@ const SOURCES: [(&str, Dtype); 5] = [
     ("ndarray", Dtype::F32),
     ("ndarray", Dtype::F64),
 ];
+/// What [`Kind::Casts`] plants.
+const POLICIES: [&str; 4] = ["norm_cast_first", "norm_weight_low", "embed_scale_rounded", "rope_low_precision"];
+/// What of [`Kind::Engine`] and [`Kind::Printed`] is recorded, in turn.
+const RECORDED: [Extent; 4] = [Extent::Full, Extent::Layers, Extent::Full, Extent::Logits];
 
 impl Kind {
     fn name(self) -> String {
@@ -96,36 +166,53 @@ impl Kind {
                 let parts = [(batch, "batch axis"), (flat, "flat heads"), (true, "shuffled")];
                 parts.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect::<Vec<_>>().join(", ")
             }
-            Kind::Weights(dtype) => format!("weights rounded to {dtype}"),
+            Kind::Casts => "casts elsewhere".to_string(),
+            Kind::Printed => "printed with 4 decimals".to_string(),
+            Kind::Engine(name, _) => name.to_string(),
         }
     }
 
     /// Whether it can be made of `model` here.
-    fn applies(self, bench: &Bench, model: &str) -> bool {
+    fn applies(self, present: &Present, model: &str) -> bool {
+        let holds = |dtype| match dtype {
+            Dtype::Bf16 => ["tiny", "sharded"].iter().any(|name| model.ends_with(name)),
+            _ => ["tiny", "sharded", "layer_types"].iter().any(|name| model.ends_with(name)),
+        };
         match self {
-            // Too slow to start for hundreds of runs, so it is there only where it was asked for.
-            Kind::Plain("wgpu", _) => bench.settings.backends.iter().any(|backend| backend == "wgpu"),
-            // The other checkpoints hold bf16 already, or are in several files.
-            Kind::Weights(_) => model.ends_with("parity") || model.ends_with("mini") || model.ends_with("layer_types"),
+            Kind::Plain(backend @ ("wgpu" | "cuda"), _) => present.has(backend),
+            // What the file holds in 16 bits is not moved by rounding to them.
+            Kind::Engine(_, &[Arithmetic { weights: Weights::Rounded(dtype), .. }]) => !holds(dtype),
             _ => true,
         }
     }
 
-    fn run(self, random: &mut Random) -> (&'static str, Dtype) {
+    /// What of it is recorded in a checkpoint's variant number `turn`.
+    fn extent(self, turn: usize) -> Extent {
         match self {
-            Kind::Plain(backend, dtype) => (backend, dtype),
-            Kind::Cut(_) | Kind::Sparse => SOURCES[random.below(SOURCES.len())],
-            Kind::Widened(dtype) => ("flex", dtype),
-            Kind::Ulp | Kind::Library | Kind::Layout { .. } | Kind::Weights(_) => ("flex", Dtype::F32),
+            Kind::Cut(extent) => extent,
+            Kind::Printed | Kind::Engine(..) => RECORDED[turn % RECORDED.len()],
+            _ => Extent::Full,
         }
     }
+
+    fn changes_weights(self) -> bool {
+        matches!(self, Kind::Engine(_, [Arithmetic { weights, .. }]) if *weights != Weights::AsTheyAre)
+    }
+}
+
+/// A variant to be made.
+#[derive(Clone, Copy)]
+struct Job {
+    kind: Kind,
+    number: usize,
+    extent: Extent,
 }
 
 /// At least as many variants as the settings ask for, every kind as often as every other.
 pub fn run(bench: &Bench) -> Result<Vec<Benign>> {
     let models = &bench.settings.checkpoints;
-    let applying = KINDS.iter().map(|kind| models.iter().filter(|model| kind.applies(bench, model)).count());
-    let kinds = applying.filter(|models| *models > 0).count();
+    let applying = |kind: &Kind| models.iter().filter(|model| kind.applies(&bench.present, model)).count();
+    let kinds = KINDS.iter().filter(|kind| applying(kind) > 0).count();
     if kinds == 0 {
         return Ok(Vec::new());
     }
@@ -133,74 +220,96 @@ pub fn run(bench: &Bench) -> Result<Vec<Benign>> {
     let mut all = Vec::new();
     for model in models {
         let folder = bench.folder(&["benign", model])?;
-        let config = bench.config(model)?;
-        let mut jobs: Vec<(Kind, usize)> = Vec::new();
-        for kind in KINDS.into_iter().filter(|kind| kind.applies(bench, model)) {
-            let of_it: Vec<&String> = models.iter().filter(|model| kind.applies(bench, model)).collect();
+        let (config, engine) = (bench.config(model)?, Engine::open(model)?);
+        let mut jobs: Vec<Job> = Vec::new();
+        for kind in KINDS.into_iter().filter(|kind| kind.applies(&bench.present, model)) {
+            let of_it: Vec<&String> = models.iter().filter(|model| kind.applies(&bench.present, model)).collect();
             let at = of_it.iter().position(|known| *known == model).unwrap_or(0);
-            jobs.extend((at..each).step_by(of_it.len()).map(|number| (kind, number)));
+            let numbers = (at..each).step_by(of_it.len()).enumerate();
+            jobs.extend(numbers.map(|(turn, number)| Job { kind, number, extent: kind.extent(turn + at) }));
         }
         // So that each judging process has its share of the slow kinds.
         Random::of(model).shuffle(&mut jobs);
-        let made = pool(&jobs, |(kind, number)| make(bench, model, &config, (*kind, *number), &folder));
+        let made = pool(&jobs, |job| make(bench, (model, &config, &engine), *job, &folder));
         let paths = made.into_iter().collect::<Result<Vec<PathBuf>>>()?;
         let keys = Map::from_iter([("model".to_string(), Value::from(model.as_str()))]);
         let verdicts = bench.runner.judge(&paths, &keys, &folder);
-        for ((kind, number), verdict) in jobs.into_iter().zip(verdicts) {
+        for (Job { kind, number, extent }, verdict) in jobs.into_iter().zip(verdicts) {
             let said = Said::of_answer(verdict);
-            all.push(Benign { kind: kind.name(), name: format!("{model} #{number}"), said });
+            let wants_detail = kind.changes_weights() && extent == Extent::Full;
+            all.push(Benign { kind: kind.name(), name: format!("{model} #{number}"), extent, wants_detail, said });
         }
         bench.clear(&folder);
     }
     Ok(all)
 }
 
-fn make(bench: &Bench, model: &str, config: &Config, (kind, number): (Kind, usize), folder: &Path) -> Result<PathBuf> {
+fn make(bench: &Bench, (model, config, engine): (&str, &Config, &Engine), job: Job, folder: &Path) -> Result<PathBuf> {
+    let Job { kind, number, extent } = job;
     let name = format!("{}-{number}", kind.name()).replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let mut random = Random::of(&format!("{model} {name}"));
-    let (backend, dtype) = kind.run(&mut random);
     let tokens = 2 + random.below(14);
     let token_ids = random.prompt(tokens, config.vocab_size);
-    let mut run = Run { model: model.to_string(), backend: backend.to_string(), dtype, token_ids };
-    if let Kind::Weights(dtype) = kind {
-        run.model = rounded(model, dtype, &folder.join(format!("{name}-weights")))?;
-    }
-    let recording = super::planted::right(bench, &run, &folder.join(&name))?;
     let prefix = folder.join(format!("{name}-made"));
+    let trace = |backend: &str, dtype: Dtype, mistakes: &[String]| {
+        let run = Run { model: model.to_string(), backend: backend.to_string(), dtype, token_ids: token_ids.clone() };
+        let prefix = folder.join(&name);
+        bench.runner.trace(&run, mistakes, &prefix)?;
+        Recording::read(&prefix)
+    };
     let dump = |recording: Recording| Recording { report: None, ..recording }.write(&prefix);
     match kind {
-        Kind::Plain(..) => recording.write(&prefix),
-        Kind::Cut(extent) => recording.cut(|probe| extent.holds(probe)).write(&prefix),
+        Kind::Plain(backend, dtype) => trace(backend, dtype, &[])?.write(&prefix),
+        Kind::Cut(extent) => {
+            let (backend, dtype) = SOURCES[random.below(SOURCES.len())];
+            trace(backend, dtype, &[])?.cut(|probe| extent.holds(probe)).write(&prefix)
+        }
         Kind::Sparse => {
+            let (backend, dtype) = SOURCES[random.below(SOURCES.len())];
+            let recording = trace(backend, dtype, &[])?;
             let kept: Vec<Probe> = recording.tensors.keys().copied().filter(|_| random.below(3) == 0).collect();
             recording
                 .cut(|probe| probe == Probe::TokenIds || probe == Probe::Logits || kept.contains(&probe))
                 .write(&prefix)
         }
-        Kind::Ulp => moved(recording, &mut random, 1, |probe| {
+        Kind::Ulp => moved(trace("flex", Dtype::F32, &[])?, &mut random, 1, |probe| {
             !matches!(probe, Probe::TokenIds | Probe::EmbedRaw | Probe::Layer(_, Stage::Mask | Stage::Input))
         })
         .write(&prefix),
-        Kind::Library => moved(recording, &mut random, 2, |probe| {
+        Kind::Library => moved(trace("flex", Dtype::F32, &[])?, &mut random, 2, |probe| {
             let stages = [Stage::QRope, Stage::KRope, Stage::ScoresCapped, Stage::Probs, Stage::Act];
             probe == Probe::Logits || matches!(probe, Probe::Layer(_, stage) if stages.contains(&stage))
         })
         .write(&prefix),
-        Kind::Widened(_) => {
-            let mut recording = recording;
+        Kind::Widened(dtype) => {
+            let mut recording = trace("flex", dtype, &[])?;
             for tensor in recording.tensors.values_mut().filter(|tensor| tensor.values.dtype().size() == 2) {
                 tensor.values = tensor.values.to_dtype(Dtype::F32);
             }
             dump(recording)
         }
         Kind::Layout { batch, flat } => {
+            let recording = trace("flex", Dtype::F32, &[])?;
             let laid_out =
                 |(probe, tensor): (&Probe, &HostTensor)| (probe.to_string(), laid_out(*probe, tensor, batch, flat));
             let mut tensors: Vec<(String, HostTensor)> = recording.tensors.iter().map(laid_out).collect();
             random.shuffle(&mut tensors);
             write_dump(&tensors, &prefix)
         }
-        Kind::Weights(_) => dump(recording),
+        Kind::Casts => {
+            let dtype = [Dtype::Bf16, Dtype::F16][random.below(2)];
+            trace("flex", dtype, &[POLICIES[number % POLICIES.len()].to_string()])?.write(&prefix)
+        }
+        Kind::Printed => {
+            let mut recording = trace("flex", Dtype::F32, &[])?.cut(|probe| extent.holds(probe));
+            printed(&mut recording, 4);
+            dump(recording)
+        }
+        Kind::Engine(_, arithmetic) => {
+            // Not in step with what is recorded, so that each comes in every extent.
+            let arithmetic = arithmetic[random.below(arithmetic.len())];
+            engine.run(&token_ids, arithmetic).cut(|probe| extent.holds(probe)).write(&prefix)
+        }
     }
 }
 
@@ -242,24 +351,30 @@ fn laid_out(probe: Probe, tensor: &HostTensor, batch: bool, flat: bool) -> HostT
     HostTensor { shape, values: tensor.values.clone() }
 }
 
-/// A copy of the checkpoint with its weights rounded.
-fn rounded(model: &str, dtype: Dtype, folder: &Path) -> Result<String> {
-    let io = |error: std::io::Error| miette!("{}: {error}", folder.display());
-    std::fs::create_dir_all(folder).map_err(io)?;
-    std::fs::copy(Path::new(model).join("config.json"), folder.join("config.json")).map_err(io)?;
-    let path = Path::new(model).join("model.safetensors");
-    let file = loupe_report::read_safetensors(&path).map_err(|error| miette!("{error}"))?;
-    let mut tensors = Vec::new();
-    for name in file.names() {
-        let tensor = file.get(&name).map_err(|error| miette!("{error}"))?;
-        let values = tensor.values.to_dtype(dtype).to_dtype(Dtype::F32);
-        tensors.push((name, HostTensor { values, ..tensor }));
-    }
-    write_dump(&tensors, &folder.join("model"))?;
-    folder.to_str().map(str::to_string).ok_or_else(|| miette!("{} is no UTF-8", folder.display()))
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
 
-/// The variants as JSON, those that are not simply fine.
-pub fn json(benign: &Benign) -> Value {
-    json!({"kind": benign.kind, "name": benign.name, "verdict": benign.said.word, "said": benign.said.line()})
+    use super::*;
+
+    #[test]
+    fn the_kinds_are_enough_and_each_has_its_name() {
+        let names: BTreeSet<String> = KINDS.iter().map(|kind| kind.name()).collect();
+        assert_eq!(names.len(), KINDS.len());
+        assert!(names.len() > 12);
+    }
+
+    #[test]
+    fn right_code_may_be_undecided_and_never_wrong() {
+        let of = |code: u8, wants_detail: bool, detail: Option<&str>| {
+            let said = Said { code, detail: detail.map(str::to_string), ..Said::default() };
+            Benign { kind: String::new(), name: String::new(), extent: Extent::Full, wants_detail, said }
+        };
+        assert_eq!(of(0, false, None).shortfall(), None);
+        assert_eq!(of(0, true, Some("q4_k")).shortfall(), None);
+        assert_eq!(of(0, true, None).shortfall(), Some("benign without a detail"));
+        assert!(
+            of(1, false, None).false_alarm() && of(3, false, None).false_alarm() && !of(4, false, None).false_alarm()
+        );
+    }
 }

@@ -1,6 +1,8 @@
 //! The mistakes of `crates/mistakes`, as plain data: xtask does not link that crate, and what the benchmark expects
 //! should not come from the code that it tests.
 
+use loupe_spec::{Config, Dtype};
+
 /// What a verdict must say of a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -28,6 +30,35 @@ impl Case {
     /// The name without its variant, as verdicts have it.
     pub fn id(&self) -> &'static str {
         id_of(self.name)
+    }
+
+    /// The parameter of the model that this mistake changes, and to what (`None`: no cap), where it is one: what is left
+    /// to say of it when its name is not known.
+    pub fn parameter(&self, config: &Config) -> Option<(&'static str, Option<f64>)> {
+        let hidden = config.hidden_size as f64;
+        let per_head = hidden / config.num_attention_heads as f64;
+        let scaled = |of: f64| ("attn_scale", Some(of.powf(-0.5)));
+        Some(match self.name {
+            "embed_scale_missing" => ("embed_scale", Some(1.0)),
+            "embed_scale_twice" => ("embed_scale", Some(hidden)),
+            "embed_scale_rounded" => ("embed_scale", Some(Dtype::Bf16.round(hidden.sqrt()))),
+            "scale_head_dim" => scaled(config.head_dim as f64),
+            "scale_hidden_per_head" => scaled(per_head),
+            "scale_missing" => scaled(1.0),
+            "scale_twice" => scaled(config.query_pre_attn_scalar * config.query_pre_attn_scalar),
+            // cap * tanh(cap * x) caps what is cap^2 times as large.
+            "softcap_formula--product" => {
+                let cap = config.attn_logit_softcapping?;
+                ("attn_scale", Some(config.query_pre_attn_scalar.powf(-0.5) * cap * cap))
+            }
+            "attn_softcap_missing" => ("attn_softcap", None),
+            "softcap_constant" => ("attn_softcap", config.attn_logit_softcapping.map(|cap| 0.6 * cap)),
+            "final_softcap_missing" => ("final_softcap", None),
+            "norm_eps" => ("rms_norm_eps", Some(10.0 * config.rms_norm_eps)),
+            "norm_eps--none" => ("rms_norm_eps", Some(0.0)),
+            "rope_theta" => ("rope_theta", Some(1e6)),
+            _ => return None,
+        })
     }
 }
 

@@ -1,51 +1,100 @@
-//! The benchmark in text and as JSON.
+//! The benchmark as Markdown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use comfy_table::presets::NOTHING;
+use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
-use serde_json::{Map, Value, json};
 
 use super::Results;
+use super::bars::bars;
 use super::benign::Benign;
 use super::cases::id_of;
+use super::leave_one_out::Left;
+use super::pairs::Pair;
 use super::planted::Outcome;
 use super::recording::Extent;
-use super::score::{Pair, Tally};
+use super::score::{Places, Tally};
 
-/// The format of the JSON and its version.
-const SCHEMA: &str = "loupe.bench-verdict/1";
+/// Columns of a table of tallies.
+const TALLIED: [&str; 12] = [
+    "planted",
+    "hidden",
+    "of these declared",
+    "visible",
+    "detected",
+    "right stage",
+    "name first",
+    "name among",
+    "layer",
+    "site",
+    "wrong names",
+    "inconclusive",
+];
 
-/// The tables, then each shortfall in a line.
-pub fn text(results: &Results) -> String {
-    let mut text = String::new();
+/// The tables, each shortfall in a line, and last what has to be reached.
+pub fn markdown(results: &Results) -> String {
+    let mut parts = Vec::new();
     if !results.planted.is_empty() {
-        text += &tallies("planted", &by_recording(&results.planted));
-        text += "\n";
-        let short: BTreeMap<String, Vec<&Outcome>> =
-            by_mistake(&results.planted).into_iter().filter(|(_, all)| all.iter().any(|o| short(o))).collect();
-        if !short.is_empty() {
-            text += &tallies("with a shortfall", &short);
-            text += "\n";
-        }
+        parts.push(tallies("planted", &by_recording(&results.planted)));
+        parts.push(tallies("mistake", &by_mistake(&results.planted)));
     }
-    if !results.benign.is_empty() {
-        text += &benign(&results.benign);
-        text += "\n";
+    if !results.left_out.is_empty() {
+        let outcomes = results.left_out.iter().map(|outcome| (outcome.extent, outcome.left));
+        parts.push(counts("name left out", &Left::ALL.map(|left| (left, left.name())), outcomes));
     }
     if !results.pairs.is_empty() {
-        text += &pairs(results);
-        text += "\n";
+        let outcomes = results.pairs.iter().map(|pair| (pair.extent, pair.outcome));
+        parts.push(counts("pairs", &Pair::ALL.map(|pair| (pair, pair.name())), outcomes));
     }
-    for line in shortfalls(results) {
-        text += &line;
-        text += "\n";
+    if !results.benign.is_empty() {
+        parts.push(benign(&results.benign));
     }
-    text
+    if !shortfalls(results).is_empty() {
+        parts.push(falls_short(results));
+    }
+    for (title, lines) in [
+        ("Each of these", shortfalls(results)),
+        ("Hidden: f64 with and without differ by less than the noise", hidden(results)),
+        ("Not run", results.skipped.clone()),
+    ] {
+        if !lines.is_empty() {
+            parts.push(format!("{title}:\n\n{}", lines.iter().map(|line| format!("- {line}\n")).collect::<String>()));
+        }
+    }
+    parts.push(required(results));
+    parts.join("\n")
 }
 
-fn short(outcome: &Outcome) -> bool {
-    outcome.score.shortfall().is_some()
+/// The shortfalls counted: a row a way to fall short, with what does.
+fn falls_short(results: &Results) -> String {
+    let planted = results.planted.iter().filter_map(|outcome| {
+        let id = id_of(&outcome.planted).to_string();
+        Some((format!("planted: {}", outcome.score.shortfall()?), outcome.extent, id))
+    });
+    let left_out = results.left_out.iter().filter(|outcome| !outcome.left.right()).map(|outcome| {
+        (format!("name left out: {}", outcome.left.name()), outcome.extent, id_of(&outcome.planted).to_string())
+    });
+    let pairs = results.pairs.iter().filter(|pair| !pair.outcome.right()).map(|pair| {
+        let ids = pair.planted.each_ref().map(|name| id_of(name));
+        (format!("pair: {}", pair.outcome.name()), pair.extent, ids.join(" with "))
+    });
+    let benign = results
+        .benign
+        .iter()
+        .filter_map(|benign| Some((benign.shortfall()?.to_string(), benign.extent, benign.kind.clone())));
+    let mut rows: BTreeMap<String, (Vec<Extent>, BTreeSet<String>)> = BTreeMap::new();
+    for (what, extent, which) in planted.chain(left_out).chain(pairs).chain(benign) {
+        let row = rows.entry(what).or_default();
+        row.0.push(extent);
+        row.1.insert(which);
+    }
+    let mut table = table(["what falls short"].into_iter().chain(Extent::ALL.map(Extent::name)).chain(["which"]));
+    for (what, (extents, which)) in rows {
+        let count = |extent: Extent| extents.iter().filter(|of| **of == extent).count().to_string();
+        let which = which.into_iter().collect::<Vec<_>>().join(", ");
+        table.add_row(std::iter::once(what).chain(Extent::ALL.map(count)).chain([which]));
+    }
+    render(table)
 }
 
 /// Every shortfall, one line each.
@@ -53,46 +102,55 @@ pub fn shortfalls(results: &Results) -> Vec<String> {
     let mut lines: Vec<String> =
         results.planted.iter().filter_map(|outcome| Some(outcome.line(outcome.score.shortfall()?))).collect();
     lines.sort();
-    lines.extend(results.benign.iter().filter(|benign| benign.said.code != 0).map(Benign::line));
-    let short = results.pairs.iter().filter(|pair| matches!(pair.outcome, Pair::Short | Pair::Wrong));
-    lines.extend(short.map(super::pairs::Judged::line));
-    lines.extend(results.skipped.iter().map(|what| format!("skipped: {what}")));
+    lines.extend(results.left_out.iter().filter(|outcome| !outcome.left.right()).map(|outcome| outcome.line()));
+    lines.extend(results.pairs.iter().filter(|pair| !pair.outcome.right()).map(|pair| pair.line()));
+    lines.extend(results.benign.iter().filter_map(|benign| Some(benign.line(benign.shortfall()?))));
     lines
+}
+
+/// What was planted and cannot be seen: a line a mistake, with the runs in which it cannot.
+fn hidden(results: &Results) -> Vec<String> {
+    let mut places: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    for outcome in results.planted.iter().filter(|outcome| outcome.score.hidden) {
+        let run = format!("{} {}", outcome.run, outcome.extent.name());
+        *places.entry(id_of(&outcome.planted).to_string()).or_default().entry(run).or_default() += 1;
+    }
+    let line = |(id, runs): (String, BTreeMap<String, usize>)| {
+        let runs: Vec<String> = runs.into_iter().map(|(run, count)| format!("{run} {count}")).collect();
+        format!("{id}: {}", runs.join(", "))
+    };
+    places.into_iter().map(line).collect()
 }
 
 /// The answer.
 pub fn line(results: &Results) -> String {
+    let bars = bars(results);
+    let count = |word: &str| bars.iter().filter(|bar| bar.word() == word).count();
     let tally = Tally::of(results.planted.iter().map(|outcome| &outcome.score));
-    let alarms = results.false_alarms();
-    let pairs = results.pairs.iter().filter(|pair| matches!(pair.outcome, Pair::BothNamed | Pair::OneDeclared)).count();
     format!(
-        "{} planted: {} hidden, of {} visible {} detected, {} at the right stage, {} named; {} wrong names; {} benign: \
-         {alarms} false alarms, {} inconclusive; {} pairs: {pairs} named or declared, {} wrong",
+        "{} planted, {} left out, {} pairs, {} benign: {} wrong names, {} false alarms; of {} bars {} met, {} not met, {} not run",
         tally.planted,
-        tally.hidden,
-        tally.visible(),
-        tally.detected,
-        tally.right_stage,
-        tally.named,
-        tally.wrong,
-        results.benign.len(),
-        results.benign.iter().filter(|benign| benign.said.code == 4).count(),
+        results.left_out.len(),
         results.pairs.len(),
-        results.pairs.iter().filter(|pair| pair.outcome == Pair::Wrong).count(),
+        results.benign.len(),
+        results.wrong_names(),
+        results.false_alarms(),
+        bars.len(),
+        count("met"),
+        count("not met"),
+        count("not run"),
     )
 }
 
-fn by_recording(outcomes: &[Outcome]) -> BTreeMap<String, Vec<&Outcome>> {
-    let mut groups: BTreeMap<(Extent, &str), Vec<&Outcome>> = BTreeMap::new();
+pub fn by_recording(outcomes: &[Outcome]) -> BTreeMap<String, Vec<&Outcome>> {
+    let mut groups: BTreeMap<String, Vec<&Outcome>> = BTreeMap::new();
     for outcome in outcomes {
-        groups.entry((outcome.extent, &outcome.run)).or_default().push(outcome);
+        groups.entry(format!("{} {}", outcome.extent.name(), outcome.run)).or_default().push(outcome);
     }
-    let number = |extent: Extent| Extent::ALL.iter().position(|known| *known == extent).unwrap_or(0);
-    let name = |extent: Extent, run: &str| format!("{} {:<6} {run}", number(extent) + 1, extent.name());
-    groups.into_iter().map(|((extent, run), outcomes)| (name(extent, run), outcomes)).collect()
+    groups
 }
 
-fn by_mistake(outcomes: &[Outcome]) -> BTreeMap<String, Vec<&Outcome>> {
+pub fn by_mistake(outcomes: &[Outcome]) -> BTreeMap<String, Vec<&Outcome>> {
     let mut groups: BTreeMap<String, Vec<&Outcome>> = BTreeMap::new();
     for outcome in outcomes {
         groups.entry(id_of(&outcome.planted).to_string()).or_default().push(outcome);
@@ -101,32 +159,24 @@ fn by_mistake(outcomes: &[Outcome]) -> BTreeMap<String, Vec<&Outcome>> {
 }
 
 fn tallies(title: &str, groups: &BTreeMap<String, Vec<&Outcome>>) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    table.set_header([
-        title,
-        "planted",
-        "hidden",
-        "visible",
-        "detected",
-        "stage",
-        "name first",
-        "among",
-        "layer",
-        "wrong names",
-        "inconclusive",
-    ]);
+    let mut table = table(std::iter::once(title).chain(TALLIED));
+    let placed = |places: Places| match places.untold {
+        0 => format!("{}/{}", places.right, places.told()),
+        untold => format!("{}/{} ({untold} cannot be told)", places.right, places.told()),
+    };
     for (name, outcomes) in groups {
         let tally = Tally::of(outcomes.iter().map(|outcome| &outcome.score));
         let counts = [
             tally.planted.to_string(),
             tally.hidden.to_string(),
+            tally.declared.to_string(),
             tally.visible().to_string(),
             tally.detected.to_string(),
             tally.right_stage.to_string(),
             tally.name_first.to_string(),
             tally.named.to_string(),
-            format!("{}/{}", tally.right_layer, tally.sited),
+            placed(tally.layers),
+            placed(tally.sites),
             tally.wrong.to_string(),
             tally.inconclusive.to_string(),
         ];
@@ -135,20 +185,42 @@ fn tallies(title: &str, groups: &BTreeMap<String, Vec<&Outcome>>) -> String {
     render(table)
 }
 
-fn benign(all: &[Benign]) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    table.set_header(["benign", "variants", "exact", "numeric", "inconclusive", "false alarms"]);
-    for (kind, of_it) in benign_kinds(all) {
-        let words = |word: &str| of_it.iter().filter(|benign| benign.said.word == word).count().to_string();
-        let alarms = of_it.iter().filter(|benign| benign.false_alarm()).count().to_string();
-        let counts = [of_it.len().to_string(), words("exact"), words("numeric"), words("inconclusive"), alarms];
-        table.add_row(std::iter::once(kind.to_string()).chain(counts));
+/// How often each outcome came out, a row an extent.
+fn counts<T: PartialEq>(
+    title: &str,
+    outcomes: &[(T, &'static str)],
+    came_out: impl Iterator<Item = (Extent, T)>,
+) -> String {
+    let came_out: Vec<(Extent, T)> = came_out.collect();
+    let mut table = table(std::iter::once(title).chain(outcomes.iter().map(|(_, name)| *name)));
+    for extent in Extent::ALL {
+        let of_it: Vec<&T> = came_out.iter().filter(|(of, _)| *of == extent).map(|(_, outcome)| outcome).collect();
+        if !of_it.is_empty() {
+            let count = |(outcome, _): &(T, _)| of_it.iter().filter(|came| **came == outcome).count().to_string();
+            table.add_row(std::iter::once(extent.name().to_string()).chain(outcomes.iter().map(count)));
+        }
     }
     render(table)
 }
 
-fn benign_kinds(all: &[Benign]) -> BTreeMap<&str, Vec<&Benign>> {
+fn benign(all: &[Benign]) -> String {
+    let mut table = table(["benign", "variants", "exact", "numeric", "with a detail", "inconclusive", "false alarms"]);
+    for (kind, of_it) in benign_kinds(all) {
+        let count = |test: &dyn Fn(&Benign) -> bool| of_it.iter().filter(|benign| test(benign)).count().to_string();
+        table.add_row([
+            kind.to_string(),
+            of_it.len().to_string(),
+            count(&|benign| benign.said.word == "exact"),
+            count(&|benign| benign.said.word == "numeric"),
+            count(&|benign| benign.said.word == "numeric" && benign.said.detail.is_some()),
+            count(&|benign| benign.said.code == 4),
+            count(&Benign::false_alarm),
+        ]);
+    }
+    render(table)
+}
+
+pub fn benign_kinds(all: &[Benign]) -> BTreeMap<&str, Vec<&Benign>> {
     let mut kinds: BTreeMap<&str, Vec<&Benign>> = BTreeMap::new();
     for benign in all {
         kinds.entry(&benign.kind).or_default().push(benign);
@@ -156,18 +228,20 @@ fn benign_kinds(all: &[Benign]) -> BTreeMap<&str, Vec<&Benign>> {
     kinds
 }
 
-fn pairs(results: &Results) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    table.set_header(std::iter::once("pairs").chain(Pair::ALL.map(Pair::name)));
-    for extent in Extent::ALL {
-        let of_it: Vec<_> = results.pairs.iter().filter(|pair| pair.extent == extent).collect();
-        if !of_it.is_empty() {
-            let count = |outcome: Pair| of_it.iter().filter(|pair| pair.outcome == outcome).count().to_string();
-            table.add_row(std::iter::once(extent.name().to_string()).chain(Pair::ALL.map(count)));
-        }
+fn required(results: &Results) -> String {
+    let mut table = table(["required", "", "counted"]);
+    for bar in bars(results) {
+        let word = bar.word();
+        table.add_row([bar.what, word.to_string(), bar.figures]);
     }
     render(table)
+}
+
+fn table<'a>(header: impl IntoIterator<Item = &'a str>) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header(header);
+    table
 }
 
 fn render(mut table: Table) -> String {
@@ -178,45 +252,4 @@ fn render(mut table: Table) -> String {
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_string() + "\n").collect();
     lines.concat()
-}
-
-/// Everything, for programs.
-pub fn json(results: &Results, code: u8) -> Value {
-    let tally = |groups: BTreeMap<String, Vec<&Outcome>>| -> Map<String, Value> {
-        let of = |all: Vec<&Outcome>| Tally::of(all.iter().map(|outcome| &outcome.score)).json();
-        groups.into_iter().map(|(name, all)| (name, of(all))).collect()
-    };
-    let kinds: Map<String, Value> = benign_kinds(&results.benign)
-        .into_iter()
-        .map(|(kind, all)| {
-            let count = |test: &dyn Fn(&Benign) -> bool| all.iter().filter(|benign| test(benign)).count();
-            let alarms = count(&Benign::false_alarm);
-            let inconclusive = count(&|benign| benign.said.code == 4);
-            (kind.to_string(), json!({"variants": all.len(), "false_alarms": alarms, "inconclusive": inconclusive}))
-        })
-        .collect();
-    let dtypes = {
-        let mut groups: BTreeMap<String, Vec<&Outcome>> = BTreeMap::new();
-        for outcome in &results.planted {
-            let dtype = outcome.run.rsplit('-').next().unwrap_or_default();
-            let name = format!("{} {dtype} {}", id_of(&outcome.planted), outcome.extent.name());
-            groups.entry(name).or_default().push(outcome);
-        }
-        groups
-    };
-    json!({
-        "schema": SCHEMA,
-        "exit_code": code,
-        "answer": line(results),
-        "seconds": results.seconds,
-        "by_recording": tally(by_recording(&results.planted)),
-        "by_mistake": tally(by_mistake(&results.planted)),
-        "by_mistake_dtype_and_recording": tally(dtypes),
-        "benign": kinds,
-        "benign_not_fine": results.benign.iter().filter(|b| b.said.code != 0).map(super::benign::json).collect::<Vec<_>>(),
-        "pairs": results.pairs.iter().map(super::pairs::Judged::json).collect::<Vec<_>>(),
-        "shortfalls": shortfalls(results),
-        "hidden": results.planted.iter().filter(|o| o.score.hidden).map(Outcome::json).collect::<Vec<_>>(),
-        "planted": results.planted.iter().map(Outcome::json).collect::<Vec<_>>(),
-    })
 }

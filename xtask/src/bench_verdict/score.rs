@@ -3,115 +3,45 @@
 use std::collections::BTreeSet;
 
 use loupe_spec::Probe;
-use miette::Result;
 use serde_json::{Value, json};
 
-use super::cases::{Case, Kind, id_of};
+use super::cases::Kind;
+use super::recording::Extent;
+use super::referee::Alike;
+use super::said::{Named, Said, layer_of};
+use super::sites::{Place, Planting};
 
-/// What a verdict says, as much of it as is scored.
-#[derive(Clone, Debug, Default)]
-pub struct Said {
-    pub word: String,
-    pub detail: Option<String>,
-    pub code: u8,
-    pub first: Option<String>,
-    pub named: Vec<Named>,
-    pub unseen: BTreeSet<String>,
-}
-
-/// A mistake that a verdict names.
-#[derive(Clone, Debug)]
-pub struct Named {
-    pub id: String,
-    pub probe: String,
-    pub layers: Vec<usize>,
-    pub alternatives: Vec<String>,
-}
-
-impl Said {
-    /// `None`: the value is no verdict.
-    pub fn of(verdict: &Value) -> Option<Said> {
-        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_string);
-        let texts = |value: &Value, key: &str| {
-            let list = value.get(key).and_then(Value::as_array).into_iter().flatten();
-            list.filter_map(|item| item.as_str().map(str::to_string)).collect::<Vec<_>>()
-        };
-        let named = |value: &Value| {
-            let layers = value.get("layers")?.as_array()?.iter().filter_map(|l| l.as_u64()?.try_into().ok()).collect();
-            let alternatives = texts(value, "alternatives");
-            Some(Named { id: text(value, "id")?, probe: text(value, "probe")?, layers, alternatives })
-        };
-        Some(Said {
-            word: text(verdict, "verdict")?,
-            detail: text(verdict, "detail"),
-            code: verdict.get("exit_code")?.as_u64()?.try_into().ok()?,
-            first: verdict.get("first_divergence").and_then(|first| text(first, "probe")),
-            named: verdict.get("mistakes")?.as_array()?.iter().filter_map(named).collect(),
-            unseen: texts(verdict, "indistinguishable").into_iter().collect(),
-        })
-    }
-
-    /// What the judge's answer says; why there is none, where it gave none.
-    pub fn of_answer(answer: Result<Value>) -> Said {
-        let none = |why: String| Said { word: format!("not judged: {why}"), code: 2, ..Said::default() };
-        match answer {
-            Ok(verdict) => Said::of(&verdict).unwrap_or_else(|| none("no verdict".to_string())),
-            Err(why) => none(why.to_string()),
-        }
-    }
-
-    /// Whether `id` is named, or is among those that fit as well as one that is.
-    pub fn has(&self, id: &str) -> bool {
-        self.named.iter().any(|named| named.id == id || named.alternatives.iter().any(|other| other == id))
-    }
-
-    /// Names of mistakes that were not planted and do not stand for one that was.
-    pub fn wrong(&self, planted: &[&str]) -> Vec<String> {
-        let stands_for = |named: &Named| {
-            planted.iter().any(|id| named.id == *id || named.alternatives.iter().any(|other| other == id))
-        };
-        self.named.iter().filter(|named| !stands_for(named)).map(|named| named.id.clone()).collect()
-    }
-
-    /// In a few words.
-    pub fn line(&self) -> String {
-        let names: Vec<String> = self.named.iter().map(Named::line).collect();
-        let detail = self.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-        let first = self.first.as_ref().map(|first| format!(", first at {first}")).unwrap_or_default();
-        let names = if names.is_empty() { String::new() } else { format!(", named {}", names.join(", ")) };
-        format!("{}{detail}{first}{names}", self.word)
-    }
-}
-
-impl Named {
-    fn line(&self) -> String {
-        match self.alternatives.as_slice() {
-            [] => format!("{} at {}", self.id, self.probe),
-            others => format!("{} at {} (or {})", self.id, self.probe, others.join(", ")),
-        }
-    }
+/// Whether a layer or a site was named as planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    Right,
+    /// Another is named, and f64 with the mistake there differs by less than the noise.
+    Untold,
+    Wrong,
 }
 
 /// How one verdict came out.
 #[derive(Clone, Debug)]
 pub struct Score {
-    /// Declared unseen, and the runs with and without it agree.
+    /// f64 with and without it differ by less than the noise, and the verdict names nothing.
     pub hidden: bool,
-    /// The verdict is not "all fine"; for a dtype policy, it names it.
+    /// Where hidden: whether the verdict says that it cannot be seen here.
+    pub declared: bool,
+    /// The verdict says that something is wrong; for a dtype policy, it names it.
     pub detected: bool,
     pub inconclusive: bool,
     pub right_stage: bool,
     pub name_first: bool,
     pub named: bool,
-    /// Planted in one layer: that layer and no other is named.
-    pub right_layer: Option<bool>,
+    /// Planted in one layer and named: the layer.
+    pub layer: Option<Placed>,
+    /// Planted at one stage of one layer, named and recorded in full: the stage.
+    pub site: Option<Placed>,
     pub wrong: Vec<String>,
 }
 
 /// What is known of a planted mistake without asking the judge.
 pub struct Truth<'a> {
-    /// Ids that are right: its own, and those of mistakes that come out the same in every bit.
-    pub ids: &'a BTreeSet<&'a str>,
     /// Stages that may be called the first.
     pub first: &'a BTreeSet<Probe>,
     /// f64 with and without it differ by less than the dtype's noise in everything recorded.
@@ -119,34 +49,48 @@ pub struct Truth<'a> {
     /// The run came out as the right one in every bit though the mistake could be seen elsewhere: there is nothing to
     /// see and nothing to declare.
     pub right_anyway: bool,
+    /// How what was named compares with what was planted; `None`: nothing asked for it.
+    pub alike: Option<Alike>,
 }
 
 impl Score {
-    /// Of what is `said` about `planted` (name and site).
-    pub fn of(said: &Said, case: &Case, planted: &str, truth: &Truth) -> Score {
-        let ids: Vec<&str> = truth.ids.iter().copied().collect();
-        let named = ids.iter().any(|id| said.has(id)) || (case.kind == Kind::Fault && said.word == "backend_fault");
+    /// Whether something else was named than was planted: then it matters whether the two can be told apart.
+    pub fn wants_a_referee(said: &Said, planting: &Planting, extent: Extent) -> bool {
+        let id = planting.case.id();
+        let elsewhere = [layer(said, planting), site(said, planting, extent)].contains(&Some(false));
+        said.named.first().is_some_and(|first| first.id != id || !said.wrong(&[id]).is_empty() || elsewhere)
+    }
+
+    /// Of what is `said` about `planting`.
+    pub fn of(said: &Said, planting: &Planting, extent: Extent, truth: &Truth) -> Score {
+        let (case, same) = (planting.case, truth.alike == Some(Alike::Same));
+        let named = same || said.has(case.id()) || (case.kind == Kind::Fault && said.word == "backend_fault");
         let fine = matches!(said.code, 0 | 4) && said.named.is_empty();
-        let hidden = fine && (truth.right_anyway || (truth.hidden && said.unseen.contains(case.id())));
+        let hidden = fine && !named && (truth.right_anyway || truth.hidden);
         let detected = match case.kind {
             Kind::Policy => named,
-            Kind::Architectural | Kind::Fault => said.code != 0,
+            Kind::Architectural | Kind::Fault => named || matches!(said.code, 1 | 3),
         };
         // Within the budget no stage fails by itself, and the mistake says where it shows.
         let place = said.first.clone().or(said.named.first().map(|named| named.probe.clone()));
         let right_stage = place.is_some_and(|place| truth.first.iter().any(|probe| probe.to_string() == place));
-        let is_right = |named: &&Named| ids.contains(&named.id.as_str());
-        let own = said.named.iter().find(is_right);
-        let site = planted.split_once('@').and_then(|(_, layer)| layer.parse::<usize>().ok());
+        let placed = |right: bool| match truth.alike {
+            _ if right => Placed::Right,
+            Some(Alike::Same) => Placed::Right,
+            Some(Alike::WithinNoise) => Placed::Untold,
+            Some(Alike::Apart) | None => Placed::Wrong,
+        };
         Score {
             hidden,
+            declared: hidden && (truth.right_anyway || said.declares(case.id(), &planting.place)),
             detected,
             inconclusive: said.code == 4,
             right_stage,
-            name_first: said.named.first().map_or(named, |first| is_right(&first)),
+            name_first: named && (same || said.named.first().is_none_or(|first| first.id == case.id())),
             named,
-            right_layer: site.zip(own).map(|(site, own)| own.layers == [site]),
-            wrong: said.wrong(&ids),
+            layer: layer(said, planting).map(placed),
+            site: site(said, planting, extent).map(placed),
+            wrong: if same { Vec::new() } else { said.wrong(&[case.id()]) },
         }
     }
 
@@ -154,52 +98,41 @@ impl Score {
     pub fn shortfall(&self) -> Option<&'static str> {
         Some(match self {
             score if !score.wrong.is_empty() => "wrong name",
+            score if score.hidden && !score.declared => "hidden, not declared",
             score if score.hidden => return None,
             score if score.inconclusive && !score.named => "inconclusive",
             score if !score.detected => "missed",
             score if !score.named => "unnamed",
             score if !score.right_stage => "wrong stage",
+            score if score.layer == Some(Placed::Wrong) => "wrong layer",
+            score if score.site == Some(Placed::Wrong) => "wrong site",
             score if !score.name_first => "not first",
-            score if score.right_layer == Some(false) => "wrong layer",
             _ => return None,
         })
     }
 }
 
-/// How a pair of mistakes came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Pair {
-    BothNamed,
-    /// One is named and the other declared unseen, or both are declared.
-    OneDeclared,
-    /// At least one is neither named nor declared.
-    Short,
-    Wrong,
+/// Those that name it or stand for it.
+fn own<'a>(said: &'a Said, planting: &Planting) -> Option<Vec<&'a Named>> {
+    let id = planting.case.id();
+    let own: Vec<&Named> = said.named.iter().filter(|named| named.stands_for(id)).collect();
+    (!own.is_empty()).then_some(own)
 }
 
-impl Pair {
-    pub const ALL: [Pair; 4] = [Pair::BothNamed, Pair::OneDeclared, Pair::Short, Pair::Wrong];
+/// Whether it is named in its layer alone; `None`: it is not named, or was not planted in a layer.
+fn layer(said: &Said, planting: &Planting) -> Option<bool> {
+    let (own, layer) = (own(said, planting)?, planting.place.layer()?);
+    let layers: BTreeSet<usize> = own.iter().flat_map(|named| named.layers.iter().copied()).collect();
+    let within = own.iter().filter_map(|named| named.sites.as_ref()).flatten().all(|s| layer_of(s) == Some(layer));
+    Some(within && layers == BTreeSet::from([layer]))
+}
 
-    pub fn of(said: &Said, planted: [&str; 2]) -> Pair {
-        let ids = planted.map(id_of);
-        if !said.wrong(&ids).is_empty() {
-            return Pair::Wrong;
-        }
-        match ids.map(|id| (said.has(id), said.unseen.contains(id))) {
-            [(true, _), (true, _)] => Pair::BothNamed,
-            [(true, _), (_, true)] | [(_, true), (true, _)] | [(_, true), (_, true)] => Pair::OneDeclared,
-            _ => Pair::Short,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Pair::BothNamed => "both named",
-            Pair::OneDeclared => "one declared",
-            Pair::Short => "short",
-            Pair::Wrong => "wrong name",
-        }
-    }
+/// Whether it is named at its stage alone; a judge that does not say is wrong.
+fn site(said: &Said, planting: &Planting, extent: Extent) -> Option<bool> {
+    let Place::Probe(probe) = planting.place else { return None };
+    let own = own(said, planting).filter(|_| extent == Extent::Full)?;
+    let site = probe.to_string();
+    Some(own.iter().all(|named| named.sites.as_ref().is_some_and(|sites| *sites == [site.clone()])))
 }
 
 /// Counts over many scores.
@@ -207,14 +140,44 @@ impl Pair {
 pub struct Tally {
     pub planted: usize,
     pub hidden: usize,
+    /// Of those hidden.
+    pub declared: usize,
     pub detected: usize,
     pub inconclusive: usize,
     pub right_stage: usize,
     pub name_first: usize,
     pub named: usize,
-    pub sited: usize,
-    pub right_layer: usize,
+    pub layers: Places,
+    pub sites: Places,
     pub wrong: usize,
+}
+
+/// Counts of [`Placed`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    pub right: usize,
+    pub untold: usize,
+    pub wrong: usize,
+}
+
+impl Places {
+    fn add(&mut self, placed: Option<Placed>) {
+        match placed {
+            Some(Placed::Right) => self.right += 1,
+            Some(Placed::Untold) => self.untold += 1,
+            Some(Placed::Wrong) => self.wrong += 1,
+            None => {}
+        }
+    }
+
+    /// Those that can be told.
+    pub fn told(&self) -> usize {
+        self.right + self.wrong
+    }
+
+    fn json(self) -> Value {
+        json!({"right": self.right, "cannot_be_told": self.untold, "wrong": self.wrong})
+    }
 }
 
 impl Tally {
@@ -225,6 +188,7 @@ impl Tally {
             tally.wrong += usize::from(!score.wrong.is_empty());
             if score.hidden {
                 tally.hidden += 1;
+                tally.declared += usize::from(score.declared);
                 continue;
             }
             tally.detected += usize::from(score.detected);
@@ -232,8 +196,8 @@ impl Tally {
             tally.right_stage += usize::from(score.right_stage);
             tally.name_first += usize::from(score.name_first);
             tally.named += usize::from(score.named);
-            tally.sited += usize::from(score.right_layer.is_some());
-            tally.right_layer += usize::from(score.right_layer == Some(true));
+            tally.layers.add(score.layer);
+            tally.sites.add(score.site);
         }
         tally
     }
@@ -245,9 +209,10 @@ impl Tally {
 
     pub fn json(&self) -> Value {
         json!({
-            "planted": self.planted, "hidden": self.hidden, "visible": self.visible(), "detected": self.detected,
-            "inconclusive": self.inconclusive, "right_stage": self.right_stage, "name_first": self.name_first,
-            "named": self.named, "sited_and_named": self.sited, "right_layer": self.right_layer, "wrong": self.wrong,
+            "planted": self.planted, "hidden": self.hidden, "hidden_and_declared": self.declared,
+            "visible": self.visible(), "detected": self.detected, "inconclusive": self.inconclusive,
+            "right_stage": self.right_stage, "name_first": self.name_first, "named": self.named,
+            "layer": self.layers.json(), "site": self.sites.json(), "wrong_names": self.wrong,
         })
     }
 }
@@ -257,48 +222,82 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::bench_verdict::cases::find;
+    use crate::bench_verdict::said::tests::said;
 
-    fn said(named: &[(&str, &[&str])], unseen: &[&str]) -> Said {
-        let mistakes: Vec<Value> = named
-            .iter()
-            .map(|(id, others)| json!({"id": id, "probe": "layers.1.mlp.act", "layers": [1], "alternatives": others}))
-            .collect();
-        let code = if named.is_empty() { 0 } else { 1 };
-        let first = if named.is_empty() { Value::Null } else { json!({"probe": "layers.1.mlp.act"}) };
-        Said::of(&json!({
-            "verdict": "architectural", "detail": null, "exit_code": code, "first_divergence": first,
-            "mistakes": mistakes, "indistinguishable": unseen,
-        }))
-        .unwrap()
+    fn planting(place: Place) -> Planting {
+        Planting { case: find("gelu_erf").unwrap(), place }
     }
 
-    fn score(said: &Said, hidden: bool) -> Score {
+    fn score(said: &Said, hidden: bool, alike: Option<Alike>) -> Score {
         let first = BTreeSet::from(["layers.1.mlp.act".parse().unwrap()]);
-        let truth = Truth { ids: &BTreeSet::from(["gelu_erf"]), first: &first, hidden, right_anyway: false };
-        Score::of(said, find("gelu_erf").unwrap(), "gelu_erf@1", &truth)
+        let truth = Truth { first: &first, hidden, right_anyway: false, alike };
+        Score::of(said, &planting(Place::Layer(1)), Extent::Full, &truth)
+    }
+
+    fn shortfall(said: &Said) -> Option<&'static str> {
+        score(said, false, None).shortfall()
     }
 
     #[test]
     fn a_name_is_right_alone_or_among_those_that_fit() {
-        assert_eq!(score(&said(&[("gelu_erf", &[])], &[]), false).shortfall(), None);
-        assert_eq!(score(&said(&[("silu", &["gelu_erf"])], &[]), false).shortfall(), Some("not first"));
-        assert_eq!(score(&said(&[("silu", &[])], &[]), false).shortfall(), Some("wrong name"));
-        assert_eq!(score(&said(&[], &[]), false).shortfall(), Some("missed"));
+        assert_eq!(shortfall(&said(&[("gelu_erf", &[])], &[])), None);
+        assert_eq!(shortfall(&said(&[("silu", &["gelu_erf"])], &[])), Some("not first"));
+        assert_eq!(shortfall(&said(&[("silu", &[])], &[])), Some("wrong name"));
+        assert_eq!(shortfall(&said(&[("gelu_erf", &[]), ("silu", &[])], &[])), Some("wrong name"));
+        assert_eq!(shortfall(&said(&[], &[])), Some("missed"));
     }
 
     #[test]
-    fn declared_unseen_counts_only_where_it_is_true() {
-        assert_eq!(score(&said(&[], &["gelu_erf"]), true).shortfall(), None);
-        assert_eq!(score(&said(&[], &["gelu_erf"]), false).shortfall(), Some("missed"));
-        assert_eq!(score(&said(&[], &[]), true).shortfall(), Some("missed"));
+    fn another_name_is_right_where_it_is_the_same_run() {
+        let silu = said(&[("silu", &[])], &[]);
+        assert_eq!(score(&silu, false, Some(Alike::Same)).shortfall(), None);
+        assert_eq!(score(&silu, false, Some(Alike::WithinNoise)).shortfall(), Some("wrong name"));
+        assert_eq!(score(&silu, false, Some(Alike::Apart)).shortfall(), Some("wrong name"));
+        let fits = said(&[("silu", &["gelu_erf"])], &[]);
+        assert!(Score::wants_a_referee(&fits, &planting(Place::Layer(1)), Extent::Full));
+        assert_eq!(score(&fits, false, Some(Alike::Same)).shortfall(), None);
     }
 
     #[test]
-    fn of_a_pair_each_is_named_or_declared() {
-        let pair = ["gelu_erf", "norm_eps--none"];
-        assert_eq!(Pair::of(&said(&[("gelu_erf", &[]), ("norm_eps", &[])], &[]), pair), Pair::BothNamed);
-        assert_eq!(Pair::of(&said(&[("gelu_erf", &[])], &["norm_eps"]), pair), Pair::OneDeclared);
-        assert_eq!(Pair::of(&said(&[("gelu_erf", &[])], &[]), pair), Pair::Short);
-        assert_eq!(Pair::of(&said(&[("gelu_erf", &[]), ("silu", &[])], &["norm_eps"]), pair), Pair::Wrong);
+    fn what_cannot_be_seen_is_hidden_and_has_to_be_declared() {
+        assert_eq!(score(&said(&[], &["gelu_erf"]), true, None).shortfall(), None);
+        assert_eq!(score(&said(&[], &["gelu_erf"]), false, None).shortfall(), Some("missed"));
+        let silent = score(&said(&[], &[]), true, None);
+        assert!(silent.hidden && silent.shortfall() == Some("hidden, not declared"));
+        let named = score(&said(&[("gelu_erf", &[])], &[]), true, None);
+        assert!(!named.hidden && named.shortfall().is_none());
+    }
+
+    #[test]
+    fn a_layer_is_right_alone_and_untold_where_f64_cannot_tell() {
+        let mut elsewhere = said(&[("gelu_erf", &[])], &[]);
+        elsewhere.named[0].layers = vec![0];
+        elsewhere.named[0].sites = None;
+        assert!(Score::wants_a_referee(&elsewhere, &planting(Place::Layer(1)), Extent::Logits));
+        assert_eq!(score(&elsewhere, false, Some(Alike::Apart)).layer, Some(Placed::Wrong));
+        assert_eq!(score(&elsewhere, false, Some(Alike::WithinNoise)).layer, Some(Placed::Untold));
+        elsewhere.named[0].layers = vec![0, 1];
+        assert_eq!(score(&elsewhere, false, None).shortfall(), Some("wrong layer"));
+    }
+
+    #[test]
+    fn a_site_is_right_alone_and_has_to_be_said() {
+        let act = planting(Place::Probe("layers.1.mlp.act".parse().unwrap()));
+        let mut said = said(&[("gelu_erf", &[])], &[]);
+        assert_eq!(site(&said, &act, Extent::Full), Some(true));
+        assert_eq!(site(&said, &act, Extent::Layers), None);
+        said.named[0].sites = Some(vec!["layers.1.mlp.act".to_string(), "layers.1.mlp.gated".to_string()]);
+        assert_eq!((layer(&said, &act), site(&said, &act, Extent::Full)), (Some(true), Some(false)));
+        said.named[0].sites = None;
+        assert_eq!(site(&said, &act, Extent::Full), Some(false));
+    }
+
+    #[test]
+    fn hidden_ones_are_counted_apart() {
+        let visible = score(&said(&[("gelu_erf", &[])], &[]), false, None);
+        let hidden = score(&said(&[], &["gelu_erf"]), true, None);
+        let tally = Tally::of([visible, hidden].iter());
+        assert_eq!((tally.planted, tally.visible(), tally.detected, tally.declared), (2, 1, 1, 1));
+        assert_eq!(tally.layers, Places { right: 1, untold: 0, wrong: 0 });
     }
 }

@@ -1,6 +1,5 @@
 //! Mistakes planted in transformers itself, and right runs of it: these share no code with the judge.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use loupe_spec::Dtype;
@@ -10,11 +9,12 @@ use serde_json::{Map, Value};
 use super::Bench;
 use super::benign::Benign;
 use super::cases;
-use super::planted::{Outcome, candidates, right};
+use super::planted::{Outcome, candidates};
 use super::recording::{Extent, Recording};
+use super::referee::Referee;
 use super::runner::Run;
-use super::score::{Said, Score, Truth};
-use super::truth::{Moved, VISIBLE};
+use super::said::Said;
+use super::sites::{Place, Planting};
 
 const FIXTURES: &str = "tests/fixtures";
 /// The checkpoint of the planted mistakes.
@@ -27,8 +27,10 @@ pub fn run(bench: &Bench) -> Result<(Vec<Outcome>, Vec<Benign>)> {
     let golden = Recording::read_dump(&Path::new(MODEL).join("golden-f32.safetensors"))?;
     let ids = golden.token_ids().ok_or_else(|| miette!("{MODEL}: its golden has no token_ids"))?;
     let token_ids = ids.values.to_f64().into_iter().map(|id| id as usize).collect();
-    let run = Run { model: MODEL.to_string(), backend: "flex".to_string(), dtype: Dtype::F64, token_ids };
-    let exact = right(bench, &run, &folder.join("exact"))?;
+    let run = Run { model: MODEL.to_string(), backend: "flex".to_string(), dtype: Dtype::F32, token_ids };
+    // Its right run is transformers' own; what is planted again is planted in Loupe.
+    let mut referee = Referee::new(bench, run, &folder)?;
+    referee.right = golden;
 
     let mut files: Vec<PathBuf> = dumps(&Path::new(FIXTURES).join("mistakes"))?;
     files.sort();
@@ -37,7 +39,7 @@ pub fn run(bench: &Bench) -> Result<(Vec<Outcome>, Vec<Benign>)> {
     for file in files {
         let name = stem(&file);
         let recording = Recording::read_dump(&file)?;
-        let of_it = candidates(&recording, &folder.join(&name))?;
+        let of_it = candidates(&recording, &folder.join(&name), &bench.settings.recordings)?;
         made.extend(of_it.into_iter().map(|(extent, path)| (name.clone(), recording.clone(), extent, path)));
     }
     let paths: Vec<PathBuf> = made.iter().map(|(.., path)| path.clone()).collect();
@@ -45,18 +47,14 @@ pub fn run(bench: &Bench) -> Result<(Vec<Outcome>, Vec<Benign>)> {
     for ((name, recording, extent, _), verdict) in made.into_iter().zip(verdicts) {
         let said = Said::of_answer(verdict);
         let Some(case) = cases::find(&name) else {
-            benign.push(Benign { kind: "transformers".to_string(), name: format!("{name} {}", extent.name()), said });
+            let kind = name.replace("benign-", "transformers ");
+            benign.push(Benign { kind, name: MODEL.to_string(), extent, wants_detail: false, said });
             continue;
         };
-        let moved = Moved::of(&recording, &golden, &golden, &exact, Dtype::F32);
-        let visibility = (!said.has(case.id())).then(|| moved.most(extent));
-        let hidden = visibility.is_some_and(|most| most <= VISIBLE);
-        let (ids, first) = (BTreeSet::from([case.id()]), moved.first(extent));
-        let truth = Truth { ids: &ids, first: &first, hidden, right_anyway: false };
-        let score = Score::of(&said, case, &name, &truth);
-        let line = said.line();
-        let run = RUN.to_string();
-        outcomes.push(Outcome { model: MODEL.to_string(), run, extent, planted: name, score, visibility, said: line });
+        let planting = Planting { case, place: Place::Everywhere };
+        let (score, visibility) = referee.score(&planting, (&recording, &referee.moved(&recording)), extent, &said)?;
+        let (run, said) = (RUN.to_string(), said.line());
+        outcomes.push(Outcome { model: MODEL.to_string(), run, extent, planted: name, score, visibility, said });
     }
     benign.extend(goldens(bench, &folder)?);
     bench.clear(&folder);
@@ -73,12 +71,13 @@ fn goldens(bench: &Bench, folder: &Path) -> Result<Vec<Benign>> {
         for dtype in ["f32", "bf16"] {
             let recording = Recording::read_dump(&home.join(format!("golden-{dtype}.safetensors")))?;
             let name = format!("{checkpoint}-{dtype}");
-            let of_it = candidates(&recording, &folder.join(&name))?;
-            made.extend(of_it.into_iter().map(|(extent, path)| (format!("golden {name} {}", extent.name()), path)));
+            let of_it = candidates(&recording, &folder.join(&name), &bench.settings.recordings)?;
+            made.extend(of_it.into_iter().map(|(extent, path)| (name.clone(), extent, path)));
         }
-        let paths: Vec<PathBuf> = made.iter().map(|(_, path)| path.clone()).collect();
-        for ((name, _), verdict) in made.into_iter().zip(bench.runner.judge(&paths, &model(&id), folder)) {
-            benign.push(Benign { kind: "transformers".to_string(), name, said: Said::of_answer(verdict) });
+        let paths: Vec<PathBuf> = made.iter().map(|(.., path)| path.clone()).collect();
+        for ((name, extent, _), verdict) in made.into_iter().zip(bench.runner.judge(&paths, &model(&id), folder)) {
+            let (kind, said) = ("transformers golden".to_string(), Said::of_answer(verdict));
+            benign.push(Benign { kind, name, extent, wants_detail: false, said });
         }
     }
     Ok(benign)

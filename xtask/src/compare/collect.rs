@@ -17,14 +17,18 @@ use crate::io_error;
 /// Backends that must be there: the matrix's and those of `LOUPE_REQUIRE`, with who says so.
 pub fn required(matrix: &Matrix) -> Result<Vec<(String, &'static str)>> {
     let mut required: Vec<_> = matrix.require.iter().map(|backend| (backend.clone(), "\"require\"")).collect();
-    let named = std::env::var("LOUPE_REQUIRE").unwrap_or_default();
-    for backend in named.split(',').map(str::trim).filter(|backend| !backend.is_empty()) {
-        if !BACKENDS.contains(&backend) {
-            bail!("LOUPE_REQUIRE names \"{backend}\", expected a comma between some of {}", BACKENDS.join(", "));
-        }
-        required.push((backend.to_string(), "LOUPE_REQUIRE"));
-    }
+    required.extend(required_by_environment()?.into_iter().map(|backend| (backend, "LOUPE_REQUIRE")));
     Ok(required)
+}
+
+/// Backends that `LOUPE_REQUIRE` names.
+pub fn required_by_environment() -> Result<Vec<String>> {
+    let named = std::env::var("LOUPE_REQUIRE").unwrap_or_default();
+    let named: Vec<&str> = named.split(',').map(str::trim).filter(|backend| !backend.is_empty()).collect();
+    if let Some(unknown) = named.iter().find(|backend| !BACKENDS.contains(backend)) {
+        bail!("LOUPE_REQUIRE names \"{unknown}\", expected a comma between some of {}", BACKENDS.join(", "));
+    }
+    Ok(named.into_iter().map(str::to_string).collect())
 }
 
 /// Of those, why each that is not there is not.

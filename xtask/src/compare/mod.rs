@@ -3,7 +3,7 @@
 
 mod answer;
 pub mod build;
-mod collect;
+pub mod collect;
 mod exit;
 mod json;
 mod judge;
