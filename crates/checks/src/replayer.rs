@@ -2,8 +2,10 @@
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{Replay, ReplayError, Replayer, Trace};
-use loupe_engine::{ReplayJob, replay};
+use loupe_engine::{Progress, ReplayJob, replay};
 use loupe_spec::{Config, Mistake};
+
+use crate::progress;
 
 /// One checkpoint over a prompt of so many tokens.
 pub struct CheckpointReplayer<'a> {
@@ -25,16 +27,20 @@ impl Replayer for CheckpointReplayer<'_> {
     }
 
     fn replay(&self, question: Replay<'_>) -> Result<Trace, ReplayError> {
-        let job = ReplayJob {
-            config: self.checkpoint.config(),
-            tensors: self.tensors,
-            positions: (0..self.tokens).collect(),
-            given: question.given,
-            wanted: question.wanted.clone(),
-            mistakes: question.mistakes,
-            simulation: question.simulation,
-        };
-        replay(job).map_err(|error| ReplayError(error.to_string()))
+        // One bar for each question that takes so long; how many there will be, the judge finds out as it goes.
+        let answer = progress::shown("replay", |progress| {
+            replay(ReplayJob {
+                config: self.checkpoint.config(),
+                tensors: self.tensors,
+                positions: (0..self.tokens).collect(),
+                given: question.given,
+                wanted: question.wanted.clone(),
+                mistakes: question.mistakes,
+                simulation: question.simulation,
+                progress: Some(Progress(progress)),
+            })
+        });
+        answer.map_err(|error| ReplayError(error.to_string()))
     }
 
     fn mistakes(&self) -> &'static [Mistake] {

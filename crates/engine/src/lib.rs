@@ -25,4 +25,4 @@ pub use plant::{mistakes, plant_in_config};
 pub use replay::{ReplayJob, replay};
 pub use rotate::{Rotated, rotate};
 pub use round_trip::round_trip;
-pub use trace::{Recorded, TraceJob, trace};
+pub use trace::{Progress, Recorded, TraceJob, trace};

@@ -11,7 +11,7 @@ use loupe_spec::{Config, Dtype, HostTensor, Probe, Simulation};
 
 use crate::simulate::Simulated;
 use crate::trace::run_model;
-use crate::{EngineError, plant};
+use crate::{EngineError, Progress, plant};
 
 /// What to recompute.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct ReplayJob<'a> {
     pub mistakes: &'a [String],
     /// How to round.
     pub simulation: Simulation,
+    /// Is told how far it is.
+    pub progress: Option<Progress<'a>>,
 }
 
 /// Runs `job` in f64 on the CPU, whatever the recorded values came from.
@@ -47,6 +49,16 @@ impl Task for ReplayJob<'_> {
         let arithmetic = Simulated::<B>::new(self.simulation, engine.matmul);
         let precision = Precision::simulated(self.simulation.storage, Dtype::F64, Arc::new(arithmetic));
         let table = plant::table(self.mistakes, self.config)?;
-        run_model(&engine, self.config, self.tensors, precision, table, &self.positions, self.given, &self.wanted)
+        run_model(
+            &engine,
+            self.config,
+            self.tensors,
+            precision,
+            table,
+            &self.positions,
+            self.given,
+            &self.wanted,
+            self.progress,
+        )
     }
 }

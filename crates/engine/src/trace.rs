@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
+use std::{fmt, thread};
 
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Info, Spec, Task, dispatch};
@@ -30,6 +31,18 @@ pub struct TraceJob<'a> {
     pub mistakes: &'a [String],
     /// The dtype of the run.
     pub dtype: Dtype,
+    /// Is told how far it is.
+    pub progress: Option<Progress<'a>>,
+}
+
+/// Is told how many of a run's weights have been used, and of how many.
+#[derive(Clone, Copy)]
+pub struct Progress<'a>(pub &'a (dyn Fn(usize, usize) + Sync));
+
+impl fmt::Debug for Progress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Progress")
+    }
 }
 
 /// What was recorded.
@@ -53,8 +66,8 @@ impl Recorded {
     }
 
     /// Every value under its trace name, in computing order.
-    pub fn named(&self) -> Vec<(String, HostTensor)> {
-        self.values.iter().map(|(probe, value)| (probe.to_string(), value.clone())).collect()
+    pub fn named(self) -> Vec<(String, HostTensor)> {
+        self.values.into_iter().map(|(probe, value)| (probe.to_string(), value)).collect()
     }
 }
 
@@ -82,6 +95,7 @@ impl Task for TraceJob<'_> {
             &self.positions,
             &self.given,
             &self.wanted,
+            self.progress,
         )?;
         // A GPU's queue may hide a failure until it is waited for.
         B::sync(&engine.device).map_err(|error| EngineError::Device(error.to_string()))?;
@@ -100,17 +114,9 @@ pub(crate) fn run_model<B: Backend>(
     positions: &[usize],
     given: &BTreeMap<Probe, HostTensor>,
     wanted: &BTreeSet<Probe>,
+    progress: Option<Progress<'_>>,
 ) -> Result<BTreeMap<Probe, HostTensor>, EngineError> {
-    let loader = Loader { tensors, dtype: precision.dtype, device_dtype: precision.device, device: &engine.device };
     let device_dtype = precision.device;
-    let model = Model {
-        config,
-        weights: &loader,
-        device: engine.device.clone(),
-        table,
-        precision,
-        max_tensor_bytes: engine.max_tensor_bytes,
-    };
     let mut start: Values<B> = BTreeMap::new();
     for (probe, tensor) in given {
         let value = to_value(*probe, tensor, device_dtype, &engine.device);
@@ -118,9 +124,19 @@ pub(crate) fn run_model<B: Backend>(
         start.insert(*probe, value.ok_or(ModelError::Input { probe: *probe, index: 0, expected })?);
     }
     let mut values = BTreeMap::new();
-    model.run(positions, start, wanted, &mut |probe, value| {
-        values.insert(probe, from_value(value));
-        Ok(())
+    thread::scope(|scope| {
+        let model = Model {
+            config,
+            weights: &Loader::new(tensors, (precision.dtype, device_dtype), engine, scope, progress),
+            device: engine.device.clone(),
+            table,
+            precision,
+            max_tensor_bytes: engine.max_tensor_bytes,
+        };
+        model.run(positions, start, wanted, &mut |probe, value| {
+            values.insert(probe, from_value(value));
+            Ok(())
+        })
     })?;
     Ok(values)
 }
