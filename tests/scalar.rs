@@ -32,6 +32,7 @@ fn stage(
             wanted: BTreeSet::from([wanted]),
             mistakes: &[],
             dtype: Dtype::F64,
+            progress: None,
         };
         trace(&spec(backend, Dtype::F64), job).unwrap().values.remove(&wanted).unwrap()
     })

@@ -105,7 +105,7 @@ impl Case {
         mistakes: &[String],
     ) -> Result<Trace, EngineError> {
         let (config, tensors) = (self.config(), &self.tensors);
-        let job = TraceJob { config, tensors, positions, given, wanted, mistakes, dtype };
+        let job = TraceJob { config, tensors, positions, given, wanted, mistakes, dtype, progress: None };
         trace(&spec(backend, dtype), job).map(|recorded| recorded.values)
     }
 }

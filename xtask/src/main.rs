@@ -1,6 +1,7 @@
 //! `cargo xtask <command>`: what is done around `loupe` rather than by it. It spawns that program and reads the files
 //! it leaves, and never links burn, so that it compiles in seconds.
 
+mod bench;
 mod bench_verdict;
 mod compare;
 mod fixtures;
@@ -18,6 +19,8 @@ commands
   compare [config.json]   run the checks of a matrix on each of its backends, and have loupe judge the reports
                           (configs/compare.json where no config is given; LOUPE_BIN names a loupe that is built
                           already, LOUPE_REQUIRE=wgpu,cuda the backends that must be there)
+  bench [config.json]     time loupe beside the transformers scripts of benches/peer: medians, memory, share of the
+                          floor (without a config on a checkpoint of 2B's shape; LOUPE_BIN as above)
   bench-verdict [config.json]
                           plant every mistake in small checkpoints and count which the judge finds and names, and
                           right code that it calls wrong, as Markdown; everything where no config is given
@@ -44,10 +47,13 @@ fn main() -> ExitCode {
         }
         ["compare"] => compare::run(Path::new(DEFAULT_MATRIX)),
         ["compare", matrix] => compare::run(Path::new(matrix)),
+        ["bench"] => bench::run(None),
+        ["bench", config] => bench::run(Some(Path::new(config))),
         ["bench-verdict"] => bench_verdict::run(None),
         ["bench-verdict", config] => bench_verdict::run(Some(Path::new(config))),
         ["fixtures", "2b", folder] => fixtures::gemma_2b(Path::new(folder)).map(|()| 0),
         [] => return usage("no command was given"),
+        ["bench", ..] => return usage("bench takes one config"),
         ["bench-verdict", ..] => return usage("bench-verdict takes one config"),
         ["compare", ..] => return usage("compare takes one config"),
         ["fixtures", ..] => {

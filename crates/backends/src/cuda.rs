@@ -5,7 +5,7 @@ use burn_cuda::{Cuda, CudaDevice};
 use cudarc::driver::result::{device as driver_device, init};
 use loupe_config::Precision;
 
-use crate::cube::{cache_kernels, matmul_strict};
+use crate::cube::{cache_kernels, matmul_strict, widen_bf16};
 use crate::selftest::guarded;
 use crate::{BackendError, Engine, Info, Spec};
 
@@ -31,7 +31,7 @@ pub(crate) fn engine(spec: &Spec) -> Result<Engine<Cuda>, BackendError> {
         // burn's own choice, which rounds f32 operands to TF32.
         Precision::Tf32 => <Cuda>::float_matmul,
     };
-    Ok(Engine { device: CudaDevice { index }, matmul, info, max_tensor_bytes: None })
+    Ok(Engine { device: CudaDevice { index }, matmul, widen_bf16: Some(widen_bf16), info, max_tensor_bytes: None })
 }
 
 /// burn panics where libcuda, NVRTC or the device is missing, so they are looked for first.

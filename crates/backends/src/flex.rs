@@ -9,5 +9,5 @@ pub(crate) fn engine(spec: &Spec) -> Result<Engine<Flex>, BackendError> {
     cpu_device(spec)?;
     let device = <Flex as burn::tensor::backend::BackendTypes>::Device::default();
     // A CPU's matmul is f32 in f32 already.
-    Ok(Engine { device, matmul: Flex::float_matmul, info: cpu_info("flex"), max_tensor_bytes: None })
+    Ok(Engine { device, matmul: Flex::float_matmul, widen_bf16: None, info: cpu_info("flex"), max_tensor_bytes: None })
 }

@@ -17,8 +17,9 @@ mod selftest;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 
+use burn::tensor::TensorData;
 use burn::tensor::backend::Backend;
-use burn::tensor::ops::FloatTensor;
+use burn::tensor::ops::{Device, FloatTensor};
 use loupe_config::{BACKENDS, Common, Precision};
 use loupe_spec::{Dtype, nearest};
 
@@ -26,6 +27,9 @@ pub use error::BackendError;
 
 /// `lhs @ rhs` over the last two axes, on burn's primitive tensors.
 pub type MatMul<B> = fn(FloatTensor<B>, FloatTensor<B>) -> FloatTensor<B>;
+
+/// A bf16 tensor of the host, on the device and in f32.
+pub type WidenBf16<B> = fn(TensorData, &Device<B>) -> FloatTensor<B>;
 
 /// What a config says about where to run.
 #[derive(Clone, Debug)]
@@ -71,6 +75,9 @@ pub struct Engine<B: Backend> {
     pub device: B::Device,
     /// Matrix product at the precision that was asked for.
     pub matmul: MatMul<B>,
+    /// How stored bf16 goes up for a run in f32, where the device is not the host's memory: widened there, it is half as
+    /// much to carry. `None`: the host converts.
+    pub widen_bf16: Option<WidenBf16<B>>,
     /// What it is.
     pub info: Info,
     /// The largest tensor it can hold, in bytes, where there is a limit.

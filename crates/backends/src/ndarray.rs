@@ -10,6 +10,7 @@ pub(crate) fn engine(spec: &Spec) -> Result<Engine<NdArray>, BackendError> {
     Ok(Engine {
         device: NdArrayDevice::Cpu,
         matmul: <NdArray>::float_matmul,
+        widen_bf16: None,
         info: cpu_info("ndarray"),
         max_tensor_bytes: None,
     })

@@ -7,7 +7,7 @@ use ::wgpu::{Adapter, AdapterInfo, Backends, DeviceType, Instance, InstanceDescr
 use burn_wgpu::graphics::Vulkan as VulkanApi;
 use burn_wgpu::{Vulkan, WgpuDevice, init_setup};
 
-use crate::cube::{cache_kernels, matmul_strict};
+use crate::cube::{cache_kernels, matmul_strict, widen_bf16};
 use crate::selftest::guarded;
 use crate::{BackendError, Engine, Info, Spec};
 
@@ -15,7 +15,13 @@ pub(crate) fn engine(spec: &Spec) -> Result<Engine<Vulkan>, BackendError> {
     cache_kernels();
     let device = device(spec)?;
     let (info, max_tensor_bytes) = set_up(spec, &device)?;
-    Ok(Engine { device, matmul: matmul_strict::<_, f32, i32, u8>, info, max_tensor_bytes: Some(max_tensor_bytes) })
+    Ok(Engine {
+        device,
+        matmul: matmul_strict::<_, f32, i32, u8>,
+        widen_bf16: Some(widen_bf16),
+        info,
+        max_tensor_bytes: Some(max_tensor_bytes),
+    })
 }
 
 /// burn panics where the adapter it is asked for is not there, so the adapters are listed first.

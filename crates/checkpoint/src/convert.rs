@@ -1,6 +1,7 @@
 //! Stored bytes to numbers: one pass, in parallel, that converts and looks for NaN and infinity.
 
-use half::vec::HalfBitsVecExt;
+use std::mem::MaybeUninit;
+
 use half::{bf16, f16};
 use loupe_spec::{Dtype, Values, round_to_odd};
 use rayon::prelude::*;
@@ -59,35 +60,45 @@ pub(crate) fn convert(pieces: &Pieces<'_>, from: Dtype, to: Dtype) -> Result<(Va
     })
 }
 
+/// Allocates without zeroing: that would be one thread's work, and as much as the conversion itself on two.
+#[allow(unsafe_code)]
 fn run<D: Target>(pieces: &Pieces<'_>, from: Dtype) -> (Vec<D>, bool) {
     let bytes: usize = pieces.bytes.iter().map(|piece| piece.len()).sum();
-    let mut values = D::zeros(bytes / from.size());
-    let finite = values.par_chunks_mut(pieces.elements).zip(pieces.bytes.par_iter()).map(|(out, piece)| match from {
+    let count = bytes / from.size();
+    let mut values = Vec::with_capacity(count);
+    let out = values.spare_capacity_mut().get_mut(..count).unwrap_or_default();
+    let done = out.par_chunks_mut(pieces.elements).zip(pieces.bytes.par_iter()).map(|(out, piece)| match from {
         Dtype::F64 => each(piece.as_chunks().0, out, |b| D::from_f64(f64::from_le_bytes(b))),
         Dtype::F32 => each(piece.as_chunks().0, out, |b| D::from_f32(f32::from_le_bytes(b))),
         Dtype::F16 => each(piece.as_chunks().0, out, |b| D::from_f16(f16::from_le_bytes(b))),
         Dtype::Bf16 => each(piece.as_chunks().0, out, |b| D::from_bf16(bf16::from_le_bytes(b))),
         // No weight is stored as these: the table of tensors lets floats through alone.
-        Dtype::I64 | Dtype::U8 => false,
+        Dtype::I64 | Dtype::U8 => (0, false),
     });
     // Not `all`: that stops early, and then the first bad element could not be named.
-    let finite = finite.reduce(|| true, |a, b| a & b);
-    (values, finite)
+    let (written, finite) = done.reduce(|| (0, true), |a, b| (a.0 + b.0, a.1 & b.1));
+    if written == count {
+        // SAFETY: the chunks are disjoint parts of the first `count` elements, so that many written are all of them.
+        unsafe { values.set_len(count) };
+    }
+    (values, finite && written == count)
 }
 
-fn each<const N: usize, D: Target>(stored: &[[u8; N]], out: &mut [D], convert: impl Fn([u8; N]) -> D) -> bool {
+/// Converts as many elements as there are in both; how many, and whether each is finite.
+fn each<const N: usize, D: Target>(
+    stored: &[[u8; N]],
+    out: &mut [MaybeUninit<D>],
+    convert: impl Fn([u8; N]) -> D,
+) -> (usize, bool) {
     let mut finite = true;
     for (out, stored) in out.iter_mut().zip(stored) {
-        *out = convert(*stored);
-        finite &= out.is_finite();
+        finite &= out.write(convert(*stored)).is_finite();
     }
-    finite
+    (out.len().min(stored.len()), finite)
 }
 
 /// A type to convert to. Widening is exact; narrowing rounds once, to nearest, ties to even.
 trait Target: Copy + Send + Sync {
-    /// `count` zeros, fresh from the operating system: writing them here would cost as much as the conversion.
-    fn zeros(count: usize) -> Vec<Self>;
     fn is_finite(self) -> bool;
     fn from_f64(x: f64) -> Self;
     fn from_f32(x: f32) -> Self {
@@ -102,9 +113,6 @@ trait Target: Copy + Send + Sync {
 }
 
 impl Target for f64 {
-    fn zeros(count: usize) -> Vec<f64> {
-        vec![0.0; count]
-    }
     fn is_finite(self) -> bool {
         f64::is_finite(self)
     }
@@ -114,9 +122,6 @@ impl Target for f64 {
 }
 
 impl Target for f32 {
-    fn zeros(count: usize) -> Vec<f32> {
-        vec![0.0; count]
-    }
     fn is_finite(self) -> bool {
         f32::is_finite(self)
     }
@@ -129,9 +134,6 @@ impl Target for f32 {
 }
 
 impl Target for f16 {
-    fn zeros(count: usize) -> Vec<f16> {
-        vec![0_u16; count].reinterpret_into()
-    }
     fn is_finite(self) -> bool {
         f16::is_finite(self)
     }
@@ -147,9 +149,6 @@ impl Target for f16 {
 }
 
 impl Target for bf16 {
-    fn zeros(count: usize) -> Vec<bf16> {
-        vec![0_u16; count].reinterpret_into()
-    }
     fn is_finite(self) -> bool {
         bf16::is_finite(self)
     }

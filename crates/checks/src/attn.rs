@@ -5,7 +5,7 @@ use loupe_engine::Recorded;
 use loupe_spec::{Config, HostTensor, Probe, Stage};
 use serde_json::json;
 
-use crate::run::{Done, model_of, next_config};
+use crate::run::{Done, Kept, model_of, next_config};
 use crate::session::Session;
 use crate::{CheckError, text};
 
@@ -42,7 +42,7 @@ pub(crate) fn run(model: &ModelRef, input: &Input, layer: usize, common: &Common
         next: Some(next_config("weights", model, None, common, json!({"layer": layer, "proj": "q"}))),
         model: model_of(&session.checkpoint, Some(session.tensors.id())),
         info: recorded.info.clone(),
-        tensors: recorded.named(),
+        kept: Kept::of(recorded.named()),
         token_ids: session.token_ids,
         timings: session.timings,
     })

@@ -1,6 +1,6 @@
 //! Repeated blocks: the mark of a dequantiser that does not advance.
 
-use loupe_spec::HostTensor;
+use loupe_spec::{HostTensor, Values};
 
 /// Sizes in which quantised formats store weights: 32 values (Q8_0, Q4_0, the sub-blocks of Q4_K) and 256 (Q4_K).
 pub const SIZES: [usize; 2] = [32, 256];
@@ -19,13 +19,24 @@ pub struct Run {
 /// The longest run of equal consecutive blocks of `size` values, if two in a row are equal anywhere. Blocks of one
 /// value throughout are passed over: a row of zeros repeats itself with no one at fault.
 pub fn longest_run(tensor: &HostTensor, size: usize) -> Option<Run> {
-    let values = tensor.values.to_f64();
-    let blocks: Vec<&[f64]> = values.chunks_exact(size).collect();
+    match &tensor.values {
+        Values::F64(values) => longest(values, size),
+        Values::F32(values) => longest(values, size),
+        Values::F16(values) => longest(values, size),
+        Values::Bf16(values) => longest(values, size),
+        Values::I64(values) => longest(values, size),
+        Values::U8(values) => longest(values, size),
+    }
+}
+
+fn longest<T: PartialEq>(values: &[T], size: usize) -> Option<Run> {
+    let blocks: Vec<&[T]> = values.chunks_exact(size).collect();
     let mut longest: Option<Run> = None;
     let mut start = 0;
     for at in 1..=blocks.len() {
-        let varied = blocks.get(start).is_some_and(|block| block.iter().any(|v| v != &block[0]));
-        if at < blocks.len() && varied && blocks[at] == blocks[start] {
+        // Nearly every block differs from the one before in its first value, and no more of it is looked at.
+        let repeats = at < blocks.len() && blocks[at] == blocks[start];
+        if repeats && blocks[start].iter().any(|v| *v != blocks[start][0]) {
             continue;
         }
         if at - start > longest.as_ref().map_or(1, |run| run.length) {
@@ -38,8 +49,6 @@ pub fn longest_run(tensor: &HostTensor, size: usize) -> Option<Run> {
 
 #[cfg(test)]
 mod tests {
-    use loupe_spec::Values;
-
     use super::*;
 
     #[test]

@@ -4,7 +4,7 @@ use loupe_config::{Common, Input, ModelRef};
 use loupe_spec::{Dtype, Probe, Stage};
 use serde_json::json;
 
-use crate::run::{Done, model_of, next_config};
+use crate::run::{Done, Kept, model_of, next_config};
 use crate::session::Session;
 use crate::{CheckError, text};
 
@@ -36,7 +36,7 @@ pub(crate) fn run(model: &ModelRef, input: &Input, common: &Common) -> Result<Do
         next: Some(next_config("attn", model, Some(input), common, json!({"layer": 0}))),
         model: model_of(&session.checkpoint, Some(session.tensors.id())),
         info: recorded.info.clone(),
-        tensors: recorded.named(),
+        kept: Kept::of(recorded.named()),
         token_ids: session.token_ids,
         timings: session.timings,
     })

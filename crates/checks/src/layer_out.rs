@@ -4,7 +4,7 @@ use loupe_config::{Common, Input, ModelRef};
 use loupe_spec::{HostTensor, Probe, Stage};
 use serde_json::json;
 
-use crate::run::{Done, model_of, next_config};
+use crate::run::{Done, Kept, model_of, next_config};
 use crate::session::Session;
 use crate::{CheckError, text};
 
@@ -47,7 +47,7 @@ pub(crate) fn run(
         next: Some(next_config("embed", model, Some(input), common, json!({}))),
         model: model_of(&session.checkpoint, Some(session.tensors.id())),
         info: recorded.info.clone(),
-        tensors: recorded.named(),
+        kept: Kept::of(recorded.named()),
         token_ids: session.token_ids,
         timings: session.timings,
     })

@@ -12,6 +12,7 @@ mod embed;
 mod error;
 mod export;
 mod layer_out;
+mod progress;
 mod replayer;
 mod rope;
 mod run;

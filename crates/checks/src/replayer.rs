@@ -2,8 +2,10 @@
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{Replay, ReplayError, Replayer, Trace};
-use loupe_engine::{ReplayJob, replay, replay_all};
+use loupe_engine::{Progress, ReplayJob, replay, replay_all};
 use loupe_spec::{Config, Dtype, Mistake, Probe};
+
+use crate::progress;
 
 /// One checkpoint over a prompt of so many tokens.
 pub struct CheckpointReplayer<'a> {
@@ -31,9 +33,16 @@ impl Replayer for CheckpointReplayer<'_> {
     }
 
     fn replay_all(&self, questions: &[Replay<'_>]) -> Result<Vec<Trace>, ReplayError> {
-        let one = |question: &Replay<'_>| job(self.checkpoint.config(), self.tensors, self.tokens, *question);
-        let jobs = questions.iter().map(one).collect();
-        replay_all(jobs).map_err(|error| ReplayError(error.to_string()))
+        let answers = progress::shown("noise", |progress| {
+            let one = |(at, question): (usize, &Replay<'_>)| ReplayJob {
+                // They go side by side: one speaks for all.
+                progress: (at == 0).then_some(Progress(progress)),
+                ..job(self.checkpoint.config(), self.tensors, self.tokens, *question)
+            };
+            let jobs: Vec<ReplayJob<'_>> = questions.iter().enumerate().map(one).collect();
+            replay_all(&jobs)
+        });
+        answers.map_err(|error| ReplayError(error.to_string()))
     }
 
     fn weights_dtype(&self) -> Dtype {
@@ -54,7 +63,11 @@ pub(crate) fn answer(
     tokens: usize,
     question: Replay<'_>,
 ) -> Result<Trace, ReplayError> {
-    replay(job(config, tensors, tokens, question)).map_err(|error| ReplayError(error.to_string()))
+    // One bar for each question that takes so long; how many there will be, the judge finds out as it goes.
+    let answer = progress::shown("replay", |progress| {
+        replay(ReplayJob { progress: Some(Progress(progress)), ..job(config, tensors, tokens, question) })
+    });
+    answer.map_err(|error| ReplayError(error.to_string()))
 }
 
 fn job<'a>(config: &'a Config, tensors: &'a Tensors, tokens: usize, question: Replay<'a>) -> ReplayJob<'a> {
@@ -66,5 +79,6 @@ fn job<'a>(config: &'a Config, tensors: &'a Tensors, tokens: usize, question: Re
         wanted: question.wanted.clone(),
         mistakes: question.mistakes,
         simulation: question.simulation,
+        progress: None,
     }
 }

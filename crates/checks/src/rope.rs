@@ -7,7 +7,7 @@ use loupe_spec::{Config, Dtype, HostTensor, Values};
 use serde_json::json;
 use std::time::Instant;
 
-use crate::run::{Done, model_of, next_config};
+use crate::run::{Done, Kept, model_of, next_config};
 use crate::{CheckError, text};
 
 pub(crate) fn run(model: &ModelRef, pos: usize, dim: usize, theta: f64, common: &Common) -> Result<Done, CheckError> {
@@ -47,7 +47,7 @@ pub(crate) fn run(model: &ModelRef, pos: usize, dim: usize, theta: f64, common: 
         model: model_of(&checkpoint, None),
         token_ids: Vec::new(),
         info,
-        tensors: vec![
+        kept: Kept::of(vec![
             named("inv_freq", f64s(&tables.inv_freq)),
             named("angles", f64s(&tables.angles)),
             named("cos", f64s(&tables.cos)),
@@ -55,7 +55,7 @@ pub(crate) fn run(model: &ModelRef, pos: usize, dim: usize, theta: f64, common: 
             named("vector", f64s(&vector)),
             named("rotated", halves),
             named("rotated_interleaved", neighbours),
-        ],
+        ]),
         timings: vec![("open".into(), opened), ("run".into(), rotated)],
     })
 }

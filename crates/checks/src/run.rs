@@ -6,7 +6,7 @@ use loupe_checkpoint::Checkpoint;
 use loupe_compare::Verdicts;
 use loupe_config::{Check, Common, Device, Input, ModelRef, Request};
 use loupe_engine::Info;
-use loupe_report::{Backend, Loupe, Model, Report, SCHEMA};
+use loupe_report::{Backend, Loupe, Model, Report, SCHEMA, TensorSummary};
 use loupe_spec::HostTensor;
 use serde_json::{Map, Value, json};
 
@@ -41,8 +41,20 @@ pub(crate) struct Done {
     pub model: Model,
     pub token_ids: Vec<usize>,
     pub info: Info,
-    pub tensors: Vec<(String, HostTensor)>,
+    pub kept: Kept,
     pub timings: Vec<(String, f64)>,
+}
+
+/// Tensors and the line that each has in a report: statistics are computed once, for text and report alike.
+pub(crate) struct Kept {
+    pub tensors: Vec<(String, HostTensor)>,
+    pub summaries: Vec<(String, TensorSummary)>,
+}
+
+impl Kept {
+    pub fn of(tensors: Vec<(String, HostTensor)>) -> Kept {
+        Kept { summaries: Report::summaries(&tensors), tensors }
+    }
 }
 
 /// Runs the check that `request` asks for. Writes nothing, `export`'s folder excepted.
@@ -100,12 +112,12 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
         },
         dtype: common.dtype,
         precision: common.precision.name().to_string(),
-        tensors: Report::summaries(&done.tensors),
+        tensors: done.kept.summaries,
         timings_s: done.timings,
         findings: done.findings,
     };
     let exit_code = u8::from(!report.findings.is_empty());
-    Ok(Outcome { text: out, exit_code, files: Files::Report(Box::new(report), done.tensors) })
+    Ok(Outcome { text: out, exit_code, files: Files::Report(Box::new(report), done.kept.tensors) })
 }
 
 /// The config as run: the check that was meant is named.

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::{Common, Input, ModelRef};
-use loupe_engine::{Info, Recorded, Spec, TraceJob, plant_in_prompt, plant_in_tokens, trace};
+use loupe_engine::{Info, Progress, Recorded, Spec, TraceJob, plant_in_prompt, plant_in_tokens, trace};
 use loupe_spec::{Config, HostTensor, Probe, Values};
 
-use crate::{CheckError, text};
+use crate::{CheckError, progress, text};
 
 /// An open checkpoint with a prompt in it.
 pub struct Session<'a> {
@@ -76,17 +76,21 @@ impl<'a> Session<'a> {
         let wanted: BTreeSet<Probe> = wanted.into_iter().collect();
         let ids = Values::I64(self.token_ids.iter().map(|id| *id as i64).collect());
         let given = BTreeMap::from([(Probe::TokenIds, HostTensor { shape: vec![self.token_ids.len()], values: ids })]);
-        let job = TraceJob {
-            config: self.checkpoint.config(),
-            tensors: &self.tensors,
-            positions: (0..self.token_ids.len()).collect(),
-            given,
-            wanted,
-            mistakes: &self.common.mistakes,
-            dtype: self.common.dtype,
-        };
         let started = Instant::now();
-        let recorded = trace(&Spec::of(self.common), job)?;
+        let spec = Spec::of(self.common);
+        let recorded = progress::shown(&spec.backend, |progress| {
+            let job = TraceJob {
+                config: self.checkpoint.config(),
+                tensors: &self.tensors,
+                positions: (0..self.token_ids.len()).collect(),
+                given,
+                wanted,
+                mistakes: &self.common.mistakes,
+                dtype: self.common.dtype,
+                progress: Some(Progress(progress)),
+            };
+            trace(&spec, job)
+        })?;
         let total = started.elapsed().as_secs_f64();
         self.timings.push(("backend".to_string(), total - recorded.seconds));
         self.timings.push(("run".to_string(), recorded.seconds));

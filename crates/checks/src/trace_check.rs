@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use loupe_config::{Common, Input, ModelRef};
-use loupe_report::TensorSummary;
 use loupe_spec::{Config, Probe, Stage, nearest};
 use serde_json::json;
 
-use crate::run::{Done, model_of, next_config};
+use crate::run::{Done, Kept, model_of, next_config};
 use crate::session::Session;
 use crate::{CheckError, text};
 
@@ -27,11 +26,14 @@ pub(crate) fn run(
     let recorded = session.run(wanted)?;
     let mut out = session.header(&recorded.info);
     text::section(&mut out, "tensors");
-    for (name, tensor) in recorded.named() {
-        text::field(&mut out, &name, &TensorSummary::of(&tensor).to_string());
-    }
     let last = session.config().num_hidden_layers - 1;
-    if recorded.values.contains_key(&Probe::Layer(last, Stage::Output)) && recorded.values.contains_key(&Probe::Norm) {
+    let both_ends = [Probe::Layer(last, Stage::Output), Probe::Norm].iter().all(|p| recorded.values.contains_key(p));
+    let info = recorded.info.clone();
+    let kept = Kept::of(recorded.named());
+    for (name, summary) in &kept.summaries {
+        text::field(&mut out, name, &summary.to_string());
+    }
+    if both_ends {
         text::section(&mut out, "transformers' hidden_states[-1] is \"norm\", not the last layer's output.");
     }
     if common.output.is_none() {
@@ -43,8 +45,8 @@ pub(crate) fn run(
         findings: Vec::new(),
         next: Some(next_config("layer-out", model, Some(input), common, all)),
         model: model_of(&session.checkpoint, Some(session.tensors.id())),
-        info: recorded.info.clone(),
-        tensors: recorded.named(),
+        info,
+        kept,
         token_ids: session.token_ids,
         timings: session.timings,
     })

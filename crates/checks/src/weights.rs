@@ -10,7 +10,7 @@ use loupe_report::{TensorSummary, read_safetensors};
 use loupe_spec::{HostTensor, LayerWeight, Weight};
 use serde_json::json;
 
-use crate::run::{Done, model_of, next_config};
+use crate::run::{Done, Kept, model_of, next_config};
 use crate::{CheckError, blocks, text};
 
 pub(crate) fn run(
@@ -35,8 +35,9 @@ pub(crate) fn run(
 
     let mut out = text::header(&checkpoint, Some(tensors.id()), common, Some(&info));
     let mut findings = Vec::new();
-    for (weight, value) in chosen.iter().zip(&back) {
-        describe(&mut out, &tensors, *weight, value, &mut findings)?;
+    let kept = Kept::of(chosen.iter().zip(back).map(|(weight, value)| (format!("weights.{weight}"), value)).collect());
+    for ((weight, (_, value)), (_, summary)) in chosen.iter().zip(&kept.tensors).zip(&kept.summaries) {
+        describe(&mut out, &tensors, *weight, value, summary, &mut findings)?;
         if let Some(path) = against {
             compare(&mut out, path, *weight, value, &mut findings)?;
         }
@@ -50,7 +51,7 @@ pub(crate) fn run(
         model: model_of(&checkpoint, Some(tensors.id())),
         token_ids: Vec::new(),
         info,
-        tensors: chosen.iter().zip(back).map(|(weight, value)| (format!("weights.{weight}"), value)).collect(),
+        kept,
         timings: vec![("open".into(), opened), ("run".into(), returned)],
     })
 }
@@ -85,6 +86,7 @@ fn describe(
     tensors: &Tensors,
     weight: Weight,
     back: &HostTensor,
+    summary: &TensorSummary,
     findings: &mut Vec<String>,
 ) -> Result<(), CheckError> {
     let entry = tensors.entry(weight)?;
@@ -103,12 +105,14 @@ fn describe(
     } else {
         text::field(out, "[0, 100]", &format!("    (rows have {width} values)"));
     }
-    text::field(out, "statistics", &TensorSummary::of(back).to_string());
+    text::field(out, "statistics", &summary.to_string());
 
-    let on_disk = sha256_hex(entry.bytes);
+    let (held, (on_disk, as_stored)) = rayon::join(
+        || sha256_hex(&back.values.le_bytes()),
+        || (sha256_hex(entry.bytes), sha256_hex(&back.values.to_dtype(entry.dtype).le_bytes())),
+    );
     text::field(out, "sha256 on disk", &on_disk);
-    text::field(out, &format!("sha256 back, as {}", back.values.dtype()), &sha256_hex(&back.values.to_le_bytes()));
-    let as_stored = sha256_hex(&back.values.to_dtype(entry.dtype).to_le_bytes());
+    text::field(out, &format!("sha256 back, as {}", back.values.dtype()), &held);
     let kept =
         if as_stored == on_disk { "the backend holds the file's values exactly" } else { "rounded by the dtype" };
     text::field(out, &format!("sha256 back, as {}", entry.dtype), &format!("{as_stored} ({kept})"));

@@ -1,5 +1,7 @@
 //! `loupe <config.json>`: one JSON document in, text and a report out.
 
+mod allocator;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
@@ -26,6 +28,7 @@ exit codes
 ";
 
 fn main() -> ExitCode {
+    allocator::keep_freed_buffers();
     // burn and its drivers report what is missing by panicking; what they say becomes an error message, once.
     std::panic::set_hook(Box::new(|_| {}));
     match run(&std::env::args_os().skip(1).collect::<Vec<_>>()) {

@@ -1,14 +1,16 @@
 //! The checkpoint's weights as another engine may hold them: the source of a replay's weights.
 
+use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_checkpoint::{CheckpointError, Rows, Tensors};
-use loupe_model::{WeightError, Weights};
+use loupe_model::{Read, WeightError, Weights};
 use loupe_spec::{Dtype, HostTensor, Rounding, Simulation, Values, Weight, WeightForm};
 
+use crate::Progress;
 use crate::host::upload;
 use crate::simulate::Random;
 
@@ -17,12 +19,25 @@ const BLOCK: usize = 32;
 
 /// Reads a tensor, gives it the form that the simulation says, and hands it out in f64.
 pub(crate) struct Formed<'a, B: Backend> {
-    pub tensors: &'a Tensors,
-    pub simulation: Simulation,
-    pub device: &'a B::Device,
+    tensors: &'a Tensors,
+    simulation: Simulation,
+    device: &'a B::Device,
+    /// Told how many of the announced elements have been read.
+    progress: Option<Progress<'a>>,
+    announced: Cell<usize>,
+    read: Cell<usize>,
 }
 
-impl<B: Backend> Formed<'_, B> {
+impl<'a, B: Backend> Formed<'a, B> {
+    pub fn new(
+        tensors: &'a Tensors,
+        simulation: Simulation,
+        device: &'a B::Device,
+        progress: Option<Progress<'a>>,
+    ) -> Formed<'a, B> {
+        Formed { tensors, simulation, device, progress, announced: Cell::new(0), read: Cell::new(0) }
+    }
+
     fn read(&self, weight: Weight, rows: Rows<'_>, half: Option<Dtype>) -> Result<HostTensor, CheckpointError> {
         let storage = self.simulation.storage;
         let stored = self.tensors.entry(weight)?.dtype;
@@ -53,6 +68,10 @@ impl<B: Backend> Formed<'_, B> {
             (weight.to_string(), first, self.simulation.rounding.seed()).hash(&mut hasher);
             blur(values, bits, &mut Random::new(hasher.finish()));
         }
+        self.read.set(self.read.get() + tensor.values.len());
+        if let Some(progress) = self.progress {
+            (progress.0)(self.read.get().min(self.announced.get()), self.announced.get());
+        }
         Ok(upload(tensor, Dtype::F64, self.device))
     }
 }
@@ -74,6 +93,14 @@ fn blur(values: &mut [f64], bits: u32, random: &mut Random) {
 }
 
 impl<B: Backend> Weights<B> for Formed<'_, B> {
+    fn announce(&self, upcoming: Vec<Read>) {
+        let elements = |read: &Read| {
+            let shape = self.tensors.entry(read.weight).map(|entry| entry.shape.to_vec()).unwrap_or_default();
+            read.rows.as_ref().map_or(0, |rows| rows.len() * shape.get(1).copied().unwrap_or(1))
+        };
+        self.announced.set(upcoming.iter().map(elements).sum());
+    }
+
     fn vector(&self, weight: Weight) -> Result<Tensor<B, 1>, WeightError> {
         let half = match self.simulation.weights {
             WeightForm::Rounded(half) => Some(half),

@@ -27,4 +27,4 @@ pub use plant::{mistakes, plant_in_config, plant_in_prompt, plant_in_tokens};
 pub use replay::{ReplayJob, replay, replay_all};
 pub use rotate::{Rotated, rotate};
 pub use round_trip::round_trip;
-pub use trace::{Recorded, TraceJob, trace};
+pub use trace::{Progress, Recorded, TraceJob, trace};

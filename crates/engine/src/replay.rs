@@ -13,7 +13,7 @@ use crate::formed::Formed;
 use crate::shared::{Shared, Sharing};
 use crate::simulate::Simulated;
 use crate::trace::run_model;
-use crate::{EngineError, plant};
+use crate::{EngineError, Progress, plant};
 
 /// What to recompute.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct ReplayJob<'a> {
     pub mistakes: &'a [String],
     /// How to round.
     pub simulation: Simulation,
+    /// Is told how much it has read.
+    pub progress: Option<Progress<'a>>,
 }
 
 /// Runs `job` in f64 on the CPU, whatever the recorded values came from.
@@ -46,7 +48,7 @@ pub fn replay(job: ReplayJob<'_>) -> Result<BTreeMap<Probe, HostTensor>, EngineE
 ///
 /// # Errors
 /// What the checkpoint or the model says to the first that fails.
-pub fn replay_all(jobs: Vec<ReplayJob<'_>>) -> Result<Vec<BTreeMap<Probe, HostTensor>>, EngineError> {
+pub fn replay_all(jobs: &[ReplayJob<'_>]) -> Result<Vec<BTreeMap<Probe, HostTensor>>, EngineError> {
     dispatch(&referee(), Together(jobs))?
 }
 
@@ -60,7 +62,7 @@ impl Task for ReplayJob<'_> {
 
 impl ReplayJob<'_> {
     fn weights<'a, B: Backend>(&'a self, engine: &'a Engine<B>) -> Formed<'a, B> {
-        Formed { tensors: self.tensors, simulation: self.simulation, device: &engine.device }
+        Formed::new(self.tensors, self.simulation, &engine.device, self.progress)
     }
 
     fn on<B: Backend>(
@@ -75,9 +77,9 @@ impl ReplayJob<'_> {
     }
 }
 
-struct Together<'a>(Vec<ReplayJob<'a>>);
+struct Together<'a, 'b>(&'b [ReplayJob<'a>]);
 
-impl Task for Together<'_> {
+impl Task for Together<'_, '_> {
     type Output = Result<Vec<BTreeMap<Probe, HostTensor>>, EngineError>;
 
     fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {

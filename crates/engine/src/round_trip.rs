@@ -41,7 +41,7 @@ impl Task for RoundTrip<'_> {
             let mut values = Vec::new();
             for start in (0..rows).step_by(chunk) {
                 let part = self.trip::<B>(&engine, *weight, Rows::Range(start..rows.min(start + chunk)))?;
-                values.extend_from_slice(&part.values.to_le_bytes());
+                values.extend_from_slice(&part.values.le_bytes());
             }
             back.push(HostTensor { shape, values: Values::from_le_bytes(self.dtype, &values) });
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use loupe_model::{WeightError, Weights};
+use loupe_model::{Read, WeightError, Weights};
 use loupe_spec::Weight;
 
 /// Matrices held at a time, of at most a chunk's size each: how far one replay may run ahead of the slowest.
@@ -88,6 +88,10 @@ pub(crate) struct Sharing<'a, B: Backend, W: Weights<B>> {
 }
 
 impl<B: Backend, W: Weights<B>> Weights<B> for Sharing<'_, B, W> {
+    fn announce(&self, upcoming: Vec<Read>) {
+        self.own.announce(upcoming);
+    }
+
     fn vector(&self, weight: Weight) -> Result<Tensor<B, 1>, WeightError> {
         self.own.vector(weight)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
+use std::{fmt, thread};
 
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Info, Spec, Task, dispatch};
@@ -30,6 +31,18 @@ pub struct TraceJob<'a> {
     pub mistakes: &'a [String],
     /// The dtype of the run.
     pub dtype: Dtype,
+    /// Is told how far it is.
+    pub progress: Option<Progress<'a>>,
+}
+
+/// Is told how many of a run's weights have been used, and of how many.
+#[derive(Clone, Copy)]
+pub struct Progress<'a>(pub &'a (dyn Fn(usize, usize) + Sync));
+
+impl fmt::Debug for Progress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Progress")
+    }
 }
 
 /// What was recorded.
@@ -53,8 +66,8 @@ impl Recorded {
     }
 
     /// Every value under its trace name, in computing order.
-    pub fn named(&self) -> Vec<(String, HostTensor)> {
-        self.values.iter().map(|(probe, value)| (probe.to_string(), value.clone())).collect()
+    pub fn named(self) -> Vec<(String, HostTensor)> {
+        self.values.into_iter().map(|(probe, value)| (probe.to_string(), value)).collect()
     }
 }
 
@@ -73,9 +86,10 @@ impl Task for TraceJob<'_> {
         let started = Instant::now();
         let precision = Precision::<B>::native(self.dtype, engine.matmul);
         let table = plant::table(self.mistakes, self.config)?;
-        let loader = Loader { tensors: self.tensors, dtype: self.dtype, device: &engine.device };
-        let values =
-            run_model(&engine, self.config, &loader, precision, table, &self.positions, &self.given, &self.wanted)?;
+        let values = thread::scope(|scope| {
+            let weights = Loader::new(self.tensors, self.dtype, &engine, scope, self.progress);
+            run_model(&engine, self.config, &weights, precision, table, &self.positions, &self.given, &self.wanted)
+        })?;
         // A GPU's queue may hide a failure until it is waited for.
         B::sync(&engine.device).map_err(|error| EngineError::Device(error.to_string()))?;
         Ok(Recorded { values, info: engine.info, seconds: started.elapsed().as_secs_f64() })
@@ -95,6 +109,13 @@ pub(crate) fn run_model<B: Backend>(
     wanted: &BTreeSet<Probe>,
 ) -> Result<BTreeMap<Probe, HostTensor>, EngineError> {
     let device_dtype = precision.device;
+    let mut start: Values<B> = BTreeMap::new();
+    for (probe, tensor) in given {
+        let value = to_value(*probe, tensor, device_dtype, &engine.device);
+        let expected = "of the rank that probe-points.md gives it";
+        start.insert(*probe, value.ok_or(ModelError::Input { probe: *probe, index: 0, expected })?);
+    }
+    let mut values = BTreeMap::new();
     let model = Model {
         config,
         weights,
@@ -103,13 +124,6 @@ pub(crate) fn run_model<B: Backend>(
         precision,
         max_tensor_bytes: engine.max_tensor_bytes,
     };
-    let mut start: Values<B> = BTreeMap::new();
-    for (probe, tensor) in given {
-        let value = to_value(*probe, tensor, device_dtype, &engine.device);
-        let expected = "of the rank that probe-points.md gives it";
-        start.insert(*probe, value.ok_or(ModelError::Input { probe: *probe, index: 0, expected })?);
-    }
-    let mut values = BTreeMap::new();
     model.run(positions, start, wanted, &mut |probe, value| {
         values.insert(probe, from_value(value));
         Ok(())

@@ -36,8 +36,10 @@ pub fn stage<B: Backend>(
             (ops.rotate)(x.three(0)?, cos, sin, p).into()
         }
         Stage::Scores => {
-            let keys = (ops.repeat_kv)(x.three(1)?, config.num_key_value_groups());
-            (ops.scores)(x.three(0)?, keys, ops.constants.attn_scale, p).into()
+            let (queries, keys) = (x.three(0)?, x.three(1)?);
+            // N / K, counted in the values: of one head there is one group.
+            let groups = queries.dims()[1] / keys.dims()[1];
+            (ops.scores)(queries, (ops.repeat_kv)(keys, groups), ops.constants.attn_scale, p).into()
         }
         Stage::ScoresCapped => match ops.constants.attn_softcap {
             Some(cap) => (ops.softcap_scores)(x.three(0)?, cap, p).into(),
@@ -46,8 +48,9 @@ pub fn stage<B: Backend>(
         Stage::Mask => Value::Mask((ops.mask)(positions, (ops.window)(config, layer))),
         Stage::Probs => (ops.softmax)(x.three(0)?, x.mask(1)?, ops.constants.attn_softcap, p).into(),
         Stage::Context => {
-            let values = (ops.repeat_kv)(x.three(1)?, config.num_key_value_groups());
-            (ops.context)(x.three(0)?, values, p).into()
+            let (probs, values) = (x.three(0)?, x.three(1)?);
+            let groups = probs.dims()[0] / values.dims()[1];
+            (ops.context)(probs, (ops.repeat_kv)(values, groups), p).into()
         }
         Stage::OProj => model.project(probe, x.three(0)?.reshape([t, n * h]))?.into(),
         Stage::PostAttentionLayernorm | Stage::PostFeedforwardLayernorm => model.norm(probe, x)?.into(),

@@ -1,13 +1,15 @@
 //! The whole model: which stages a question needs, and running them in order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use loupe_spec::{Config, Probe, Weight};
 
+use crate::parts::{self, Parts, Step};
 use crate::value::{Inputs, Value, Values};
-use crate::{Operations, Precision, Table, WeightError, Weights, burn_dtype, layer, ops};
+use crate::{Operations, Precision, Read, Table, WeightError, Weights, burn_dtype, layer, ops};
 
 /// What an observer says went wrong.
 pub type ObserverError = Box<dyn std::error::Error + Send + Sync>;
@@ -114,21 +116,37 @@ impl<B: Backend> Model<'_, B> {
         wanted: &BTreeSet<Probe>,
         observe: &mut Observe<'_, B>,
     ) -> Result<(), ModelError> {
-        let steps = self.plan(&given, wanted)?;
+        let steps = self.plan(&given, wanted, positions.len())?;
         self.check_sizes(&steps, positions.len())?;
-        let last_use: BTreeMap<Probe, usize> =
-            steps.iter().enumerate().flat_map(|(at, step)| step.inputs.iter().map(move |p| (*p, at))).collect();
-        let mut values = given;
+        self.weights.announce(self.reads(&steps)?);
+        let values = given;
         if let Some(ids) = values.get(&Probe::TokenIds).filter(|_| wanted.contains(&Probe::TokenIds)) {
             observe(Probe::TokenIds, ids).map_err(ModelError::Observer)?;
         }
+        self.steps(&steps, values, positions, &mut |probe, value| match wanted.contains(&probe) {
+            true => observe(probe, value).map_err(ModelError::Observer),
+            false => Ok(()),
+        })
+    }
+
+    /// Computes `steps` in order and hands each value to `each`. A value is dropped after its last use.
+    pub(crate) fn steps(
+        &self,
+        steps: &[Step],
+        mut values: Values<B>,
+        positions: &[usize],
+        each: &mut dyn FnMut(Probe, &Value<B>) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        let last_use: BTreeMap<Probe, usize> =
+            steps.iter().enumerate().flat_map(|(at, step)| step.inputs.iter().map(move |p| (*p, at))).collect();
         for (at, step) in steps.iter().enumerate() {
-            let value = self
-                .evaluate(step, &values, positions)?
-                .map(|x| self.precision.finish(x), |x| self.precision.finish(x));
-            if wanted.contains(&step.probe) {
-                observe(step.probe, &value).map_err(ModelError::Observer)?;
-            }
+            let value = match &step.parts {
+                None => self
+                    .evaluate(step, &values, positions)?
+                    .map(|x| self.precision.finish(x), |x| self.precision.finish(x)),
+                Some(parts) => parts::compute(self, step, parts, &values, positions)?,
+            };
+            each(step.probe, &value)?;
             for input in step.inputs.iter().filter(|input| last_use.get(input) == Some(&at)) {
                 values.remove(input);
             }
@@ -141,7 +159,7 @@ impl<B: Backend> Model<'_, B> {
 
     /// The stages to compute, each after its inputs. The order of [`Probe`] is a computing order, so a sorted set
     /// of what is needed is the plan.
-    fn plan(&self, given: &Values<B>, wanted: &BTreeSet<Probe>) -> Result<Vec<Step>, ModelError> {
+    fn plan(&self, given: &Values<B>, wanted: &BTreeSet<Probe>, tokens: usize) -> Result<Vec<Step>, ModelError> {
         let mut steps: BTreeMap<Probe, Step> = BTreeMap::new();
         let observed = |probe: &Probe| *probe == Probe::TokenIds && given.contains_key(probe);
         let mut open: Vec<Probe> = wanted.iter().copied().filter(|probe| !observed(probe)).collect();
@@ -162,19 +180,44 @@ impl<B: Backend> Model<'_, B> {
             if probe == Probe::TokenIds {
                 return Err(ModelError::Missing { probe, missing: probe });
             }
-            steps.insert(probe, Step { probe, inputs });
+            steps.insert(probe, Step { probe, inputs, parts: None });
         }
+        let seen = wanted.iter().chain(given.keys()).copied().collect();
+        let limit = self.max_tensor_bytes.unwrap_or(usize::MAX);
+        parts::fold(&mut steps, self.config, &seen, tokens, self.precision.device.size(), limit);
         Ok(steps.into_values().collect())
+    }
+
+    /// What `steps` will ask of the weights, in order. (Not the embedding's rows: they are a few, read at once.)
+    fn reads(&self, steps: &[Step]) -> Result<Vec<Read>, ModelError> {
+        let mut reads = Vec::new();
+        for step in steps {
+            if let Some(parts) = &step.parts {
+                let part = self.reads(&parts.steps)?;
+                (0..parts.count()).for_each(|_| reads.extend_from_slice(&part));
+            } else if step.probe != Probe::EmbedRaw && step.probe.weight(self.config).is_some() {
+                let weight = self.weight(step.probe)?;
+                match weight.shape(self.config).len() {
+                    1 => reads.push(Read { weight, rows: None }),
+                    _ => reads.extend(self.chunks(weight).map(|rows| Read { weight, rows: Some(rows) })),
+                }
+            }
+        }
+        Ok(reads)
     }
 
     fn check_sizes(&self, steps: &[Step], tokens: usize) -> Result<(), ModelError> {
         let limit = self.max_tensor_bytes.unwrap_or(usize::MAX);
-        for Step { probe, .. } in steps {
+        let check = |probe: Probe, parts: Option<&Parts>| {
             let elements = probe.shape(self.config, tokens).into_iter().fold(1, usize::saturating_mul);
-            let bytes = elements.saturating_mul(self.precision.device.size());
-            if bytes > limit {
-                return Err(ModelError::TooLarge { probe: *probe, bytes, tokens, limit });
-            }
+            let whole = elements.saturating_mul(self.precision.device.size());
+            let bytes = parts.map_or(whole, |parts| parts.share(whole));
+            if bytes <= limit { Ok(()) } else { Err(ModelError::TooLarge { probe, bytes, tokens, limit }) }
+        };
+        for step in steps {
+            let parts = step.parts.as_ref();
+            parts.iter().flat_map(|parts| &parts.steps).try_for_each(|inner| check(inner.probe, parts))?;
+            check(step.probe, None)?;
         }
         Ok(())
     }
@@ -237,17 +280,23 @@ impl<B: Backend> Model<'_, B> {
     pub(crate) fn project(&self, probe: Probe, x: Tensor<B, 2>) -> Result<Tensor<B, 2>, ModelError> {
         let ops = self.operations(probe)?;
         let weight = self.weight(probe)?;
-        let [_t, columns] = x.dims();
-        let rows = weight.shape(self.config).first().copied().unwrap_or(0);
-        let row_bytes = columns * self.precision.device.size();
-        let chunk_bytes = CHUNK_BYTES.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
-        let chunk = (chunk_bytes / row_bytes.max(1)).clamp(1, rows.max(1));
         let mut parts = Vec::new();
-        for start in (0..rows).step_by(chunk) {
-            let matrix = self.weights.rows(weight, start..rows.min(start + chunk)).map_err(ModelError::Weight)?;
+        for rows in self.chunks(weight) {
+            let matrix = self.weights.rows(weight, rows).map_err(ModelError::Weight)?;
             parts.push((ops.linear)(x.clone(), matrix, &self.precision));
         }
         Ok(if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 1) })
+    }
+
+    /// The row chunks in which a matrix is asked for.
+    fn chunks(&self, weight: Weight) -> impl Iterator<Item = Range<usize>> {
+        let (rows, columns) = match weight.shape(self.config).as_slice() {
+            [rows, columns] => (*rows, *columns),
+            _ => (0, 1),
+        };
+        let chunk_bytes = CHUNK_BYTES.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
+        let chunk = (chunk_bytes / (columns * self.precision.device.size()).max(1)).clamp(1, rows.max(1));
+        (0..rows).step_by(chunk).map(move |start| start..rows.min(start + chunk))
     }
 
     /// Cosines and sines [T, 1, H/2] of `positions`, stored.
@@ -268,10 +317,4 @@ impl<B: Backend> Model<'_, B> {
         let own = probe.weight(self.config).ok_or(ModelError::NoSuchProbe(probe, self.config.num_hidden_layers))?;
         Ok((self.operations(probe)?.weight)(own, self.config))
     }
-}
-
-/// One stage to compute.
-struct Step {
-    probe: Probe,
-    inputs: Vec<Probe>,
 }

@@ -9,9 +9,24 @@ use loupe_spec::Weight;
 /// Whatever the source of the weights says went wrong (a file, a NaN in it, an upload).
 pub type WeightError = Box<dyn std::error::Error + Send + Sync>;
 
+/// A tensor, or some rows of one, that will be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The tensor.
+    pub weight: Weight,
+    /// Which rows of it; `None` for a tensor of one axis.
+    pub rows: Option<Range<usize>>,
+}
+
 /// A source of tensors on the model's device in the model's dtype. The model asks for one at a time, uses it
 /// and drops it: a layer's weights live no longer than the layer's computation.
 pub trait Weights<B: Backend> {
+    /// What [`Weights::vector`] and [`Weights::rows`] will be asked for, in that order, so that a source may read
+    /// ahead. A run says it once, before it asks for anything.
+    fn announce(&self, upcoming: Vec<Read>) {
+        let _ = upcoming;
+    }
+
     /// A norm's weight [D].
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What `<prefix>.json` holds, key by key.
 
 use loupe_spec::{Dtype, HostTensor};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::TensorSummary;
@@ -42,7 +43,7 @@ pub struct Report {
 impl Report {
     /// The summaries that go under `tensors`.
     pub fn summaries(tensors: &[(String, HostTensor)]) -> Vec<(String, TensorSummary)> {
-        tensors.iter().map(|(name, tensor)| (name.clone(), TensorSummary::of(tensor))).collect()
+        tensors.par_iter().map(|(name, tensor)| (name.clone(), TensorSummary::of(tensor))).collect()
     }
 
     /// The summary of one tensor.

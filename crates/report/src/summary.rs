@@ -34,25 +34,37 @@ pub struct TensorSummary {
 impl TensorSummary {
     /// The statistics of `tensor`.
     pub fn of(tensor: &HostTensor) -> TensorSummary {
-        let elements = || (0..tensor.values.len()).map(|at| tensor.values.get(at));
-        let finite = || elements().filter(|x| x.is_finite());
-        let count = finite().count() as f64;
-        // 0 / 0 is NaN, which becomes `None` below like every other number that there is not.
-        let mean = finite().sum::<f64>() / count;
+        let (mut finite, mut zeros, mut nan) = (0, 0, 0);
+        let (mut sum, mut min, mut max, mut max_abs) = (-0.0, f64::INFINITY, f64::NEG_INFINITY, 0.0_f64);
+        tensor.values.for_each(|x| {
+            zeros += usize::from(x == 0.0);
+            nan += usize::from(x.is_nan());
+            if x.is_finite() {
+                finite += 1;
+                sum += x;
+                (min, max, max_abs) = (f64::min(min, x), f64::max(max, x), max_abs.max(x.abs()));
+            }
+        });
+        let mean: f64 = sum / finite as f64;
         // A second pass: the mean of squares less the square of the mean cancels where |mean| is far above std.
-        let variance = finite().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count;
-        let known = |x: f64| x.is_finite().then_some(x);
+        let mut squares = -0.0;
+        tensor.values.for_each(|x| {
+            if x.is_finite() {
+                squares += (x - mean) * (x - mean);
+            }
+        });
+        let known = |x: f64| (finite > 0 && x.is_finite()).then_some(x);
         TensorSummary {
             shape: tensor.shape.clone(),
             dtype: tensor.values.dtype(),
-            min: finite().reduce(f64::min),
-            max: finite().reduce(f64::max),
+            min: known(min),
+            max: known(max),
             mean: known(mean),
-            std: known(variance.sqrt()),
-            max_abs: finite().map(f64::abs).reduce(f64::max),
-            zeros: elements().filter(|x| *x == 0.0).count(),
-            nan: elements().filter(|x| x.is_nan()).count(),
-            inf: elements().filter(|x| x.is_infinite()).count(),
+            std: known((squares / finite as f64).sqrt()),
+            max_abs: known(max_abs),
+            zeros,
+            nan,
+            inf: tensor.values.len() - finite - nan,
         }
     }
 }

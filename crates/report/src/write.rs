@@ -51,7 +51,7 @@ pub fn write(prefix: &Path, report: &Report, tensors: &[(String, HostTensor)]) -
 
     let tensors = temporary(folder, &written.safetensors, |to| {
         to.write_all(&header)?;
-        data.iter().try_for_each(|tensor| to.write_all(&tensor.values.to_le_bytes()))
+        data.iter().try_for_each(|tensor| to.write_all(&tensor.values.le_bytes()))
     })?;
     let json = temporary(folder, &written.json, |to| {
         serde_json::to_writer_pretty(&mut *to, report)?;

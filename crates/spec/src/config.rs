@@ -191,11 +191,6 @@ impl Config {
         }
     }
 
-    /// N / K: how many query heads share one key/value head.
-    pub fn num_key_value_groups(&self) -> usize {
-        self.num_attention_heads / self.num_key_value_heads
-    }
-
     /// The window that applies in layer `layer`: `None` where the layer sees every earlier key.
     pub fn window(&self, layer: usize) -> Option<usize> {
         (self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)

@@ -1,8 +1,10 @@
 //! A tensor on the host: what crosses between the checkpoint, a backend, a report and the judge.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 
@@ -152,9 +154,30 @@ impl Values {
         }
     }
 
+    /// Hands every element to `f` in order, widened as by [`Values::get`]: one loop a type, where `get` looks at the
+    /// type of every element.
+    pub fn for_each(&self, mut f: impl FnMut(f64)) {
+        match self {
+            Values::F64(v) => v.iter().for_each(|x| f(*x)),
+            Values::F32(v) => v.iter().for_each(|x| f(f64::from(*x))),
+            Values::F16(v) => v.iter().for_each(|x| f(x.to_f64())),
+            // Through f32: as exact, and a shift where to_f64 takes the number apart.
+            Values::Bf16(v) => v.iter().for_each(|x| f(f64::from(x.to_f32()))),
+            Values::I64(v) => v.iter().for_each(|x| f(*x as f64)),
+            Values::U8(v) => v.iter().for_each(|x| f(f64::from(*x))),
+        }
+    }
+
+    /// Every element, passed through `f`.
+    fn mapped<T>(&self, f: impl Fn(f64) -> T) -> Vec<T> {
+        let mut all = Vec::with_capacity(self.len());
+        self.for_each(|x| all.push(f(x)));
+        all
+    }
+
     /// Every element, widened.
     pub fn to_f64(&self) -> Vec<f64> {
-        self.map(|x| x)
+        self.mapped(|x| x)
     }
 
     /// Every element rounded to `dtype`, to nearest, ties to even.
@@ -163,37 +186,40 @@ impl Values {
             return self.clone();
         }
         match dtype {
-            Dtype::F64 => Values::F64(self.to_f64()),
-            Dtype::F32 => Values::F32(self.map(|x| x as f32)),
-            Dtype::F16 => Values::F16(self.map(|x| f16::from_f32(round_to_odd(x)))),
-            Dtype::Bf16 => Values::Bf16(self.map(|x| bf16::from_f32(round_to_odd(x)))),
-            Dtype::I64 => Values::I64(self.map(|x| x as i64)),
-            Dtype::U8 => Values::U8(self.map(|x| x as u8)),
+            Dtype::F64 => Values::F64(self.mapped(|x| x)),
+            Dtype::F32 => Values::F32(self.mapped(|x| x as f32)),
+            Dtype::F16 => Values::F16(self.mapped(|x| f16::from_f32(round_to_odd(x)))),
+            Dtype::Bf16 => Values::Bf16(self.mapped(|x| bf16::from_f32(round_to_odd(x)))),
+            Dtype::I64 => Values::I64(self.mapped(|x| x as i64)),
+            Dtype::U8 => Values::U8(self.mapped(|x| x as u8)),
         }
     }
 
-    /// `f` of every element, widened. The type is looked at once, not once an element: weights pass here.
-    fn map<T>(&self, f: impl Fn(f64) -> T) -> Vec<T> {
-        match self {
-            Values::F64(v) => v.iter().map(|x| f(*x)).collect(),
-            Values::F32(v) => v.iter().map(|x| f(f64::from(*x))).collect(),
-            Values::F16(v) => v.iter().map(|x| f(x.to_f64())).collect(),
-            Values::Bf16(v) => v.iter().map(|x| f(f64::from(x.to_f32()))).collect(),
-            Values::I64(v) => v.iter().map(|x| f(*x as f64)).collect(),
-            Values::U8(v) => v.iter().map(|x| f(f64::from(*x))).collect(),
+    /// The elements' bytes, little-endian, row-major. Where memory is little-endian, they are not copied.
+    pub fn le_bytes(&self) -> Cow<'_, [u8]> {
+        if cfg!(target_endian = "little") {
+            return Cow::Borrowed(match self {
+                Values::F64(v) => bytemuck::cast_slice(v),
+                Values::F32(v) => bytemuck::cast_slice(v),
+                Values::F16(v) => bytemuck::cast_slice(v.reinterpret_cast()),
+                Values::Bf16(v) => bytemuck::cast_slice(v.reinterpret_cast()),
+                Values::I64(v) => bytemuck::cast_slice(v),
+                Values::U8(v) => v,
+            });
         }
-    }
-
-    /// The elements' bytes, little-endian, row-major.
-    pub fn to_le_bytes(&self) -> Vec<u8> {
-        match self {
+        Cow::Owned(match self {
             Values::F64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Values::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Values::F16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Values::Bf16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Values::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Values::U8(v) => v.clone(),
-        }
+        })
+    }
+
+    /// [`Values::le_bytes`], to keep.
+    pub fn to_le_bytes(&self) -> Vec<u8> {
+        self.le_bytes().into_owned()
     }
 
     /// The values that little-endian `bytes` hold. A trailing partial element is left out.

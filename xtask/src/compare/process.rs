@@ -86,7 +86,7 @@ pub fn with_ending(prefix: &Path, ending: &str) -> PathBuf {
 
 /// What a program said last, in one line: the whole message of a rendered error, which may be wrapped over several,
 /// or else the last line. `None`: nothing.
-fn last_words(stderr: &str) -> Option<String> {
+pub fn last_words(stderr: &str) -> Option<String> {
     let mut lines = stderr.lines().map(str::trim).skip_while(|line| !line.starts_with("× "));
     if let Some(first) = lines.next() {
         let more = lines.map_while(|line| line.strip_prefix("│ "));

@@ -1,0 +1,90 @@
+//! The questions that are timed.
+
+use loupe_spec::{Config, LayerWeight, Weight};
+use miette::{Result, bail};
+use serde_json::{Map, Value, json};
+
+/// "The color of the sky is" in Gemma's vocabulary, and the peers' prompt.
+const PROMPT: [usize; 7] = [2, 651, 2881, 576, 573, 8203, 603];
+
+/// The checks, with what issue 5 of the project requires of flex in f32: seconds at 2B's shape on two cores.
+pub const CHECKS: [(&str, f64); 6] =
+    [("rope", 0.05), ("weights", 0.10), ("embed", 1.0), ("attn", 1.0), ("layer-out", 2.5), ("trace", 5.0)];
+
+/// One check over one prompt.
+#[derive(Clone)]
+pub struct Case {
+    pub check: String,
+    /// The check's own keys.
+    keys: Map<String, Value>,
+    /// How many numbers the tensors have that it cannot do without.
+    pub elements: usize,
+    /// Whether they go through a matmul, or are only read.
+    pub multiplies: bool,
+    pub tokens: usize,
+}
+
+impl Case {
+    pub fn of(check: &str, config: &Config) -> Result<Case> {
+        let layers = config.num_hidden_layers;
+        let every = || (0..layers).flat_map(layer).collect::<Vec<Weight>>();
+        let ids: Vec<usize> = PROMPT.iter().map(|id| id % config.vocab_size).collect();
+        let prompt = json!({"token_ids": ids});
+        let (keys, weights, multiplies) = match check {
+            "rope" => (json!({"pos": 6, "dim": config.head_dim, "theta": config.rope_theta}), vec![], false),
+            "weights" => (json!({"layer": 0, "proj": "q"}), vec![Weight::Layer(0, LayerWeight::QProj)], false),
+            "embed" => (prompt, layer(0).collect(), true),
+            "attn" => {
+                let attention = [LayerWeight::QProj, LayerWeight::KProj, LayerWeight::VProj, LayerWeight::OProj];
+                (with(prompt, json!({"layer": 0})), attention.map(|w| Weight::Layer(0, w)).to_vec(), true)
+            }
+            "layer-out" => return Ok(Case::layer_out(config, PROMPT.len())),
+            "trace" => (prompt, every().into_iter().chain([Weight::head(config)]).collect(), true),
+            unknown => {
+                let names = CHECKS.map(|(name, _)| name).join(", ");
+                bail!("there is no check \"{unknown}\" to time; there are {names}")
+            }
+        };
+        let keys = keys.as_object().cloned().unwrap_or_default();
+        Ok(Case { check: check.to_string(), keys, elements: count(weights, config), multiplies, tokens: PROMPT.len() })
+    }
+
+    /// The first, a middle and the last layer's output of a prompt of `tokens` tokens.
+    pub fn layer_out(config: &Config, tokens: usize) -> Case {
+        let last = config.num_hidden_layers - 1;
+        let more = (PROMPT.len()..tokens).map(|at| 3 + at * 7919 % (config.vocab_size - 3));
+        let ids: Vec<usize> = PROMPT.iter().map(|id| id % config.vocab_size).chain(more).take(tokens).collect();
+        let keys = json!({"token_ids": ids, "layers": [0, last.div_ceil(2) - 1, last], "token": -1});
+        let keys = keys.as_object().cloned().unwrap_or_default();
+        let elements = count((0..=last).flat_map(layer), config);
+        Case { check: "layer-out".to_string(), keys, elements, multiplies: true, tokens }
+    }
+
+    /// The config of `loupe`, the backend excepted.
+    pub fn config(&self, model: &str) -> Map<String, Value> {
+        let mut config = self.keys.clone();
+        config.insert("check".into(), self.check.as_str().into());
+        config.insert("model".into(), model.into());
+        config
+    }
+
+    /// Seconds that the project requires of flex in f32 at 2B's shape.
+    pub fn required(&self) -> Option<f64> {
+        CHECKS.iter().find(|(name, _)| *name == self.check).map(|(_, seconds)| *seconds)
+    }
+}
+
+fn count(weights: impl IntoIterator<Item = Weight>, config: &Config) -> usize {
+    weights.into_iter().map(|weight| weight.shape(config).iter().product::<usize>()).sum()
+}
+
+fn layer(layer: usize) -> impl Iterator<Item = Weight> {
+    LayerWeight::ALL.into_iter().map(move |weight| Weight::Layer(layer, weight))
+}
+
+fn with(mut keys: Value, more: Value) -> Value {
+    if let (Some(keys), Value::Object(more)) = (keys.as_object_mut(), more) {
+        keys.extend(more);
+    }
+    keys
+}
