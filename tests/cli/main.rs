@@ -5,6 +5,7 @@ mod bad_input;
 mod checks;
 mod originals;
 mod stimulus;
+mod tokens;
 mod usage;
 
 use std::collections::BTreeSet;

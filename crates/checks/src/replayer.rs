@@ -34,12 +34,13 @@ impl Replayer for CheckpointReplayer<'_> {
 
     fn replay_all(&self, questions: &[Replay<'_>]) -> Result<Vec<Trace>, ReplayError> {
         let answers = progress::shown("noise", |progress| {
-            let one = |(at, question): (usize, &Replay<'_>)| ReplayJob {
-                // They go side by side: one speaks for all.
-                progress: (at == 0).then_some(Progress(progress)),
-                ..job(self.checkpoint.config(), self.tensors, self.tokens, *question)
-            };
-            let jobs: Vec<ReplayJob<'_>> = questions.iter().enumerate().map(one).collect();
+            let mut jobs = Vec::new();
+            for question in questions {
+                // They go side by side: the first speaks for all.
+                let progress = jobs.is_empty().then_some(Progress(progress));
+                let (config, tokens) = (self.checkpoint.config(), self.tokens);
+                jobs.push(ReplayJob { progress, ..job(config, self.tensors, tokens, *question) });
+            }
             replay_all(&jobs)
         });
         answers.map_err(|error| ReplayError(error.to_string()))

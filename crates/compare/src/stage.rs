@@ -65,6 +65,8 @@ pub struct Stage {
     pub noise: Vec<Vec<f64>>,
     /// The first of those runs itself: rounded where transformers rounds.
     rounded: Vec<f64>,
+    /// What the candidate's values are stored in.
+    storage: Dtype,
     /// The tokens that the candidate recorded; the others are the reference's own.
     pub judged: Vec<bool>,
 }
@@ -99,7 +101,8 @@ impl Stage {
         let runs: Vec<Vec<f64>> =
             noise.runs.iter().map(|run| run.get(&probe).map(|t| t.values.to_f64())).collect::<Option<_>>()?;
         let layout = Layout::of(probe, &recorded.shape);
-        let variance = variance(probe, &exact, &runs, &layout, noise.level);
+        let (level, storage) = (noise.level, noise.level.storage);
+        let variance = variance(probe, &exact, &runs, &layout, level);
         let rounded = runs.first().cloned().unwrap_or_default();
         let noise = runs.into_iter().map(|run| run.iter().zip(&exact).map(|(n, e)| n - e).collect()).collect();
         Some(Stage {
@@ -111,6 +114,7 @@ impl Stage {
             variance,
             noise,
             rounded,
+            storage,
             judged: judged.to_vec(),
         })
     }
@@ -148,7 +152,10 @@ impl Stage {
     pub fn fit(&self, predicted: &[f64]) -> Fit {
         let broken = |at: &usize| match self.probe {
             Probe::Layer(_, ModelStage::Mask) => (self.recorded[*at] != 0.0) != (predicted[*at] != 0.0),
-            Probe::Layer(_, ModelStage::Probs) => predicted[*at] == 0.0 && self.recorded[*at] != 0.0,
+            // Hidden by the right mask: 0 or not 0 says which code ran, however small what leaks is.
+            Probe::Layer(_, ModelStage::Probs) if self.exact[*at] == 0.0 || predicted[*at] == 0.0 => {
+                (self.storage.round(predicted[*at]) != 0.0) != (self.recorded[*at] != 0.0)
+            }
             _ => false,
         };
         match self.indices().find(broken) {

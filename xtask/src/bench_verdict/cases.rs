@@ -186,7 +186,12 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/mistakes/src");
         let mut found = BTreeSet::new();
         for file in std::fs::read_dir(folder).unwrap() {
-            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let path = file.unwrap().path();
+            // Mistakes of the prompt change no tensor of the model: `crates/cli` tests that they are named.
+            if path.ends_with("tokens.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(path).unwrap();
             let mut id = None;
             for line in text.lines() {
                 id = quoted(line, "id: ").map(str::to_string).or(id);

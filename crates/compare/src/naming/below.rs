@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Mistake, Probe};
+use loupe_spec::{Mistake, MistakeKind, Probe};
 
 use crate::ReplayError;
 use crate::naming::explain::MOST_WEIGHTS;
@@ -103,18 +103,22 @@ impl Scene<'_> {
         Some((names, affected))
     }
 
-    /// Where `trial`'s mistake is present, if it is: everywhere, or in the layers where the slope is near 1 while it is
-    /// near 0 in others, and there at the stages where it is not near 0.
+    /// Where `trial`'s mistake is present, if it is: in the layers, and there at the stages, that are likelier with it
+    /// than without.
     fn present<'t>(&self, trial: &'t Trial) -> Option<Present<'t>> {
-        let groups = groups(&trial.parts);
         let slope = |probes: &BTreeSet<Probe>| trial.slope(probes.iter().copied());
-        let somewhere_absent = groups.values().any(|probes| slope(probes).absent());
-        let kept = groups.values().filter(|probes| !somewhere_absent || slope(probes).present());
-        let all: BTreeSet<Probe> = kept.flatten().copied().collect();
-        let stages: BTreeSet<Probe> = all.iter().copied().filter(|p| !slope(&BTreeSet::from([*p])).absent()).collect();
+        let likelier = |probes: &BTreeSet<Probe>| {
+            let slope = slope(probes);
+            slope.beta > 0.5 || slope.information == 0.0
+        };
+        let layers = groups(&trial.parts).into_values().filter(likelier);
+        let stages: BTreeSet<Probe> = layers.flatten().filter(|probe| likelier(&BTreeSet::from([*probe]))).collect();
         let slope = slope(&stages);
+        // How a run rounds is a matter of chance that any other way to round shares half of: a cast in another place
+        // has to account for most of it.
+        let by_chance = trial.hypothesis.mistake.kind == MistakeKind::DtypePolicy && slope.explained < 0.5;
         let everywhere = stages.len() == trial.parts.len();
-        slope.present().then_some(Present { trial, stages, everywhere, slope })
+        (slope.present() && !by_chance).then_some(Present { trial, stages, everywhere, slope })
     }
 
     /// Adds what the trials of `mistake` could not show.
@@ -134,7 +138,7 @@ impl Scene<'_> {
             return add(if tried { "not recorded" } else { "not tried" }, None);
         };
         let slope = everywhere.whole_slope();
-        if !slope.tells() {
+        if !decides(everywhere, slope) {
             return add(if slope.information == 0.0 { "identical here" } else { "below the noise" }, None);
         }
         let hidden = self.hidden_sites(trials);
@@ -149,12 +153,13 @@ impl Scene<'_> {
         let (mut layers, mut probes) = (BTreeSet::new(), BTreeSet::new());
         for trial in trials {
             match trial.hypothesis.scope {
-                Scope::Layer(layer) if !trial.whole_slope().tells() => {
+                Scope::Layer(layer) if !decides(trial, trial.whole_slope()) => {
                     layers.insert(layer);
                 }
                 Scope::Everywhere if !by_layer => {
-                    let blunt =
-                        groups(&trial.parts).into_iter().filter(|(_, on)| !trial.slope(on.iter().copied()).tells());
+                    let blunt = groups(&trial.parts)
+                        .into_iter()
+                        .filter(|(_, on)| !decides(trial, trial.slope(on.iter().copied())));
                     layers.extend(blunt.filter_map(|(layer, _)| layer));
                     probes
                         .extend(self.blunt_sites(trial).into_iter().filter(|(_, alone)| *alone).map(|(site, _)| site));
@@ -176,13 +181,20 @@ impl Scene<'_> {
         let mut blunt = Vec::new();
         for (recorded, part) in &trial.parts {
             let touched = self.touched(&BTreeSet::from([*recorded]), |probe| trial.hypothesis.touches(probe));
-            if !Slope::of(std::iter::once::<&Part>(part)).tells() {
+            if !decides(trial, Slope::of(std::iter::once::<&Part>(part))) {
                 let alone = touched.len() == 1;
                 blunt.extend(touched.into_iter().map(|probe| (probe, alone)));
             }
         }
         blunt
     }
+}
+
+/// Whether `slope` says that the mistake of `trial` is there or that it is not; of a cast in another place only where it
+/// accounts for how the run rounds.
+fn decides(trial: &Trial, slope: Slope) -> bool {
+    let policy = trial.hypothesis.mistake.kind == MistakeKind::DtypePolicy;
+    slope.decides() && !(policy && slope.present() && slope.explained < 0.5)
 }
 
 /// Stages by layer.

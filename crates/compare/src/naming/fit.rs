@@ -31,6 +31,8 @@ pub struct Fitted {
     error: f64,
     expected: f64,
     explained: BTreeSet<Probe>,
+    /// Of the worst stage that it explains.
+    misfit: f64,
     pub sites: BTreeSet<Probe>,
 }
 
@@ -38,6 +40,11 @@ impl Fitted {
     /// As a replay plants it.
     pub fn names(&self) -> Vec<String> {
         names(self.parameter, self.value, &self.sites)
+    }
+
+    fn fits_better(&self, other: &Fitted) -> bool {
+        let (own, others) = (self.explained.len(), other.explained.len());
+        own > others || (own == others && self.misfit < other.misfit)
     }
 
     /// As the verdict tells it.
@@ -73,9 +80,8 @@ impl Scene<'_> {
             if self.weights_read(&affected) > MOST_WEIGHTS {
                 continue;
             }
-            let fitted = self.fit(parameter, expected, &affected)?;
-            if let Some(fitted) = fitted
-                && best.as_ref().is_none_or(|best| fitted.explained.len() > best.explained.len())
+            if let Some(fitted) = self.fit(parameter, expected, &affected)?
+                && best.as_ref().is_none_or(|best| fitted.fits_better(best))
             {
                 best = Some(fitted);
             }
@@ -128,13 +134,14 @@ impl Scene<'_> {
             return Ok(None);
         }
         let fits = self.noisy(affected, &self.with(&names(parameter, value, &sites)))?;
-        let passing = fits.iter().filter(|stage| stage.fit(&stage.exact).passes());
-        let explained: BTreeSet<Probe> = passing.map(|stage| stage.probe).collect();
+        let passing = || fits.iter().filter(|stage| stage.fit(&stage.exact).passes());
+        let explained: BTreeSet<Probe> = passing().map(|stage| stage.probe).collect();
+        let misfit = passing().map(|stage| stage.fit(&stage.exact).size()).fold(0.0, f64::max);
         if explained.is_empty() {
             return Ok(None);
         }
         let sites = self.touched(&explained, |probe| parameter.at(probe));
-        Ok(Some(Fitted { parameter, value, error, expected, explained, sites }))
+        Ok(Some(Fitted { parameter, value, error, expected, explained, misfit, sites }))
     }
 
     /// Sum of the squared misfits, in units of the noise; of each stage at most so much, so that stages which another

@@ -118,6 +118,11 @@ impl Slope {
         self.tells() && self.beta < BAND && (0.5 - self.beta) / self.error > SURE
     }
 
+    /// Whether it says that the mistake is there or that it is not.
+    pub fn decides(self) -> bool {
+        self.masks || self.present() || self.absent()
+    }
+
     /// Whether it tells anything. A mask has no noise, hence no slope: a changed one is seen bit for bit.
     pub fn tells(self) -> bool {
         self.masks || (self.information > 0.0 && self.error <= BLUNT)
