@@ -5,16 +5,17 @@ use crate::Sandbox;
 fn compared(mistakes: &str) -> (i32, String) {
     let sandbox = Sandbox::new();
     let prompt = r#""model": "builtin:tiny", "prompt": "The color of the sky is""#;
-    let traced = sandbox.config(&format!(r#"{{"check": "trace", {prompt}, "mistakes": [{mistakes}], "output": "run"}}"#));
+    let traced = sandbox.config(&format!(r#"{{"check": "trace", {prompt}{mistakes}, "output": "run"}}"#));
     assert_eq!(traced.code, 0, "{}", traced.stderr);
-    let judged = sandbox.config(&format!(r#"{{"check": "compare", {prompt}, "candidate": "run.json", "output": "v"}}"#));
+    let judged =
+        sandbox.config(&format!(r#"{{"check": "compare", {prompt}, "candidate": "run.json", "output": "v"}}"#));
     (judged.code, std::fs::read_to_string(sandbox.path("v.json")).unwrap())
 }
 
 #[test]
 fn each_mistake_of_the_prompt_is_named() {
     for id in ["bos_missing", "bos_twice", "space_prefix"] {
-        let (code, verdict) = compared(&format!("\"{id}\""));
+        let (code, verdict) = compared(&format!(", \"mistakes\": [\"{id}\"]"));
         let verdict: serde_json::Value = serde_json::from_str(&verdict).unwrap();
         let verdict = &verdict["verdicts"][0];
         assert_eq!(code, 1, "{id}");
@@ -31,9 +32,8 @@ fn each_mistake_of_the_prompt_is_named() {
 fn a_parameter_may_have_another_value() {
     let sandbox = Sandbox::new();
     let ids = r#""model": "builtin:tiny", "token_ids": [2, 51, 34, 76, 61, 3, 48]"#;
-    let run = sandbox.config(&format!(
-        r#"{{"check": "trace", {ids}, "mistakes": ["attn_scale=0.1234@1"], "output": "run"}}"#
-    ));
+    let run = sandbox
+        .config(&format!(r#"{{"check": "trace", {ids}, "mistakes": ["attn_scale=0.1234@1"], "output": "run"}}"#));
     assert_eq!(run.code, 0, "{}", run.stderr);
     let judged = sandbox.config(r#"{"check": "compare", "candidate": "run.json", "output": "v"}"#);
     assert_eq!(judged.code, 1);

@@ -13,6 +13,9 @@ const BAND: f64 = 0.3;
 const SURE: f64 = 3.5;
 /// A slope with a larger standard error tells nothing.
 const BLUNT: f64 = 0.14;
+/// A mistake that moves everything together by less than this, in squares of the noise, is not there to be seen: where
+/// the recorded values happen to be exact, even its slope seems sure.
+const LEAST: f64 = 12.0;
 /// Of two that fit, one is left out where the half-way point is this many standard errors away.
 const APART: f64 = 3.0;
 
@@ -125,7 +128,7 @@ impl Slope {
 
     /// Whether it tells anything. A mask has no noise, hence no slope: a changed one is seen bit for bit.
     pub fn tells(self) -> bool {
-        self.masks || (self.information > 0.0 && self.error <= BLUNT)
+        self.masks || (self.information >= LEAST && self.error <= BLUNT)
     }
 
     /// Whether a mistake that brings stages inside the budget is what was made there: the residual goes as far as the
