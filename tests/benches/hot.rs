@@ -3,55 +3,64 @@
 //!
 //! `cargo bench -p loupe-tests`. The shapes are 2B's, cut to one layer and a small vocabulary. Stages are run through
 //! loupe-engine like everything else, so that burn is not compiled again; their inputs and outputs are copied on the way.
+//! Medians are taken here and not by criterion: it turns on a feature of ciborium, which cubecl shares, and all of burn
+//! would be built a second time.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
-use std::path::Path;
-use std::time::Duration;
+use std::time::Instant;
 
-use criterion::{BatchSize, Criterion};
 use loupe_checkpoint::{Checkpoint, Rows, Tensors, write_random};
 use loupe_engine::{Spec, TraceJob, trace};
 use loupe_spec::{Config, Dtype, HostTensor, LayerWeight, Probe, Stage, Values, Weight};
 
 /// T
 const TOKENS: usize = 256;
+/// Of a matrix, as many as the model asks for at a time.
+const ROWS: usize = 1820;
 const SHAPE: &str = r#"{"model_type": "gemma2", "vocab_size": 256, "hidden_size": 2304, "intermediate_size": 9216,
     "num_hidden_layers": 1, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256}"#;
 
-/// A piece and the plain code that it is held against.
-const PAIRS: [(&str, &str); 4] =
-    [("conversion", "copy"), ("norm", "copy_hidden"), ("rope", "copy_heads"), ("attention", "matmul")];
+/// Each is run so often; the median counts.
+const TIMES: usize = 15;
 
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     write_random(SHAPE, &folder.path().join("model"), 1, 5, &mut |_, _| {}).unwrap();
     let checkpoint = Checkpoint::open(folder.path().join("model").to_str().unwrap(), None).unwrap();
-    let results = folder.path().join("criterion");
-    let mut criterion = Criterion::default()
-        .output_directory(&results)
-        .without_plots()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-        .configure_from_args();
     let bench = Bench { config: checkpoint.config(), tensors: &checkpoint.tensors().unwrap() };
-    bench.conversion(&mut criterion);
-    bench.stages(&mut criterion);
-    criterion.final_summary();
-    for (piece, plain) in PAIRS {
-        if let (Some(piece_time), Some(plain_time)) = (median(&results, piece), median(&results, plain)) {
-            println!("ratio {piece} / {plain}: {:.2}", piece_time / plain_time);
-        }
-    }
+    let heads = bench.config.num_attention_heads * bench.config.head_dim;
+    let copy = |width: usize| {
+        let values = vec![1.0_f32; TOKENS * width];
+        move || black_box(&values).clone()
+    };
+    let chunk = vec![1.0_f32; ROWS * bench.config.hidden_size];
+    compare("conversion", || bench.convert(), "a copy of what it makes", || black_box(&chunk).clone());
+    compare("norm", bench.norm(), "a copy of its values", copy(bench.config.hidden_size));
+    compare("rope", bench.rope(), "a copy of its values", copy(heads));
+    compare("attention", bench.attention(), "q_proj", bench.projection());
 }
 
-/// The median that criterion wrote, in nanoseconds; `None` where a filter left the piece out.
-fn median(results: &Path, name: &str) -> Option<f64> {
-    let text = std::fs::read_to_string(results.join(name).join("new/estimates.json")).ok()?;
-    serde_json::from_str::<serde_json::Value>(&text).ok()?["median"]["point_estimate"].as_f64()
+/// Prints how much longer `piece` takes than `plain`.
+fn compare<A, B>(name: &str, piece: impl FnMut() -> A, beside: &str, plain: impl FnMut() -> B) {
+    let (piece, plain) = (median(piece), median(plain));
+    println!("{name:<12} {:8.2} times {beside} ({:.3} ms, {:.3} ms)", piece / plain, piece * 1e3, plain * 1e3);
+}
+
+/// Seconds, after one run to warm up.
+fn median<T>(mut f: impl FnMut() -> T) -> f64 {
+    black_box(f());
+    let mut times: Vec<f64> = (0..TIMES)
+        .map(|_| {
+            let started = Instant::now();
+            black_box(f());
+            started.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[TIMES / 2]
 }
 
 struct Bench<'a> {
@@ -60,51 +69,57 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// A chunk of a projection from bf16 to f32, beside copying as many f32.
-    fn conversion(&self, criterion: &mut Criterion) {
-        let weight = Weight::Layer(0, LayerWeight::GateProj);
-        let rows = 1820;
-        criterion.bench_function("conversion", |bencher| {
-            bencher.iter(|| self.tensors.read(weight, Rows::Range(0..rows), Dtype::F32).unwrap());
-        });
-        let values = vec![1.0_f32; rows * self.config.hidden_size];
-        criterion.bench_function("copy", |bencher| bencher.iter(|| black_box(&values).clone()));
+    /// A chunk of a projection from bf16 to f32.
+    fn convert(&self) -> HostTensor {
+        self.tensors.read(Weight::Layer(0, LayerWeight::GateProj), Rows::Range(0..ROWS), Dtype::F32).unwrap()
     }
 
-    /// Norm and RoPE beside copies of their values; attention beside a projection.
-    fn stages(&self, criterion: &mut Criterion) {
-        let at = |stage| Probe::Layer(0, stage);
-        let (d, n, k, h) = (self.config.hidden_size, self.config.num_attention_heads, 4, self.config.head_dim);
-        let heads = |count| vec![TOKENS, count, h];
-        let hidden = vec![TOKENS, d];
-        self.stage(criterion, "norm", &[(at(Stage::Input), hidden.clone())], at(Stage::InputLayernorm));
-        self.stage(criterion, "rope", &[(at(Stage::QProj), heads(n))], at(Stage::QRope));
-        let inputs = [(at(Stage::QRope), heads(n)), (at(Stage::KRope), heads(k)), (at(Stage::VProj), heads(k))];
-        self.stage(criterion, "attention", &inputs, at(Stage::Context));
-        self.stage(criterion, "matmul", &[(at(Stage::InputLayernorm), hidden)], at(Stage::QProj));
-        for (name, width) in [("copy_hidden", d), ("copy_heads", n * h)] {
-            let values = vec![1.0_f32; TOKENS * width];
-            criterion.bench_function(name, |bencher| bencher.iter(|| black_box(&values).clone()));
-        }
+    fn norm(&self) -> impl FnMut() -> HostTensor {
+        self.stage(&[(Stage::Input, self.hidden())], Stage::InputLayernorm)
     }
 
-    fn stage(&self, criterion: &mut Criterion, name: &str, inputs: &[(Probe, Vec<usize>)], wanted: Probe) {
+    fn rope(&self) -> impl FnMut() -> HostTensor {
+        self.stage(&[(Stage::QProj, self.heads(self.config.num_attention_heads))], Stage::QRope)
+    }
+
+    /// Scores to context.
+    fn attention(&self) -> impl FnMut() -> HostTensor {
+        let (n, k) = (self.config.num_attention_heads, self.config.num_key_value_heads);
+        let inputs = [(Stage::QRope, self.heads(n)), (Stage::KRope, self.heads(k)), (Stage::VProj, self.heads(k))];
+        self.stage(&inputs, Stage::Context)
+    }
+
+    fn projection(&self) -> impl FnMut() -> HostTensor {
+        self.stage(&[(Stage::InputLayernorm, self.hidden())], Stage::QProj)
+    }
+
+    fn hidden(&self) -> Vec<usize> {
+        vec![TOKENS, self.config.hidden_size]
+    }
+
+    fn heads(&self, count: usize) -> Vec<usize> {
+        vec![TOKENS, count, self.config.head_dim]
+    }
+
+    /// `wanted` of layer 0, computed from `inputs` of these shapes.
+    fn stage(&self, inputs: &[(Stage, Vec<usize>)], wanted: Stage) -> impl FnMut() -> HostTensor {
         let spec = Spec { dtype: Dtype::F32, ..loupe_engine::referee() };
+        let wanted = Probe::Layer(0, wanted);
         let given: BTreeMap<Probe, HostTensor> =
-            inputs.iter().map(|(probe, shape)| (*probe, made_up(shape.clone()))).collect();
-        let job = || TraceJob {
-            config: self.config,
-            tensors: self.tensors,
-            positions: (0..TOKENS).collect(),
-            given: given.clone(),
-            wanted: BTreeSet::from([wanted]),
-            mistakes: &[],
-            dtype: Dtype::F32,
-            progress: None,
-        };
-        criterion.bench_function(name, |bencher| {
-            bencher.iter_batched(job, |job| trace(&spec, job).unwrap(), BatchSize::LargeInput);
-        });
+            inputs.iter().map(|(stage, shape)| (Probe::Layer(0, *stage), made_up(shape.clone()))).collect();
+        move || {
+            let job = TraceJob {
+                config: self.config,
+                tensors: self.tensors,
+                positions: (0..TOKENS).collect(),
+                given: given.clone(),
+                wanted: BTreeSet::from([wanted]),
+                mistakes: &[],
+                dtype: Dtype::F32,
+                progress: None,
+            };
+            trace(&spec, job).unwrap().values.remove(&wanted).unwrap()
+        }
     }
 }
 

@@ -19,7 +19,6 @@ pub fn absent(bench: &Bench, run: &Run) -> Result<Option<String>> {
     if !run.on_gpu() {
         return Ok(None);
     }
-    std::fs::create_dir_all(OUTPUT).map_err(io_error("make the folder", Path::new(OUTPUT)))?;
     let prefix = Path::new(OUTPUT).join("device");
     let mut config = run.keys();
     let rope = json!({"check": "rope", "model": "builtin:tiny", "pos": 6, "dim": 16, "theta": 10000, "output": prefix});

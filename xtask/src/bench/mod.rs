@@ -75,6 +75,7 @@ pub struct Results {
 pub fn run(config: Option<&Path>) -> Result<u8> {
     let machine = machine();
     let settings = config.map_or_else(|| Ok(Settings::default()), Settings::read)?;
+    std::fs::create_dir_all(OUTPUT).map_err(io_error("make the folder", Path::new(OUTPUT)))?;
     let bench = Bench { loupe: build::loupe()?, model: model(&settings.model)?, settings };
     let checkpoint = Checkpoint::open(&bench.model, None).map_err(|error| miette!("{error}"))?;
     let tensors = checkpoint.tensors().map_err(|error| miette!("{error}"))?;
@@ -152,7 +153,6 @@ impl Bench {
         let prefix = Path::new(OUTPUT).join(format!("{}-{}-{}", case.check, run.backend, run.dtype));
         let mut config = case.config(&self.model);
         config.extend(run.keys());
-        std::fs::create_dir_all(OUTPUT).map_err(io_error("make the folder", Path::new(OUTPUT)))?;
         let path = prefix.with_extension("json");
         std::fs::write(&path, Value::Object(config).to_string()).map_err(io_error("write", &path))?;
         let arguments = [path.to_string_lossy().into_owned()];

@@ -24,7 +24,7 @@ pub fn text(results: &Results) -> String {
         results.machine["cpu"].as_str().unwrap_or("cpu unknown"),
         results.machine["cores"],
         results.machine["load_average_at_start"].as_str().unwrap_or("unknown"),
-        results.peers,
+        if results.peers.is_empty() { "no peers" } else { &results.peers },
         results.settings.repeats,
         floor.converted / 1e9,
         floor.multiplied / 1e9,
