@@ -12,8 +12,8 @@ pub fn ladder(storage: Dtype, weights: Dtype, decimals: Option<u32>) -> Vec<Leve
     let plain = Level { decimals, ..Level::plain(storage) };
     let mut levels = vec![plain];
     // Rounding a half to a half is not told from rounding it to the storage.
-    if weights.size() > 2 && storage.size() > 2 {
-        for half in [Dtype::F16, Dtype::Bf16] {
+    if storage.size() > 2 {
+        for half in [Dtype::F16, Dtype::Bf16].into_iter().filter(|half| *half != weights) {
             levels.push(Level { weights: WeightForm::Rounded(half), ..plain });
             levels.push(Level { weights: WeightForm::RoundedMatrices(half), ..plain });
         }

@@ -119,6 +119,11 @@ impl Stage {
         })
     }
 
+    /// `value` as the candidate would hold it.
+    pub fn stored(&self, value: f64) -> f64 {
+        self.storage.round(value)
+    }
+
     /// The prediction rounded where transformers rounds.
     pub fn rounded(&self) -> &[f64] {
         &self.rounded

@@ -110,8 +110,9 @@ impl Pass<'_> {
         let q = self.keep(at(Stage::QRope), self.rotated(&q));
         let k = self.keep(at(Stage::KRope), self.rotated(&k));
         // Head n of the queries reads head n div (N / K) of keys and values.
-        let lanes =
-            |head: usize| head / config.num_key_value_groups() * h..(head / config.num_key_value_groups() + 1) * h;
+        // Query heads that share a key head.
+        let groups = config.num_attention_heads / config.num_key_value_heads;
+        let lanes = |head: usize| head / groups * h..(head / groups + 1) * h;
         let scale = config.query_pre_attn_scalar.powf(-0.5) as f32;
         let score = |row: usize, key: usize| {
             let (head, query) = (row / tokens, row % tokens);

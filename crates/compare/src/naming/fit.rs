@@ -126,9 +126,16 @@ impl Scene<'_> {
                 break;
             }
         }
-        // A cap far above everything is none.
-        if is_cap && value > expected * 2f64.powi(OCTAVES - 1) {
-            value = f64::INFINITY;
+        // What no value explains better than none at all: no cap, no epsilon.
+        let none = match parameter {
+            Parameter::AttnSoftcap | Parameter::FinalSoftcap => Some(f64::INFINITY),
+            Parameter::RmsNormEps => Some(0.0),
+            _ => None,
+        };
+        if let Some(none) = none
+            && self.misfit(&at(none)?) <= self.misfit(&at(value)?)
+        {
+            value = none;
         }
         if value.is_finite() && (value - expected).abs() < SURE * error * value {
             return Ok(None);

@@ -26,6 +26,8 @@ pub struct Part {
     dd: f64,
     rr: f64,
     count: usize,
+    /// As `dd`, of what is left of d when both sides are stored.
+    stored: f64,
     /// What each run of right code projects on d.
     noise: Vec<f64>,
     /// The mistake changes a value that has no noise: a mask.
@@ -46,6 +48,7 @@ impl Part {
             part.dd += d * d / variance;
             part.rr += r * r / variance;
             part.count += 1;
+            part.stored += (stage.stored(mistaken[at]) - stage.stored(right[at])).powi(2) / variance;
             for (sum, run) in part.noise.iter_mut().zip(noise) {
                 *sum += run[at] * d / variance;
             }
@@ -63,6 +66,7 @@ impl Part {
         self.dd += other.dd;
         self.rr += other.rr;
         self.count += other.count;
+        self.stored += other.stored;
         self.noise.resize(self.noise.len().max(other.noise.len()), 0.0);
         for (sum, more) in self.noise.iter_mut().zip(&other.noise) {
             *sum += more;
@@ -80,6 +84,9 @@ pub struct Slope {
     pub error: f64,
     /// How much the mistake moves, in squares of the noise; 0: nothing.
     pub information: f64,
+    /// The same of what is left when values are stored: less than a rounding is mostly rounded away, and a slope of 0
+    /// then says nothing.
+    stored: f64,
     /// Share of the residual, over the values that the mistake moves, that is gone with the mistake planted.
     pub explained: f64,
     masks: bool,
@@ -94,7 +101,7 @@ impl Slope {
         }
         if all.dd == 0.0 {
             let masks = all.changes_mask;
-            return Slope { beta: 0.0, error: f64::INFINITY, information: 0.0, explained: 0.0, masks };
+            return Slope { beta: 0.0, error: f64::INFINITY, information: 0.0, stored: 0.0, explained: 0.0, masks };
         }
         let beta = all.rd / all.dd;
         // What is left after the slope is taken out, as the spread of the residual.
@@ -106,6 +113,7 @@ impl Slope {
             beta,
             error: of_residual.max(of_noise),
             information: all.dd,
+            stored: all.stored,
             explained: if all.rr == 0.0 { 0.0 } else { (2.0 * all.rd - all.dd) / all.rr },
             masks: all.changes_mask,
         }
@@ -118,7 +126,7 @@ impl Slope {
 
     /// The mistake would be seen, and is not there.
     pub fn absent(self) -> bool {
-        self.tells() && self.beta < BAND && (0.5 - self.beta) / self.error > SURE
+        self.tells() && self.stored >= LEAST && self.beta < BAND && (0.5 - self.beta) / self.error > SURE
     }
 
     /// Whether it says that the mistake is there or that it is not.
