@@ -75,22 +75,22 @@ impl Bench<'_> {
     }
 
     fn norm(&self) -> impl FnMut() -> HostTensor {
-        self.stage(&[(Stage::Input, self.hidden())], Stage::InputLayernorm)
+        self.stage(vec![(Stage::Input, self.hidden())], Stage::InputLayernorm)
     }
 
     fn rope(&self) -> impl FnMut() -> HostTensor {
-        self.stage(&[(Stage::QProj, self.heads(self.config.num_attention_heads))], Stage::QRope)
+        self.stage(vec![(Stage::QProj, self.heads(self.config.num_attention_heads))], Stage::QRope)
     }
 
     /// Scores to context.
     fn attention(&self) -> impl FnMut() -> HostTensor {
         let (n, k) = (self.config.num_attention_heads, self.config.num_key_value_heads);
-        let inputs = [(Stage::QRope, self.heads(n)), (Stage::KRope, self.heads(k)), (Stage::VProj, self.heads(k))];
-        self.stage(&inputs, Stage::Context)
+        let inputs = vec![(Stage::QRope, self.heads(n)), (Stage::KRope, self.heads(k)), (Stage::VProj, self.heads(k))];
+        self.stage(inputs, Stage::Context)
     }
 
     fn projection(&self) -> impl FnMut() -> HostTensor {
-        self.stage(&[(Stage::InputLayernorm, self.hidden())], Stage::QProj)
+        self.stage(vec![(Stage::InputLayernorm, self.hidden())], Stage::QProj)
     }
 
     fn hidden(&self) -> Vec<usize> {
@@ -102,11 +102,11 @@ impl Bench<'_> {
     }
 
     /// `wanted` of layer 0, computed from `inputs` of these shapes.
-    fn stage(&self, inputs: &[(Stage, Vec<usize>)], wanted: Stage) -> impl FnMut() -> HostTensor {
+    fn stage(&self, inputs: Vec<(Stage, Vec<usize>)>, wanted: Stage) -> impl FnMut() -> HostTensor {
         let spec = Spec { dtype: Dtype::F32, ..loupe_engine::referee() };
         let wanted = Probe::Layer(0, wanted);
         let given: BTreeMap<Probe, HostTensor> =
-            inputs.iter().map(|(stage, shape)| (Probe::Layer(0, *stage), made_up(shape.clone()))).collect();
+            inputs.into_iter().map(|(stage, shape)| (Probe::Layer(0, stage), made_up(shape))).collect();
         move || {
             let job = TraceJob {
                 config: self.config,

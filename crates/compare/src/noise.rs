@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Accumulator, Dtype, HostTensor, Probe, Rounding, Simulation, Stage, Values, WeightForm};
+use loupe_spec::{
+    Accumulator, Dtype, HostTensor, LIBRARY_UNITS, Probe, Rounding, Simulation, Stage, Values, WeightForm,
+};
 
 use crate::stage::Layout;
 use crate::{Replay, ReplayError, Replayer, Trace};
@@ -122,7 +124,7 @@ fn uniform(state: &mut u64) -> f64 {
 /// - half what this element showed in the five runs, half what its row showed (five samples alone are few);
 /// - the rounding of the recorded value itself, uniform within one unit in the last place, or of the last decimal that
 ///   was printed;
-/// - eight f32 units where a library's exp, tanh, sin or cos is inside: they differ by that much between vendors;
+/// - eight f32 units ([`LIBRARY_UNITS`]) where a library's exp, tanh, sin or cos is inside: they differ by that much between vendors;
 /// - for rotated values, angles that are themselves rounded: position times one f32 unit, in radians.
 pub fn variance(probe: Probe, exact: &[f64], runs: &[Vec<f64>], layout: &Layout, level: Level) -> Vec<f64> {
     let storage = level.storage;
@@ -134,11 +136,11 @@ pub fn variance(probe: Probe, exact: &[f64], runs: &[Vec<f64>], layout: &Layout,
     let row_square = layout.row_means(&exact.iter().map(|e| e * e).collect::<Vec<f64>>());
     let stored = 2f64.powi(-storage.significand_bits());
     let wide = if storage == Dtype::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
-    let library = if has_library_function(probe) { 8.0 * wide } else { 0.0 };
+    let library = if probe.has_library_function() { LIBRARY_UNITS * wide } else { 0.0 };
     (0..exact.len())
         .map(|at| {
             let row = layout.row(at);
-            let angle = if is_rotated(probe) { row as f64 * wide } else { 0.0 };
+            let angle = if probe.is_rotated() { row as f64 * wide } else { 0.0 };
             0.5 * element[at]
                 + 0.5 * row_mean[row]
                 + (exact[at] * stored).powi(2) / 3.0
@@ -147,14 +149,4 @@ pub fn variance(probe: Probe, exact: &[f64], runs: &[Vec<f64>], layout: &Layout,
                 + printed
         })
         .collect()
-}
-
-fn has_library_function(probe: Probe) -> bool {
-    matches!(probe, Probe::Logits)
-        || is_rotated(probe)
-        || matches!(probe, Probe::Layer(_, Stage::ScoresCapped | Stage::Probs | Stage::Act))
-}
-
-fn is_rotated(probe: Probe) -> bool {
-    matches!(probe, Probe::Layer(_, Stage::QRope | Stage::KRope))
 }

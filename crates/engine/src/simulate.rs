@@ -11,7 +11,7 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Slice, Tensor, TensorData, TensorPrimitive};
 use loupe_backends::MatMul;
 use loupe_model::Arithmetic;
-use loupe_spec::{Accumulator, Dtype, Rounding, Simulation};
+use loupe_spec::{Accumulator, Dtype, LIBRARY_UNITS, Probe, Rounding, Simulation};
 
 /// Rows that stand for a tall matrix in [`Simulated::energy`].
 const SAMPLED: usize = 256;
@@ -84,6 +84,21 @@ impl<B: Backend> Simulated<B> {
         }
     }
 
+    /// `x` as another library's exp, tanh, sin and cos would have it; a rotation [T, .., H] by angles that are off by a
+    /// unit for each position.
+    fn of_another_library(&self, probe: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
+        let wide = if self.simulation.storage == Dtype::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
+        let shape = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(x.clone())).shape();
+        let per_token: usize = shape.iter().skip(1).product();
+        let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut at = 0;
+        self.map(x, |v, _| {
+            let position = if probe.is_rotated() { at / per_token.max(1) } else { 0 };
+            at += 1;
+            v * (1.0 + (LIBRARY_UNITS + position as f64) * wide * random.normal())
+        })
+    }
+
     fn operand(&self, x: FloatTensor<B>) -> FloatTensor<B> {
         let Some(bits) = self.simulation.operand_bits else { return x };
         let unit = 2f64.powi(1 - bits);
@@ -133,8 +148,12 @@ impl<B: Backend> Arithmetic<B> for Simulated<B> {
         self.store(B::float_add(product, noise))
     }
 
-    fn finish(&self, x: FloatTensor<B>) -> FloatTensor<B> {
-        if self.simulation.rounding == Rounding::EveryStage { self.round(x) } else { x }
+    fn finish(&self, probe: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
+        match self.simulation.rounding {
+            Rounding::EveryStage => self.round(x),
+            Rounding::Stochastic(_) if probe.has_library_function() => self.of_another_library(probe, x),
+            _ => x,
+        }
     }
 }
 

@@ -16,6 +16,9 @@ pub type ObserverError = Box<dyn std::error::Error + Send + Sync>;
 /// Sees each wanted value as soon as it exists.
 pub type Observe<'a, B> = dyn FnMut(Probe, &Value<B>) -> Result<(), ObserverError> + 'a;
 
+/// Is handed the value of every step.
+pub(crate) type Each<'a, B> = dyn FnMut(Probe, &Value<B>) -> Result<(), ModelError> + 'a;
+
 /// Why a run stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -135,7 +138,7 @@ impl<B: Backend> Model<'_, B> {
         steps: &[Step],
         mut values: Values<B>,
         positions: &[usize],
-        each: &mut dyn FnMut(Probe, &Value<B>) -> Result<(), ModelError>,
+        each: &mut Each<'_, B>,
     ) -> Result<(), ModelError> {
         let last_use: BTreeMap<Probe, usize> =
             steps.iter().enumerate().flat_map(|(at, step)| step.inputs.iter().map(move |p| (*p, at))).collect();
@@ -143,7 +146,7 @@ impl<B: Backend> Model<'_, B> {
             let value = match &step.parts {
                 None => self
                     .evaluate(step, &values, positions)?
-                    .map(|x| self.precision.finish(x), |x| self.precision.finish(x)),
+                    .map(|x| self.precision.finish(step.probe, x), |x| self.precision.finish(step.probe, x)),
                 Some(parts) => parts::compute(self, step, parts, &values, positions)?,
             };
             each(step.probe, &value)?;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Tensor, TensorPrimitive};
-use loupe_spec::Dtype;
+use loupe_spec::{Dtype, Probe};
 
 /// burn's name of one of our float dtypes; f32 for the integer ones, which no tensor of the model has.
 pub fn burn_dtype(dtype: Dtype) -> DType {
@@ -31,7 +31,7 @@ pub trait Arithmetic<B: Backend>: Send + Sync {
     /// `lhs @ rhs` over the last two axes, stored.
     fn matmul(&self, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B>;
     /// Called on the value of each stage when it is done. A run has nothing left to do.
-    fn finish(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+    fn finish(&self, _probe: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
         x
     }
 }
@@ -77,9 +77,9 @@ impl<B: Backend> Precision<B> {
         wrap(self.arithmetic.matmul(unwrap(lhs), unwrap(rhs)))
     }
 
-    /// The value of a finished stage.
-    pub(crate) fn finish<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        wrap(self.arithmetic.finish(unwrap(x)))
+    /// The value of the finished stage `probe`.
+    pub(crate) fn finish<const D: usize>(&self, probe: Probe, x: Tensor<B, D>) -> Tensor<B, D> {
+        wrap(self.arithmetic.finish(probe, unwrap(x)))
     }
 
     /// A constant as the model's dtype holds it.

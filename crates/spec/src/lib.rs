@@ -32,6 +32,6 @@ pub use mistake::{Mistake, MistakeKind};
 pub use nearest::nearest;
 pub use parameter::Parameter;
 pub use probe::{Probe, Stage, UnknownProbe};
-pub use simulation::{Accumulator, Rounding, Simulation, WeightForm};
+pub use simulation::{Accumulator, LIBRARY_UNITS, Rounding, Simulation, WeightForm};
 pub use tensor::{Dtype, HostTensor, Values, round_to_odd};
 pub use weight::{LayerWeight, UnknownWeight, Weight};

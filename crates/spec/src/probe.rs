@@ -182,6 +182,17 @@ impl Stage {
 }
 
 impl Probe {
+    /// Whether exp, tanh, sin or cos is in its formula: libraries differ in those by some units in the last place.
+    pub fn has_library_function(self) -> bool {
+        let stages = matches!(self, Probe::Layer(_, Stage::ScoresCapped | Stage::Probs | Stage::Act));
+        stages || self == Probe::Logits || self.is_rotated()
+    }
+
+    /// Whether it is rotated by angles, which grow with the position and are themselves rounded.
+    pub fn is_rotated(self) -> bool {
+        matches!(self, Probe::Layer(_, Stage::QRope | Stage::KRope))
+    }
+
     /// Whether `site`, a layer's number or a probe's name, includes it.
     pub fn is_at(self, site: &str) -> bool {
         self.to_string() == site || self.layer().is_some_and(|layer| layer.to_string() == site)

@@ -126,7 +126,7 @@ impl Slope {
 
     /// The mistake would be seen, and is not there.
     pub fn absent(self) -> bool {
-        self.tells() && self.stored >= LEAST && self.beta < BAND && (0.5 - self.beta) / self.error > SURE
+        self.tells() && self.stored * BLUNT * BLUNT >= 1.0 && self.beta < BAND && (0.5 - self.beta) / self.error > SURE
     }
 
     /// Whether it says that the mistake is there or that it is not.
