@@ -104,15 +104,18 @@ impl Scene<'_> {
     }
 
     /// Where `trial`'s mistake is present, if it is: in the layers, and there at the stages, that are likelier with it
-    /// than without.
+    /// than without; else at the stages that show it by themselves.
     fn present<'t>(&self, trial: &'t Trial) -> Option<Present<'t>> {
         let slope = |probes: &BTreeSet<Probe>| trial.slope(probes.iter().copied());
+        let shows = |probe: &Probe| slope(&BTreeSet::from([*probe])).present();
         let likelier = |probes: &BTreeSet<Probe>| {
             let slope = slope(probes);
             slope.beta > 0.5 || slope.information == 0.0
         };
         let layers = groups(&trial.parts).into_values().filter(likelier);
         let stages: BTreeSet<Probe> = layers.flatten().filter(|probe| likelier(&BTreeSet::from([*probe]))).collect();
+        let alone: BTreeSet<Probe> = trial.parts.keys().copied().filter(shows).collect();
+        let stages = if slope(&stages).present() { stages } else { alone };
         let slope = slope(&stages);
         // How a run rounds is a matter of chance that any other way to round shares half of: a cast in another place
         // has to account for most of it.

@@ -74,10 +74,7 @@ impl Search<'_> {
         }
         scene.below_the_budget(sound && open.is_empty(), &mut findings)?;
         findings.unnamed = open.into_iter().collect();
-        findings.unseen.retain(|unseen| {
-            let found = findings.named.iter().any(|named| named.id == unseen.id);
-            !found || unseen.sites.is_some()
-        });
+        findings.forget_the_named();
         findings.unseen.sort_by(|a, b| (a.why, &a.id, &a.sites).cmp(&(b.why, &b.id, &b.sites)));
         // Two ways of one mistake that hide alike are said once.
         findings.unseen.dedup_by(|a, b| (a.why, &a.id, &a.sites) == (b.why, &b.id, &b.sites));
@@ -131,6 +128,17 @@ impl Scene<'_> {
 }
 
 impl Findings {
+    /// What was named is not unseen, at the sites where it was.
+    fn forget_the_named(&mut self) {
+        for unseen in &mut self.unseen {
+            let Some(named) = self.named.iter().find(|named| named.id == unseen.id) else { continue };
+            let is_named = |site: &String| named.sites.iter().any(|probe| probe.is_at(site));
+            let sites = unseen.sites.take().unwrap_or_default();
+            unseen.sites = Some(sites.into_iter().filter(|site| !is_named(site)).collect());
+        }
+        self.unseen.retain(|unseen| unseen.sites.as_ref().is_none_or(|sites| !sites.is_empty()));
+    }
+
     /// Adds a mistake made at `sites`, which first shows at `first`. One that is there already, made elsewhere too, is
     /// one mistake.
     fn name(
