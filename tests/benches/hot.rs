@@ -1,7 +1,7 @@
 //! The pieces in which a run spends its time, each beside plain code of the same size in the same process: what is printed
 //! is the ratio of the two, which says on any machine whether a piece has become slower.
 //!
-//! `cargo bench -p loupe-tests`. The shapes are 2B's, cut to one layer and a small vocabulary. Stages are run through
+//! `cargo test --release --workspace --bench hot` (under `cargo bench` all of loupe-engine would be compiled again). The shapes are 2B's, cut to one layer and a small vocabulary. Stages are run through
 //! loupe-engine like everything else, so that burn is not compiled again; their inputs and outputs are copied on the way.
 //! Medians are taken here and not by criterion: it turns on a feature of ciborium, which cubecl shares, and all of burn
 //! would be built a second time.
