@@ -240,11 +240,13 @@ fn power_of_two(factor: f64) -> f64 {
 }
 
 /// A whole number at least a factor 1.4 from all that a port takes for `query_pre_attn_scalar`: head_dim,
-/// hidden_size / heads, 1, and what the checkpoint itself says.
+/// hidden_size / heads, 1, and what the checkpoint itself says. Its square is that far too: to scale twice is to take the
+/// square for it.
 fn another_scale(config: &Config) -> u64 {
     let per_head = config.hidden_size as f64 / config.num_attention_heads as f64;
     let taken = [config.head_dim as f64, per_head, 1.0, config.query_pre_attn_scalar];
-    let far = |scale: &u64| taken.iter().all(|taken| (*scale as f64 / taken).ln().abs() > 1.4f64.ln());
+    let apart = |scale: f64| taken.iter().all(|taken| (scale / taken).ln().abs() > 1.4f64.ln());
+    let far = |scale: &u64| apart(*scale as f64) && apart((*scale as f64).powi(2));
     let quarter = (config.query_pre_attn_scalar / 4.0).round().max(2.0) as u64;
     (quarter..).find(far).unwrap_or(quarter)
 }
