@@ -104,7 +104,8 @@ impl Scene<'_> {
     }
 
     /// Where `trial`'s mistake is present, if it is: in the layers, and there at the stages, that are likelier with it
-    /// than without; else at the stages that show it by themselves.
+    /// than without. Of a cast in another place, else the stages that show it by themselves: it has more to prove there,
+    /// and among so many stages a mistake as small as another epsilon would be seen by chance.
     fn present<'t>(&self, trial: &'t Trial) -> Option<Present<'t>> {
         let slope = |probes: &BTreeSet<Probe>| trial.slope(probes.iter().copied());
         let shows = |probe: &Probe| slope(&BTreeSet::from([*probe])).present();
@@ -115,11 +116,12 @@ impl Scene<'_> {
         let layers = groups(&trial.parts).into_values().filter(likelier);
         let stages: BTreeSet<Probe> = layers.flatten().filter(|probe| likelier(&BTreeSet::from([*probe]))).collect();
         let alone: BTreeSet<Probe> = trial.parts.keys().copied().filter(shows).collect();
-        let stages = if slope(&stages).present() { stages } else { alone };
+        let policy = trial.hypothesis.mistake.kind == MistakeKind::DtypePolicy;
+        let stages = if policy && !slope(&stages).present() { alone } else { stages };
         let slope = slope(&stages);
         // How a run rounds is a matter of chance that any other way to round shares half of: a cast in another place
         // has to account for most of it.
-        let by_chance = trial.hypothesis.mistake.kind == MistakeKind::DtypePolicy && slope.explained < 0.5;
+        let by_chance = policy && slope.explained < 0.5;
         let everywhere = stages.len() == trial.parts.len();
         (slope.present() && !by_chance).then_some(Present { trial, stages, everywhere, slope })
     }
