@@ -4,6 +4,7 @@
 mod bench;
 mod bench_verdict;
 mod compare;
+mod document;
 mod fixtures;
 
 use std::io::{IsTerminal, Write};

@@ -185,11 +185,7 @@ mod tests {
 
     #[test]
     fn a_batch_axis_and_flat_heads_are_accepted_alone_and_together() {
-        let config = Config::from_json(
-            r#"{"model_type":"gemma2","vocab_size":8,"hidden_size":6,"intermediate_size":4,"num_hidden_layers":2,
-                "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4}"#,
-        )
-        .unwrap();
+        let config = crate::small_config();
         let probe = Probe::Layer(0, Stage::QProj);
         let of = |shape: &[usize]| {
             let values = Values::F32(vec![0.0; shape.iter().product()]);

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use loupe_spec::{
-    Accumulator, Dtype, HostTensor, LIBRARY_UNITS, Probe, Rounding, Simulation, Stage, Values, WeightForm,
+    Accumulator, Dtype, HostTensor, LIBRARY_UNITS, Probe, Random, Rounding, Simulation, Stage, Values, WeightForm,
 };
 
 use crate::stage::Layout;
@@ -101,22 +101,11 @@ fn unprinted(given: &Trace, decimals: u32, seed: u64) -> Trace {
         if matches!(probe, Probe::TokenIds | Probe::Layer(_, Stage::Mask)) {
             return (*probe, tensor.clone());
         }
-        let mut state =
-            seed ^ (probe.to_string().bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31) + u64::from(byte)));
-        let values =
-            tensor.values.to_f64().into_iter().map(|value| value + unit * (uniform(&mut state) - 0.5)).collect();
+        let mut random = Random::of(&format!("{probe} {seed}"));
+        let values = tensor.values.to_f64().into_iter().map(|value| value + unit * (random.uniform() - 0.5)).collect();
         (*probe, HostTensor { shape: tensor.shape.clone(), values: Values::F64(values) })
     };
     given.iter().map(blur).collect()
-}
-
-/// In [0, 1): splitmix64, the same numbers on every platform.
-fn uniform(state: &mut u64) -> f64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 11) as f64 * 2f64.powi(-53)
 }
 
 /// The variance expected of each element of `probe`:

@@ -29,11 +29,7 @@ mod tests {
 
     #[test]
     fn a_segment_reaches_back_to_what_was_recorded() {
-        let config = Config::from_json(
-            r#"{"model_type":"gemma2","vocab_size":8,"hidden_size":6,"intermediate_size":4,"num_hidden_layers":2,
-                "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4}"#,
-        )
-        .unwrap();
+        let config = crate::small_config();
         let first = Probe::Layer(0, Stage::Output);
         let second = Probe::Layer(1, Stage::Output);
         let recorded = BTreeSet::from([first, second, Probe::Layer(1, Stage::QProj)]);

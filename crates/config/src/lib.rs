@@ -43,6 +43,14 @@ pub fn parse(path: &Path, text: &str) -> Result<Request, ConfigError> {
     syntax::document(path, text, build::request)
 }
 
+/// Reads a document with keys of its own: an object in JSON with comments, as every config of Loupe's is.
+///
+/// # Errors
+/// A file that cannot be read, is not UTF-8, or holds no such object.
+pub fn read_document(path: &Path) -> Result<serde_json::Value, ConfigError> {
+    syntax::document(path, &error::read_text(path)?, |_, document| Ok(document))
+}
+
 /// Reads the matrix of one `cargo xtask compare` run.
 ///
 /// # Errors

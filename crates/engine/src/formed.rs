@@ -1,18 +1,16 @@
 //! The checkpoint's weights as another engine may hold them: the source of a replay's weights.
 
 use std::cell::Cell;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_checkpoint::{CheckpointError, Rows, Tensors};
 use loupe_model::{Read, WeightError, Weights};
-use loupe_spec::{Dtype, HostTensor, Rounding, Simulation, Values, Weight, WeightForm};
+use loupe_spec::{Dtype, HostTensor, Random, Rounding, Simulation, Values, Weight, WeightForm};
 
 use crate::Progress;
 use crate::host::upload;
-use crate::simulate::Random;
 
 /// Weights that share a step when they are quantised: GGUF's block.
 const BLOCK: usize = 32;
@@ -64,9 +62,8 @@ impl<'a, B: Backend> Formed<'a, B> {
         if let (WeightForm::Blocks { bits }, Values::F64(values)) = (self.simulation.weights, &mut tensor.values)
             && self.simulation.rounding != Rounding::Exact
         {
-            let mut hasher = DefaultHasher::new();
-            (weight.to_string(), first, self.simulation.rounding.seed()).hash(&mut hasher);
-            blur(values, bits, &mut Random::new(hasher.finish()));
+            let drawn = format!("{weight} {first} {}", self.simulation.rounding.seed());
+            blur(values, bits, &mut Random::of(&drawn));
         }
         self.read.set(self.read.get() + tensor.values.len());
         if let Some(progress) = self.progress {

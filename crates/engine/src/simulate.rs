@@ -11,7 +11,7 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Slice, Tensor, TensorData, TensorPrimitive};
 use loupe_backends::MatMul;
 use loupe_model::Arithmetic;
-use loupe_spec::{Accumulator, Dtype, LIBRARY_UNITS, Probe, Rounding, Simulation};
+use loupe_spec::{Accumulator, Dtype, LIBRARY_UNITS, Probe, Random, Rounding, Simulation};
 
 /// Rows that stand for a tall matrix in [`Simulated::energy`].
 const SAMPLED: usize = 256;
@@ -154,32 +154,5 @@ impl<B: Backend> Arithmetic<B> for Simulated<B> {
             Rounding::Stochastic(_) if probe.has_library_function() => self.of_another_library(probe, x),
             _ => x,
         }
-    }
-}
-
-/// splitmix64: the same numbers on every platform.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// In [0, 1).
-    pub fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 * 2f64.powi(-53)
-    }
-
-    /// Mean 0, variance 1: twelve uniforms, near enough to a normal for a spread.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
     }
 }

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
-use loupe_config::BACKENDS;
 use loupe_spec::Dtype;
 use miette::{Result, bail, miette};
 use serde_json::{Map, Value};
 
 use super::cases::CHECKS;
-use crate::io_error;
+use crate::document::{self, backend, count, dtype, list, names};
 
 /// A backend and a dtype to run `loupe` in.
 #[derive(Clone, PartialEq, Eq)]
@@ -80,36 +79,29 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads a config: one JSON object, lines of comment allowed.
+    /// Reads a config.
     pub fn read(path: &Path) -> Result<Settings> {
-        let text = std::fs::read_to_string(path).map_err(io_error("read", path))?;
-        let bare: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        let document: Value =
-            serde_json::from_str(&bare.join("\n")).map_err(|error| miette!("{}: {error}", path.display()))?;
-        Settings::of(&document).map_err(|error| miette!("{}: {error}", path.display()))
+        document::read(path, Settings::of)
     }
 
     fn of(document: &Value) -> Result<Settings> {
         let mut settings = Settings::default();
         for (key, value) in document.as_object().ok_or_else(|| miette!("expected one JSON object"))? {
             let wrong = |expected: &str| miette!("\"{key}\" is {value}, expected {expected}");
-            let names = || {
-                let list = value.as_array().ok_or_else(|| wrong("a list of names"))?;
-                let name = |name: &Value| name.as_str().map(str::to_string).ok_or_else(|| wrong("a list of names"));
-                list.iter().map(name).collect::<Result<Vec<String>>>()
+            let positive = |value: &Value| match count(key, value)? {
+                0 => Err(wrong("a count from 1")),
+                count => Ok(count),
             };
-            let count = |value: &Value| value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
             match key.as_str() {
                 "model" => settings.model = Some(value.as_str().ok_or_else(|| wrong("a folder"))?.to_string()),
-                "checks" => settings.checks = names()?,
-                "runs" => settings.runs = names()?.iter().map(|name| run(name)).collect::<Result<_>>()?,
-                "repeats" => settings.repeats = count(value).ok_or_else(|| wrong("a count"))?,
+                "checks" => settings.checks = names(key, value)?,
+                "runs" => settings.runs = list(key, value, run)?,
+                "repeats" => settings.repeats = positive(value)?,
                 "python" if value.is_null() => settings.python = None,
                 "python" => settings.python = Some(value.as_str().ok_or_else(|| wrong("a program, or null"))?.into()),
                 "lengths" => {
-                    let list = value.as_array().ok_or_else(|| wrong("a list of counts"))?;
-                    let lengths = list.iter().map(|n| count(n).ok_or_else(|| wrong("a list of counts")));
-                    settings.lengths = lengths.collect::<Result<_>>()?;
+                    let lengths = value.as_array().ok_or_else(|| wrong("a list of counts"))?;
+                    settings.lengths = lengths.iter().map(positive).collect::<Result<_>>()?;
                 }
                 unknown => {
                     bail!("\"{unknown}\" is no key; there are model, checks, runs, repeats, python, lengths")
@@ -121,13 +113,8 @@ impl Settings {
 }
 
 fn run(name: &str) -> Result<Run> {
-    let (backend, dtype) = name.split_once(' ').unwrap_or((name, "f32"));
-    if !BACKENDS.contains(&backend) {
-        bail!("there is no backend \"{backend}\"; there are {}", BACKENDS.join(", "));
-    }
-    let known = Dtype::FLOATS.into_iter().find(|known| known.name() == dtype);
-    let dtype = known.ok_or_else(|| miette!("there is no dtype \"{dtype}\" to compute in"))?;
-    Ok(Run { backend: backend.to_string(), dtype })
+    let (on, of) = name.split_once(' ').unwrap_or((name, "f32"));
+    Ok(Run { backend: backend(on)?, dtype: dtype(of)? })
 }
 
 #[cfg(test)]

@@ -198,11 +198,7 @@ mod tests {
     use super::*;
     use crate::bench_verdict::cases::find;
     use crate::bench_verdict::said::tests::said;
-
-    fn config() -> Config {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/mini/config.json");
-        Config::from_json(&std::fs::read_to_string(path).unwrap()).unwrap()
-    }
+    use crate::bench_verdict::sites::tests::config;
 
     fn fitted(parameter: &str, value: Option<f64>) -> Said {
         let fitted = Fitted { parameter: parameter.to_string(), value, probe: String::new() };

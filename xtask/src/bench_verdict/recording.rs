@@ -126,10 +126,16 @@ pub fn write_dump(tensors: &[(String, HostTensor)], prefix: &Path) -> Result<Pat
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use loupe_spec::Values;
+
+    /// A run of one value each.
+    pub fn run(norm: f64, logits: f64) -> Recording {
+        let of = |value: f64| HostTensor { shape: vec![1], values: Values::F64(vec![value]) };
+        Recording { report: None, tensors: BTreeMap::from([(Probe::Norm, of(norm)), (Probe::Logits, of(logits))]) }
+    }
 
     #[test]
     fn a_dump_reads_back() {

@@ -146,16 +146,8 @@ fn same(a: &Recording, b: &Recording, extent: Extent) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use loupe_spec::Values;
-
     use super::*;
-
-    fn run(norm: f64, logits: f64) -> Recording {
-        let of = |value: f64| HostTensor { shape: vec![1], values: Values::F64(vec![value]) };
-        Recording { report: None, tensors: BTreeMap::from([(Probe::Norm, of(norm)), (Probe::Logits, of(logits))]) }
-    }
+    use crate::bench_verdict::recording::tests::run;
 
     #[test]
     fn runs_are_the_same_in_what_a_candidate_holds() {

@@ -11,7 +11,7 @@ use super::cases::{self, Case};
 use super::pairs;
 use super::recording::Extent;
 use super::sites::Site;
-use crate::io_error;
+use crate::document::{self, backend, count, dtype, list, names};
 
 /// The built-in checkpoint, and the fixtures that transformers made.
 const CHECKPOINTS: [&str; 5] = [
@@ -67,13 +67,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads a config: one JSON object, lines of comment allowed.
+    /// Reads a config.
     pub fn read(path: &Path) -> Result<Settings> {
-        let text = std::fs::read_to_string(path).map_err(io_error("read", path))?;
-        let bare: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        let document: Value =
-            serde_json::from_str(&bare.join("\n")).map_err(|error| miette!("{}: {error}", path.display()))?;
-        Settings::of(&document).map_err(|error| miette!("{}: {error}", path.display()))
+        document::read(path, Settings::of)
     }
 
     fn of(document: &Value) -> Result<Settings> {
@@ -107,33 +103,8 @@ impl Settings {
     }
 }
 
-fn list<T>(key: &str, value: &Value, of: impl Fn(&str) -> Result<T>) -> Result<Vec<T>> {
-    names(key, value)?.iter().map(|name| of(name)).collect()
-}
-
-fn names(key: &str, value: &Value) -> Result<Vec<String>> {
-    let wrong = || miette!("\"{key}\" is {value}, expected a list of names");
-    let list = value.as_array().ok_or_else(wrong)?;
-    list.iter().map(|name| name.as_str().map(str::to_string).ok_or_else(wrong)).collect()
-}
-
-fn count(key: &str, value: &Value) -> Result<usize> {
-    let wrong = || miette!("\"{key}\" is {value}, expected a count");
-    value.as_u64().and_then(|count| count.try_into().ok()).ok_or_else(wrong)
-}
-
 fn yes(key: &str, value: &Value) -> Result<bool> {
     value.as_bool().ok_or_else(|| miette!("\"{key}\" is {value}, expected true or false"))
-}
-
-fn backend(name: &str) -> Result<String> {
-    let known = BACKENDS.contains(&name).then(|| name.to_string());
-    known.ok_or_else(|| miette!("there is no backend \"{name}\"; there are {}", BACKENDS.join(", ")))
-}
-
-fn dtype(name: &str) -> Result<Dtype> {
-    let known = Dtype::FLOATS.into_iter().find(|dtype| dtype.name() == name);
-    known.ok_or_else(|| miette!("there is no dtype \"{name}\" to compute in"))
 }
 
 fn mistake(name: &str) -> Result<&'static Case> {

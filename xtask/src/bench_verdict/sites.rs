@@ -123,14 +123,15 @@ pub fn plantings(cases: &[&'static Case], sites: &[Site], config: &Config, turn:
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     #![allow(clippy::unwrap_used)]
     use std::collections::BTreeSet;
 
     use super::*;
     use crate::bench_verdict::cases::{ALL, find};
 
-    fn config() -> Config {
+    /// mini's.
+    pub fn config() -> Config {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/mini/config.json");
         Config::from_json(&std::fs::read_to_string(path).unwrap()).unwrap()
     }

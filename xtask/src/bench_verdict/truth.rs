@@ -87,16 +87,8 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use loupe_spec::{HostTensor, Values};
-
     use super::*;
-
-    fn run(norm: f64, logits: f64) -> Recording {
-        let of = |value: f64| HostTensor { shape: vec![1], values: Values::F64(vec![value]) };
-        Recording { report: None, tensors: BTreeMap::from([(Probe::Norm, of(norm)), (Probe::Logits, of(logits))]) }
-    }
+    use crate::bench_verdict::recording::tests::run;
 
     #[test]
     fn what_moves_less_than_the_dtype_is_hidden() {
