@@ -26,34 +26,36 @@ pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Verdict, 
     let Chosen { noise, strictest, lesser } = case.choose_level()?;
     // A precision that is taken only because everything then fits must not swallow a mistake that has a name.
     if let Some(strictest) = strictest {
-        let verdict = case.judge_at(&strictest)?;
-        if !verdict.mistakes.is_empty() && !is_unnamed(&verdict) {
+        let Judged { verdict, unnamed } = case.judge_at(&strictest)?;
+        if !verdict.mistakes.is_empty() && !unnamed {
             return Ok(verdict);
         }
         // Weights rounded to a half predict other values: to hit those by chance is as unlikely as to hit the right ones.
         case.by_fallback = candidate.declared.is_none() && noise.level.weights.half().is_none();
     }
-    let verdict = case.judge_at(&noise)?;
-    if !is_unnamed(&verdict) {
+    let Judged { verdict, unnamed } = case.judge_at(&noise)?;
+    if !unnamed {
         return Ok(verdict);
     }
     // Where all projections are off, and not by a mistake that has a name, what remains may be a lesser precision still.
     for level in lesser {
         let noise = measure(replayer, &case.given, &case.recorded, &[], level)?;
         if case.stages(&noise).iter().all(|stage| stage.fit(&stage.exact).passes()) {
-            return case.judge_at(&noise);
+            return Ok(case.judge_at(&noise)?.verdict);
         }
     }
     Ok(verdict)
 }
 
-/// Whether a stage fails that nothing explains.
-fn is_unnamed(verdict: &Verdict) -> bool {
-    verdict.detail.as_ref().is_some_and(|detail| detail.contains("unnamed"))
+/// The verdict at one precision.
+struct Judged {
+    verdict: Verdict,
+    /// Whether a stage fails that nothing explains.
+    unnamed: bool,
 }
 
 impl Case<'_> {
-    fn judge_at(&self, noise: &Noise) -> Result<Verdict, ReplayError> {
+    fn judge_at(&self, noise: &Noise) -> Result<Judged, ReplayError> {
         let (case, candidate, replayer) = (self, self.candidate, self.replayer);
         let stages = case.stages(noise);
         let fits: BTreeMap<Probe, Fit> = stages.iter().map(|stage| (stage.probe, stage.fit(&stage.exact))).collect();
@@ -84,7 +86,10 @@ impl Case<'_> {
         let stage_verdicts =
             stages.iter().map(|stage| case.stage_verdict(stage, fits[&stage.probe], &faults, noise.level)).collect();
         let first = stages.iter().find(|stage| failing.contains(&stage.probe));
-        Ok(Verdict {
+        // Neither shapes nor faults are a matter of names.
+        let of_names = verdict == Judgement::Architectural && candidate.misshapen.is_empty();
+        let unnamed = of_names && !findings.unnamed.is_empty();
+        let verdict = Verdict {
             schema: SCHEMA,
             verdict,
             detail,
@@ -105,7 +110,8 @@ impl Case<'_> {
             stimuli: Vec::new(),
             notes,
             stages: stage_verdicts,
-        })
+        };
+        Ok(Judged { verdict, unnamed })
     }
 }
 

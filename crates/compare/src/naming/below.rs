@@ -8,7 +8,7 @@ use loupe_spec::{Mistake, MistakeKind, Probe};
 use crate::ReplayError;
 use crate::naming::explain::MOST_WEIGHTS;
 use crate::naming::hypothesis::{Scope, scopes};
-use crate::naming::scene::{Scene, Trial};
+use crate::naming::scene::{Made, Scene, Trial};
 use crate::naming::slope::{Part, Slope, excludes};
 use crate::naming::{Findings, MOST_ROUNDS};
 use crate::verdict::Unseen;
@@ -27,22 +27,20 @@ impl Scene<'_> {
     /// Names what is present below the budget, where `naming` asks for it, one mistake after the other; then says what
     /// these recordings cannot show.
     pub fn below_the_budget(&mut self, naming: bool, findings: &mut Findings) -> Result<(), ReplayError> {
-        for round in 0..MOST_ROUNDS {
+        let mut rounds = 1;
+        let (trials, not_tried) = loop {
             let (trials, not_tried) = self.try_all()?;
-            if naming
-                && round + 1 < MOST_ROUNDS
-                && let Some((names, affected)) = self.name_the_present(&trials, findings)
-            {
-                self.plant(&names, &affected)?;
-                continue;
+            let found = if naming && rounds < MOST_ROUNDS { self.name_the_present(&trials, findings) } else { None };
+            match found {
+                Some(made) => self.plant(&made)?,
+                None => break (trials, not_tried),
             }
-            for mistake in self.replayer.mistakes() {
-                let own: Vec<&Trial> =
-                    trials.iter().filter(|t| t.hypothesis.mistake.name() == mistake.name()).collect();
-                let tried = !not_tried.iter().any(|name| *name == mistake.name());
-                self.unseen(mistake, &own, tried, findings);
-            }
-            break;
+            rounds += 1;
+        };
+        for mistake in self.replayer.mistakes() {
+            let own: Vec<&Trial> = trials.iter().filter(|t| t.hypothesis.mistake.name() == mistake.name()).collect();
+            let tried = !not_tried.iter().any(|name| *name == mistake.name());
+            self.unseen(mistake, &own, tried, findings);
         }
         Ok(())
     }
@@ -70,8 +68,8 @@ impl Scene<'_> {
         Ok((trials, not_tried))
     }
 
-    /// Adds the mistake that is most plainly present; what to plant for it, and the stages that this changes.
-    fn name_the_present(&self, trials: &[Trial], findings: &mut Findings) -> Option<(Vec<String>, BTreeSet<Probe>)> {
+    /// Adds the mistake that is most plainly present; what to plant for it.
+    fn name_the_present(&self, trials: &[Trial], findings: &mut Findings) -> Option<Made> {
         let present: Vec<Present<'_>> = trials.iter().filter_map(|trial| self.present(trial)).collect();
         let best = present.iter().max_by(|a, b| a.slope.explained.total_cmp(&b.slope.explained))?;
         let stages = self.by_probe();
@@ -85,22 +83,14 @@ impl Scene<'_> {
         let hypothesis = found.trial.hypothesis;
         let others = tied.iter().map(|other| other.trial.hypothesis.mistake.id);
         let alternatives: BTreeSet<&str> = others.filter(|id| *id != hypothesis.mistake.id).collect();
-        let recorded = if found.everywhere { self.segments.keys().copied().collect() } else { found.stages.clone() };
-        let sites = self.touched(&recorded, |probe| hypothesis.touches(probe));
+        let made = self.made(hypothesis, &found.stages, found.everywhere);
         let evidence = format!(
             "within the noise of every stage, but the residual points its way: slope {:.3} ± {:.3}",
             found.slope.beta, found.slope.error
         );
         let alternatives = alternatives.into_iter().map(str::to_string).collect();
-        findings.name(hypothesis.mistake, found.stages.first().copied(), &sites, alternatives, evidence);
-        let names = if found.everywhere && hypothesis.scope == Scope::Everywhere {
-            vec![hypothesis.mistake.name()]
-        } else {
-            let name = hypothesis.mistake.name();
-            sites.iter().map(|probe| format!("{name}@{probe}")).collect()
-        };
-        let affected = self.affected(|probe| sites.contains(&probe));
-        Some((names, affected))
+        findings.name(hypothesis.mistake, found.stages.first().copied(), &made.sites, alternatives, evidence);
+        Some(made)
     }
 
     /// Where `trial`'s mistake is present, if it is: in the layers, and there at the stages, that are likelier with it
@@ -119,11 +109,8 @@ impl Scene<'_> {
         let policy = trial.hypothesis.mistake.kind == MistakeKind::DtypePolicy;
         let stages = if policy && !slope(&stages).present() { alone } else { stages };
         let slope = slope(&stages);
-        // How a run rounds is a matter of chance that any other way to round shares half of: a cast in another place
-        // has to account for most of it.
-        let by_chance = policy && slope.explained < 0.5;
         let everywhere = stages.len() == trial.parts.len();
-        (slope.present() && !by_chance).then_some(Present { trial, stages, everywhere, slope })
+        trial.shows(slope).then_some(Present { trial, stages, everywhere, slope })
     }
 
     /// Adds what the trials of `mistake` could not show.
@@ -143,7 +130,7 @@ impl Scene<'_> {
             return add(if tried { "not recorded" } else { "not tried" }, None);
         };
         let slope = everywhere.whole_slope();
-        if !decides(everywhere, slope) {
+        if !everywhere.decides(slope) {
             return add(if slope.information == 0.0 { "identical here" } else { "below the noise" }, None);
         }
         let hidden = self.hidden_sites(trials);
@@ -158,13 +145,13 @@ impl Scene<'_> {
         let (mut layers, mut probes) = (BTreeSet::new(), BTreeSet::new());
         for trial in trials {
             match trial.hypothesis.scope {
-                Scope::Layer(layer) if !decides(trial, trial.whole_slope()) => {
+                Scope::Layer(layer) if !trial.decides(trial.whole_slope()) => {
                     layers.insert(layer);
                 }
                 Scope::Everywhere if !by_layer => {
                     let blunt = groups(&trial.parts)
                         .into_iter()
-                        .filter(|(_, on)| !decides(trial, trial.slope(on.iter().copied())));
+                        .filter(|(_, on)| !trial.decides(trial.slope(on.iter().copied())));
                     layers.extend(blunt.filter_map(|(layer, _)| layer));
                     probes
                         .extend(self.blunt_sites(trial).into_iter().filter(|(_, alone)| *alone).map(|(site, _)| site));
@@ -186,20 +173,13 @@ impl Scene<'_> {
         let mut blunt = Vec::new();
         for (recorded, part) in &trial.parts {
             let touched = self.touched(&BTreeSet::from([*recorded]), |probe| trial.hypothesis.touches(probe));
-            if !decides(trial, Slope::of(std::iter::once::<&Part>(part))) {
+            if !trial.decides(Slope::of(std::iter::once::<&Part>(part))) {
                 let alone = touched.len() == 1;
                 blunt.extend(touched.into_iter().map(|probe| (probe, alone)));
             }
         }
         blunt
     }
-}
-
-/// Whether `slope` says that the mistake of `trial` is there or that it is not; of a cast in another place only where it
-/// accounts for how the run rounds.
-fn decides(trial: &Trial, slope: Slope) -> bool {
-    let policy = trial.hypothesis.mistake.kind == MistakeKind::DtypePolicy;
-    slope.decides() && !(policy && slope.present() && slope.explained < 0.5)
 }
 
 /// Stages by layer.

@@ -24,23 +24,6 @@ pub struct Explanation<'t> {
     pub everywhere: bool,
 }
 
-impl Explanation<'_> {
-    /// The probes at which the mistake is made.
-    pub fn sites(&self, scene: &Scene<'_>) -> BTreeSet<Probe> {
-        let recorded = if self.everywhere { scene.segments.keys().copied().collect() } else { self.explained.clone() };
-        scene.touched(&recorded, |probe| self.trial.hypothesis.touches(probe))
-    }
-
-    /// As a replay plants it.
-    pub fn names(&self, scene: &Scene<'_>) -> Vec<String> {
-        if self.everywhere && self.trial.hypothesis.scope == Scope::Everywhere {
-            return vec![self.trial.hypothesis.mistake.name()];
-        }
-        let name = self.trial.hypothesis.mistake.name();
-        self.sites(scene).iter().map(|probe| format!("{name}@{probe}")).collect()
-    }
-}
-
 impl Scene<'_> {
     /// Every mistake that may explain a stage of `failing`, in the `fine` scopes or in the others, tried on those stages
     /// and, where that is cheap, on all others that it changes.
@@ -69,7 +52,7 @@ impl Scene<'_> {
             .map(|trial| (trial, trial.explained(open), trial.breaks(open)))
             .filter(|(trial, explained, breaks)| !explained.is_empty() && whole_mask(trial, explained, *breaks, open))
             .collect();
-        // Most explained, least broken, then the plainest scope and what fits best.
+        // Most explained, least broken, then what accounts for most of the residual.
         fitting.sort_by(|(a, ea, ba), (b, eb, bb)| {
             let gone = |trial: &Trial, on: &BTreeSet<Probe>| trial.slope(on.iter().copied()).explained;
             eb.len().cmp(&ea.len()).then(ba.cmp(bb)).then_with(|| gone(b, eb).total_cmp(&gone(a, ea)))
@@ -83,6 +66,7 @@ impl Scene<'_> {
                 && !excludes(&stages, explained.iter().copied(), &champion.compared, &trial.compared)
         };
         let tied: Vec<&(&Trial, BTreeSet<Probe>, usize)> = fitting.iter().filter(tied).collect();
+        // Of those that the recordings do not tell apart, the plainest.
         let (trial, explained, breaks) = tied
             .iter()
             .copied()

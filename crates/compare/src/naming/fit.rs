@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use loupe_spec::{Parameter, Probe};
 
 use crate::naming::explain::MOST_WEIGHTS;
-use crate::naming::scene::Scene;
+use crate::naming::scene::{Made, Scene};
 use crate::naming::slope::{Part, Slope};
 use crate::stage::Stage;
 use crate::verdict::{FittedParameter, layers};
@@ -33,13 +33,13 @@ pub struct Fitted {
     explained: BTreeSet<Probe>,
     /// Of the worst stage that it explains.
     misfit: f64,
-    pub sites: BTreeSet<Probe>,
+    sites: BTreeSet<Probe>,
 }
 
 impl Fitted {
-    /// As a replay plants it.
-    pub fn names(&self) -> Vec<String> {
-        names(self.parameter, self.value, &self.sites)
+    /// What to plant.
+    pub fn made(&self) -> Made {
+        Made { names: names(self.parameter, self.value, &self.sites), sites: self.sites.clone() }
     }
 
     fn fits_better(&self, other: &Fitted) -> bool {
@@ -151,11 +151,10 @@ impl Scene<'_> {
         Ok(Some(Fitted { parameter, value, error, expected, explained, misfit, sites }))
     }
 
-    /// Sum of the squared misfits, in units of the noise; of each stage at most so much, so that stages which another
-    /// mistake spoils do not outvote those that fit.
+    /// How far `predicted` leaves its stages from fitting.
     fn misfit(&self, predicted: &Trace) -> f64 {
-        let of = |stage: &Stage| Some(stage.fit(&predicted.get(&stage.probe)?.values.to_f64()).tensor.max(1.0).ln());
-        self.stages.iter().filter_map(of).sum()
+        let of = |stage: &Stage| stage.fit(&predicted[&stage.probe].values.to_f64()).tensor;
+        self.cost(&predicted.keys().copied().collect(), of)
     }
 
     fn direction(&self, here: &Trace, there: &Trace) -> Slope {

@@ -23,7 +23,8 @@ use crate::stage::Stage;
 use crate::verdict::{FittedParameter, NamedMistake, Unseen};
 use crate::{ReplayError, Replayer, Trace};
 
-use scene::Scene;
+use scene::{Made, Scene};
+use sets::Member;
 
 /// More mistakes at once than this are not looked for one by one.
 const MOST_ROUNDS: usize = 8;
@@ -92,7 +93,7 @@ impl Scene<'_> {
             trials.extend(self.trials(open, true)?);
         }
         if let Some(best) = self.best(&trials, open) {
-            let (sites, names) = (best.sites(self), best.names(self));
+            let made = self.made(best.trial.hypothesis, &best.explained, best.everywhere);
             let worst = best.explained.iter().map(|probe| best.trial.fits[probe].tensor).fold(0.0, f64::max);
             let slope = best.trial.slope(best.explained.iter().copied());
             let evidence = format!(
@@ -102,27 +103,26 @@ impl Scene<'_> {
             );
             let mistake = best.trial.hypothesis.mistake;
             let alternatives = best.alternatives.iter().map(ToString::to_string).collect();
-            let first = best.explained.first().copied();
-            findings.name(mistake, first, &sites, alternatives, evidence);
-            let affected = self.affected(|probe| sites.contains(&probe));
-            self.plant(&names, &affected)?;
+            findings.name(mistake, best.explained.first().copied(), &made.sites, alternatives, evidence);
+            self.plant(&made)?;
             return Ok(true);
         }
         if let Some(fitted) = self.fit_a_parameter(open)? {
-            let sites = fitted.sites.clone();
-            self.plant(&fitted.names(), &self.affected(|probe| sites.contains(&probe)))?;
+            self.plant(&fitted.made())?;
             findings.fitted.push(fitted.report());
             return Ok(true);
         }
         let Some(set) = self.several_together(&trials, open)? else { return Ok(false) };
-        let names: Vec<String> = set.iter().flat_map(|member| member.names.clone()).collect();
-        for member in &set {
-            let evidence = format!("together, {} explain every failing stage", names.join(" and "));
-            let first = self.affected(|probe| member.sites.contains(&probe)).intersection(open).next().copied();
-            findings.name(member.mistake, first, &member.sites, Vec::new(), evidence);
+        let all = Made {
+            names: set.iter().flat_map(|member| member.made.names.clone()).collect(),
+            sites: set.iter().flat_map(|member| member.made.sites.iter().copied()).collect(),
+        };
+        for Member { mistake, made } in &set {
+            let evidence = format!("together, {} explain every failing stage", all.names.join(" and "));
+            let first = self.affected(|probe| made.sites.contains(&probe)).intersection(open).next().copied();
+            findings.name(mistake, first, &made.sites, Vec::new(), evidence);
         }
-        let sites: BTreeSet<Probe> = set.iter().flat_map(|member| member.sites.iter().copied()).collect();
-        self.plant(&names, &self.affected(|probe| sites.contains(&probe)))?;
+        self.plant(&all)?;
         Ok(true)
     }
 }

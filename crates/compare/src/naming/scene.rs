@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_spec::{MistakeKind, Probe, Rounding, Stage as ModelStage};
 
-use crate::naming::hypothesis::Hypothesis;
+use crate::naming::hypothesis::{Hypothesis, Scope};
 use crate::naming::slope::{Part, Slope};
 use crate::noise::{Level, measure};
 use crate::stage::{Fit, Stage};
@@ -12,6 +12,9 @@ use crate::{Replay, ReplayError, Replayer, Trace};
 
 /// A prediction this much nearer than the right one is worth measuring with its own noise.
 const NEARER: f64 = 0.7;
+
+/// A cast in another place accounts for at least this share of how a run rounds.
+const SHARE_OF_A_CAST: f64 = 0.5;
 
 /// What the naming works on.
 pub struct Scene<'a> {
@@ -32,10 +35,19 @@ pub struct Scene<'a> {
     stream: Trace,
 }
 
+/// Something wrong, and where.
+#[derive(Clone)]
+pub struct Made {
+    /// As a replay plants it.
+    pub names: Vec<String>,
+    /// The probes at which it is made.
+    pub sites: BTreeSet<Probe>,
+}
+
 /// One hypothesis held against the recordings.
 pub struct Trial {
     pub hypothesis: Hypothesis,
-    /// How well those fit.
+    /// How well the recorded stages that it changes fit as it would have them.
     pub fits: BTreeMap<Probe, Fit>,
     /// The prediction that `parts` are of: rounded where transformers rounds for a cast in another place.
     pub compared: Trace,
@@ -184,10 +196,23 @@ impl<'a> Scene<'a> {
         self.stages.iter().filter_map(of).collect()
     }
 
-    /// Plants `names`, which change the stages `affected`, for good.
-    pub fn plant(&mut self, names: &[String], affected: &BTreeSet<Probe>) -> Result<(), ReplayError> {
+    /// What `hypothesis` is made of where it shows in `stages`; `everywhere`: wherever it can be.
+    pub fn made(&self, hypothesis: Hypothesis, stages: &BTreeSet<Probe>, everywhere: bool) -> Made {
+        let recorded = if everywhere { self.segments.keys().copied().collect() } else { stages.clone() };
+        let sites = self.touched(&recorded, |probe| hypothesis.touches(probe));
+        let name = hypothesis.mistake.name();
+        let names = if everywhere && hypothesis.scope == Scope::Everywhere {
+            vec![name]
+        } else {
+            sites.iter().map(|probe| format!("{name}@{probe}")).collect()
+        };
+        Made { names, sites }
+    }
+
+    /// Plants `names`, which are made at `sites`, for good.
+    pub fn plant(&mut self, Made { names, sites }: &Made) -> Result<(), ReplayError> {
         self.planted.extend_from_slice(names);
-        for new in self.noisy(affected, &self.planted)? {
+        for new in self.noisy(&self.affected(|probe| sites.contains(&probe)), &self.planted)? {
             if let Some(old) = self.stages.iter_mut().find(|old| old.probe == new.probe) {
                 *old = new;
             }
@@ -218,5 +243,17 @@ impl Trial {
     /// The slope over all that it changes.
     pub fn whole_slope(&self) -> Slope {
         Slope::of(self.parts.values())
+    }
+
+    /// Whether `slope` says that the mistake is there. How a run rounds is a matter of chance that any other way to round
+    /// shares half of: a cast in another place has to account for most of it.
+    pub fn shows(&self, slope: Slope) -> bool {
+        slope.present()
+            && (self.hypothesis.mistake.kind != MistakeKind::DtypePolicy || slope.explained >= SHARE_OF_A_CAST)
+    }
+
+    /// Whether `slope` says that the mistake is there or that it is not.
+    pub fn decides(&self, slope: Slope) -> bool {
+        if slope.present() { self.shows(slope) } else { slope.decides() }
     }
 }

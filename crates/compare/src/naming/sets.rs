@@ -7,7 +7,7 @@ use loupe_spec::{Mistake, MistakeKind, Probe};
 use crate::ReplayError;
 use crate::naming::explain::MOST_WEIGHTS;
 use crate::naming::hypothesis::{Hypothesis, Scope};
-use crate::naming::scene::{Scene, Trial};
+use crate::naming::scene::{Made, Scene, Trial};
 use crate::naming::slope::{Part, Slope};
 use crate::stage::Stage;
 
@@ -21,8 +21,7 @@ const NEAR: f64 = 100.0;
 #[derive(Clone)]
 pub struct Member {
     pub mistake: &'static Mistake,
-    pub names: Vec<String>,
-    pub sites: BTreeSet<Probe>,
+    pub made: Made,
 }
 
 /// A set with how far it leaves the failing stages from fitting.
@@ -33,7 +32,7 @@ struct Set {
 
 impl Set {
     fn names(&self) -> Vec<String> {
-        self.members.iter().flat_map(|member| member.names.clone()).collect()
+        self.members.iter().flat_map(|member| member.made.names.clone()).collect()
     }
 }
 
@@ -67,7 +66,7 @@ impl Scene<'_> {
                     }
                     let members: Vec<Member> = set.members.iter().chain([member]).cloned().collect();
                     let mut larger = Set { members, cost: 0.0 };
-                    let first = larger.members.iter().filter_map(|own| own.sites.first().copied()).min();
+                    let first = larger.members.iter().filter_map(|own| own.made.sites.first().copied()).min();
                     let predicted = self.predict(&larger.names(), first, open)?;
                     larger.cost = self.cost(open, |stage| match predicted.get(&stage.probe) {
                         Some(tensor) => stage.fit(&tensor.values.to_f64()).size(),
@@ -94,11 +93,13 @@ impl Scene<'_> {
             Some(fit) => fit.size(),
             None => stage.fit(&stage.exact).size(),
         });
-        Set { members: vec![Member { mistake, names: trial.hypothesis.names(&sites), sites }], cost }
+        let made = Made { names: trial.hypothesis.names(&sites), sites };
+        Set { members: vec![Member { mistake, made }], cost }
     }
 
-    fn cost(&self, open: &BTreeSet<Probe>, size: impl Fn(&Stage) -> f64) -> f64 {
-        // 0 within the noise; logarithms, so that one stage far off does not hide what the others gain.
+    /// How far the stages `open` are from fitting, each being off by `size`. 0 within the noise; logarithms, so that one
+    /// stage far off does not hide what the others gain.
+    pub fn cost(&self, open: &BTreeSet<Probe>, size: impl Fn(&Stage) -> f64) -> f64 {
         self.stages.iter().filter(|stage| open.contains(&stage.probe)).map(|stage| size(stage).max(1.0).ln()).sum()
     }
 
@@ -114,7 +115,7 @@ impl Scene<'_> {
         }
         for left_out in 0..set.members.len() {
             let others = set.members.iter().enumerate().filter(|(at, _)| *at != left_out);
-            let names: Vec<String> = others.flat_map(|(_, member)| member.names.clone()).collect();
+            let names: Vec<String> = others.flat_map(|(_, member)| member.made.names.clone()).collect();
             let without = self.predict(&names, None, open)?;
             let parts: Vec<Part> = with
                 .iter()
