@@ -104,3 +104,77 @@ impl<B: Backend, W: Weights<B>> Weights<B> for Sharing<'_, B, W> {
         self.own.gather(weight, indices)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
+
+    use loupe_backends::{Engine, Task, dispatch, referee};
+    use loupe_spec::{LayerWeight, Weight};
+
+    use super::*;
+
+    /// Counts what it is asked for.
+    struct Counted<'a, B: Backend> {
+        reads: &'a AtomicUsize,
+        device: &'a B::Device,
+    }
+
+    impl<B: Backend> Weights<B> for Counted<'_, B> {
+        fn vector(&self, _: Weight) -> Result<Tensor<B, 1>, WeightError> {
+            Err("no vector".into())
+        }
+
+        fn rows(&self, weight: Weight, rows: Range<usize>) -> Result<Tensor<B, 2>, WeightError> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            if weight == Weight::Norm {
+                Err("no such matrix".into())
+            } else {
+                Ok(Tensor::ones([rows.len(), 2], self.device))
+            }
+        }
+
+        fn gather(&self, _: Weight, _: &[usize]) -> Result<Tensor<B, 2>, WeightError> {
+            Err("no rows".into())
+        }
+    }
+
+    /// Three replays that each ask for every one of `asked`; how often anything was read.
+    struct Three<'a>(&'a [(Weight, Range<usize>)]);
+
+    impl Task for Three<'_> {
+        type Output = usize;
+
+        fn run<B: Backend>(self, engine: Engine<B>) -> usize {
+            let (reads, shared) = (AtomicUsize::new(0), Shared::<B>::new(3));
+            let one = || {
+                let weights = Sharing { own: Counted { reads: &reads, device: &engine.device }, shared: &shared };
+                for (weight, rows) in self.0 {
+                    let _ = weights.rows(*weight, rows.clone());
+                }
+            };
+            std::thread::scope(|scope| (0..3).for_each(|_| drop(scope.spawn(one))));
+            reads.load(Ordering::Relaxed)
+        }
+    }
+
+    fn matrix(layer: usize) -> (Weight, Range<usize>) {
+        (Weight::Layer(layer, LayerWeight::QProj), 0..3)
+    }
+
+    #[test]
+    fn three_replays_read_a_matrix_once_however_often_they_ask() {
+        let asked: Vec<_> = (0..20).flat_map(|layer| [matrix(layer), matrix(layer)]).collect();
+        let started = Instant::now();
+        assert_eq!(dispatch(&referee(), Three(&asked)).unwrap(), asked.len());
+        assert!(started.elapsed() < PATIENCE, "someone waited in vain");
+    }
+
+    #[test]
+    fn what_cannot_be_read_stops_nobody() {
+        let reads = dispatch(&referee(), Three(&[(Weight::Norm, 0..1), matrix(0)])).unwrap();
+        assert_eq!(reads, 4);
+    }
+}
