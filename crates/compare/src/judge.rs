@@ -24,10 +24,11 @@ use crate::{Candidate, Replay, ReplayError, Replayer, Trace};
 pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Verdict, ReplayError> {
     let mut case = Case::open(candidate, replayer)?;
     let Chosen { noise, strictest, lesser } = case.choose_level()?;
-    // A precision that is taken only because everything then fits must not swallow a mistake that has a name.
+    // A precision that is taken only because everything then fits must not swallow a mistake that has a name or a value.
     if let Some(strictest) = strictest {
         let Judged { verdict, unnamed } = case.judge_at(&strictest)?;
-        if !verdict.mistakes.is_empty() && !unnamed {
+        let explained = !verdict.mistakes.is_empty() || !verdict.fitted.is_empty();
+        if explained && !unnamed {
             return Ok(verdict);
         }
         // Weights rounded to a half predict other values: to hit those by chance is as unlikely as to hit the right ones.
@@ -240,6 +241,7 @@ impl<'a> Case<'a> {
         let levels = ladder(storage, self.replayer.weights_dtype(), infer_decimals(&self.candidate.trace));
         let mut first: Option<Noise> = None;
         let mut off_as_a_body = false;
+        let mut lesser = Vec::new();
         for (at, level) in levels.iter().enumerate() {
             let noise = measure(self.replayer, &self.given, &self.recorded, &[], *level)?;
             let stages = self.stages(&noise);
@@ -264,12 +266,13 @@ impl<'a> Case<'a> {
             let some_right = passing * MOST_FAIL > body.len();
             // A report that says strict is held to it where no projection says otherwise.
             if (is_first && some_right) || (alone && self.candidate.strict) {
+                lesser = if off_as_a_body { levels[at + 1..].to_vec() } else { Vec::new() };
                 break;
             }
         }
         // Nothing fits: judge by the strictest, where a mistake stands out most.
         let noise = first.ok_or_else(|| ReplayError("no precision to judge by".to_string()))?;
-        Ok(Chosen { noise, strictest: None, lesser: Vec::new() })
+        Ok(Chosen { noise, strictest: None, lesser })
     }
 
     /// How far the stages that `pick` picks, by their probe and its segment, are off.

@@ -4,6 +4,7 @@
 //! casts, rounded once a stage as a fused kernel does, and three times rounded at random with the accumulation noise
 //! of another summation order. What they differ by from the exact stage is the noise.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use loupe_spec::{
@@ -81,17 +82,36 @@ pub fn measure(
     mistakes: &[String],
     level: Level,
 ) -> Result<Noise, ReplayError> {
-    // Printed inputs are themselves rounded: each run starts from others that print the same.
-    let printed: Option<Vec<Trace>> =
-        level.decimals.map(|decimals| Rounding::NOISE.iter().map(|r| unprinted(given, decimals, r.seed())).collect());
-    let of = |given, rounding| Replay { given, wanted, mistakes, simulation: level.simulation(rounding) };
-    let mut asked = vec![of(given, Rounding::Exact)];
-    for (at, rounding) in Rounding::NOISE.into_iter().enumerate() {
-        asked.push(of(printed.as_ref().and_then(|printed| printed.get(at)).unwrap_or(given), rounding));
-    }
-    let mut runs = replayer.replay_all(&asked)?;
+    let roundings: Vec<Rounding> = std::iter::once(Rounding::Exact).chain(Rounding::NOISE).collect();
+    let mut runs = run_each(replayer, given, wanted, mistakes, level, &roundings)?;
     let exact = runs.remove(0);
     Ok(Noise { level, exact, runs })
+}
+
+/// Runs the same stages once in each of `roundings`.
+///
+/// # Errors
+/// What the replayer says.
+pub fn run_each(
+    replayer: &dyn Replayer,
+    given: &Trace,
+    wanted: &BTreeSet<Probe>,
+    mistakes: &[String],
+    level: Level,
+    roundings: &[Rounding],
+) -> Result<Vec<Trace>, ReplayError> {
+    // Printed inputs are themselves rounded: each noisy run starts from others that print the same.
+    let start = |rounding: &Rounding| match level.decimals {
+        Some(decimals) if *rounding != Rounding::Exact => Cow::Owned(unprinted(given, decimals, rounding.seed())),
+        _ => Cow::Borrowed(given),
+    };
+    let starts: Vec<Cow<'_, Trace>> = roundings.iter().map(start).collect();
+    let asked: Vec<Replay<'_>> = starts
+        .iter()
+        .zip(roundings)
+        .map(|(given, rounding)| Replay { given, wanted, mistakes, simulation: level.simulation(*rounding) })
+        .collect();
+    replayer.replay_all(&asked)
 }
 
 /// `given` with each value anywhere in the interval that prints the same with `decimals` decimals.

@@ -144,8 +144,8 @@ pub fn summary(verdict: &Verdict) -> String {
     for mistake in &verdict.mistakes {
         let at = in_layers(&mistake.layers);
         let _ = writeln!(out, "  {} at {}{at}: {}", mistake.id, mistake.probe, mistake.sentence);
-        let _ =
-            writeln!(out, "    {}; seen in {}; the right code: {}", mistake.evidence, mistake.seen_in, mistake.right);
+        let _ = writeln!(out, "    {}; seen in {}", mistake.evidence, mistake.seen_in);
+        let _ = writeln!(out, "    the right code: {}", mistake.right);
         if !mistake.alternatives.is_empty() {
             let _ = writeln!(out, "    fits as well on this input: {}", mistake.alternatives.join(", "));
         }

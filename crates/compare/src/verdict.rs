@@ -132,7 +132,7 @@ pub struct NamedMistake {
     pub sentence: String,
     /// Where it was seen.
     pub seen_in: String,
-    /// Where the right code stands.
+    /// The line of the right code: `file:line: text`.
     pub right: String,
 }
 

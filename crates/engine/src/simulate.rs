@@ -16,6 +16,9 @@ use loupe_spec::{Accumulator, Dtype, LIBRARY_UNITS, Probe, Random, Rounding, Sim
 /// Rows that stand for a tall matrix in [`Simulated::energy`].
 const SAMPLED: usize = 256;
 
+/// Width, in units in the last place, within which a nudged value lies: one rounding in 64 goes the other way.
+const NUDGE: f64 = 0.0625;
+
 pub(crate) struct Simulated<B: Backend> {
     pub simulation: Simulation,
     pub matmul: MatMul<B>,
@@ -41,6 +44,14 @@ impl<B: Backend> Simulated<B> {
     fn round(&self, x: FloatTensor<B>) -> FloatTensor<B> {
         let storage = self.simulation.storage;
         if storage == Dtype::F64 { x } else { self.map(x, |v, _| storage.round(v)) }
+    }
+
+    /// To nearest, after a nudge that few roundings feel: what two right engines differ by below the storage's unit.
+    fn round_nudged(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        let storage = self.simulation.storage;
+        let unit = NUDGE * 2f64.powi(1 - storage.significand_bits());
+        let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.map(x, |v, _| storage.round(v + exponent(v) * unit * (random.uniform() - 0.5)))
     }
 
     fn round_at_random(&self, x: FloatTensor<B>) -> FloatTensor<B> {
@@ -123,6 +134,7 @@ impl<B: Backend> Arithmetic<B> for Simulated<B> {
         match self.simulation.rounding {
             Rounding::Exact | Rounding::EveryStage => x,
             Rounding::EveryOperation => self.round(x),
+            Rounding::Reordered(_) => self.round_nudged(x),
             Rounding::Stochastic(_) => self.round_at_random(x),
         }
     }
@@ -136,8 +148,9 @@ impl<B: Backend> Arithmetic<B> for Simulated<B> {
         // A sum of k products walks at random: each of its steps rounds by a quarter unit of the typical partial sum.
         let step = match (self.simulation.accumulator, self.simulation.rounding) {
             (Accumulator::Half(half), _) => 2f64.powi(-half.significand_bits() - 1),
-            (Accumulator::Wide, Rounding::Stochastic(_)) if self.simulation.storage == Dtype::F64 => 2f64.powi(-54),
-            (Accumulator::Wide, Rounding::Stochastic(_)) => 2f64.powi(-25),
+            (Accumulator::Wide, Rounding::Stochastic(_) | Rounding::Reordered(_)) => {
+                if self.simulation.storage == Dtype::F64 { 2f64.powi(-54) } else { 2f64.powi(-25) }
+            }
             (Accumulator::Wide, _) => return self.store(product),
         };
         let energy = self.energy(lhs, rhs);

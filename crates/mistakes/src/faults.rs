@@ -6,7 +6,7 @@ use loupe_model::{Operations, ops};
 use loupe_spec::Config;
 
 use crate::lookup::is_projection;
-use crate::{Kind, Mistake, Plant};
+use crate::{Kind, Mistake, Plant, right};
 
 /// The first 32 values of each row of a matrix are repeated along the row: a dequantiser that does not advance.
 pub(crate) struct Q4kRepeatedBlock;
@@ -18,7 +18,10 @@ impl Plant for Q4kRepeatedBlock {
         kind: Kind::Architectural,
         what: "The first 32 values of each row of a matrix are repeated along the row: a dequantiser that does not advance.",
         seen_in: "the reference scripts' own list of suspects",
-        right: "crates/model/src/ops/linear.rs",
+        right: right!(
+            "crates/model/src/model.rs",
+            "let matrix = self.weights.rows(weight, rows).map_err(ModelError::Weight)?;"
+        ),
         hidden_when: "rows are shorter than two blocks",
         at: is_projection,
     };
@@ -43,7 +46,7 @@ impl Plant for MatmulZeroTiles {
         kind: Kind::BackendFault,
         what: "A kernel leaves a tile of the product unwritten: a block of exact zeros.",
         seen_in: "burn 4907, 4966",
-        right: "crates/model/src/ops/linear.rs",
+        right: right!("crates/model/src/ops/linear.rs", "p.matmul(weight, x.transpose()).transpose()"),
         hidden_when: "never where the tile is recorded",
         at: is_projection,
     };

@@ -33,6 +33,21 @@ pub(crate) trait Plant {
     fn plant<B: Backend>(operations: &mut Operations<B>, config: &Config);
 }
 
+/// The line of `$file` (a path from the root of the repository) that holds `$text`. The compiler reads the file: where
+/// it no longer holds the text, or holds it twice, the build fails, so that a verdict never points to the wrong line.
+macro_rules! right {
+    ($file:literal, $text:literal) => {
+        const {
+            match loupe_spec::Code::find($file, include_str!(concat!("../../../", $file)), $text) {
+                Ok(code) => code,
+                Err(loupe_spec::NoLine::Absent) => panic!("this text does not stand in this file"),
+                Err(loupe_spec::NoLine::Ambiguous) => panic!("this text stands in this file more than once"),
+            }
+        }
+    };
+}
+pub(crate) use right;
+
 /// Why a mistake was not planted.
 #[derive(Debug, thiserror::Error)]
 pub enum PlantError {

@@ -5,7 +5,7 @@ use loupe_model::Operations;
 use loupe_model::ops::mask::Mask;
 use loupe_spec::{Config, Probe, Stage};
 
-use crate::{Kind, Mistake, Plant, in_stages};
+use crate::{Kind, Mistake, Plant, in_stages, right};
 
 fn is_mask(probe: Probe) -> bool {
     in_stages(probe, &[Stage::Mask])
@@ -21,7 +21,10 @@ impl Plant for WindowParity {
         kind: Kind::Architectural,
         what: "The wrong layers slide: odd ones where config.json means even ones.",
         seen_in: "transformers 31775; mistral.rs 554; TransformerLens 778",
-        right: "crates/model/src/ops/mask.rs",
+        right: right!(
+            "crates/spec/src/config.rs",
+            "(self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)"
+        ),
         hidden_when: "the prompt is no longer than the window (2B: 4096)",
         at: is_mask,
     };
@@ -41,7 +44,10 @@ impl Plant for WindowEverywhere {
         kind: Kind::Architectural,
         what: "Every layer slides.",
         seen_in: "mlx-lm 27; llama.cpp 8227; keras-hub 2186",
-        right: "crates/model/src/ops/mask.rs",
+        right: right!(
+            "crates/spec/src/config.rs",
+            "(self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)"
+        ),
         hidden_when: "the prompt is no longer than the window (2B: 4096)",
         at: is_mask,
     };
@@ -61,7 +67,10 @@ impl Plant for WindowNowhere {
         kind: Kind::Architectural,
         what: "No layer slides.",
         seen_in: "mlx-lm 27; llama.cpp 8227; keras-hub 2186",
-        right: "crates/model/src/ops/mask.rs",
+        right: right!(
+            "crates/spec/src/config.rs",
+            "(self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)"
+        ),
         hidden_when: "the prompt is no longer than the window (2B: 4096)",
         at: is_mask,
     };
@@ -81,7 +90,10 @@ impl Plant for WindowOneMore {
         kind: Kind::Architectural,
         what: "The window keeps one key too many.",
         seen_in: "transformers 39408; zml 763; vLLM 3385",
-        right: "crates/model/src/ops/mask.rs",
+        right: right!(
+            "crates/model/src/ops/mask.rs",
+            "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"
+        ),
         hidden_when: "the prompt is no longer than the window (2B: 4096)",
         at: is_mask,
     };
@@ -101,7 +113,10 @@ impl Plant for WindowOneFewer {
         kind: Kind::Architectural,
         what: "The window keeps one key too few.",
         seen_in: "transformers 39408; zml 763; vLLM 3385",
-        right: "crates/model/src/ops/mask.rs",
+        right: right!(
+            "crates/model/src/ops/mask.rs",
+            "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"
+        ),
         hidden_when: "the prompt is shorter than the window (2B: 4096)",
         at: is_mask,
     };
@@ -121,7 +136,10 @@ impl Plant for CausalOffByOne {
         kind: Kind::Architectural,
         what: "A query sees the key after its own.",
         seen_in: "burn 5783",
-        right: "crates/model/src/ops/mask.rs",
+        right: right!(
+            "crates/model/src/ops/mask.rs",
+            "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"
+        ),
         hidden_when: "the prompt has one token",
         at: is_mask,
     };

@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use loupe_model::{Operations, ops};
 use loupe_spec::Config;
 
-use crate::{Kind, Mistake, Plant, is_norm};
+use crate::{Kind, Mistake, Plant, is_norm, right};
 
 /// The norm multiplies by w, where Gemma multiplies by 1 + w.
 pub(crate) struct WithoutOne;
@@ -16,7 +16,7 @@ impl Plant for WithoutOne {
         kind: Kind::Architectural,
         what: "The norm multiplies by w, where Gemma multiplies by 1 + w.",
         seen_in: "Liger-Kernel 74",
-        right: "crates/model/src/ops/norm.rs",
+        right: right!("crates/model/src/ops/norm.rs", "let weight = p.widen(weight).add_scalar(1.0).reshape([1, d]);"),
         hidden_when: "never",
         at: is_norm,
     };
@@ -40,7 +40,7 @@ impl Plant for OneTwice {
         kind: Kind::Architectural,
         what: "The norm multiplies by 2 + w: 1 is added to a weight that already held 1 + w.",
         seen_in: "vLLM 31464",
-        right: "crates/model/src/ops/norm.rs",
+        right: right!("crates/model/src/ops/norm.rs", "let weight = p.widen(weight).add_scalar(1.0).reshape([1, d]);"),
         hidden_when: "never",
         at: is_norm,
     };
@@ -64,7 +64,7 @@ impl Plant for CastFirst {
         kind: Kind::DtypePolicy,
         what: "The normalised value is cast to the model's dtype before it is multiplied by 1 + w, as Llama does.",
         seen_in: "Liger-Kernel 89; transformers 29402",
-        right: "crates/model/src/ops/norm.rs",
+        right: right!("crates/model/src/ops/norm.rs", "p.op(x, |x| normalise(x, eps) * weight)"),
         hidden_when: "the model's dtype is f32 or f64",
         at: is_norm,
     };
@@ -89,7 +89,7 @@ impl Plant for WeightLow {
         kind: Kind::DtypePolicy,
         what: "1 + w is formed in the model's dtype instead of f32.",
         seen_in: "vLLM 29810",
-        right: "crates/model/src/ops/norm.rs",
+        right: right!("crates/model/src/ops/norm.rs", "let weight = p.widen(weight).add_scalar(1.0).reshape([1, d]);"),
         hidden_when: "the model's dtype is f32 or f64",
         at: is_norm,
     };
@@ -113,7 +113,7 @@ impl Plant for Eps {
         kind: Kind::Architectural,
         what: "The norm's epsilon is ten times the checkpoint's: 1e-5 for 1e-6.",
         seen_in: "llama.cpp 23815; Megatron-Bridge 5712",
-        right: "crates/model/src/ops/norm.rs",
+        right: right!("crates/spec/src/parameter.rs", "Parameter::RmsNormEps => Some(config.rms_norm_eps),"),
         hidden_when: "every row's mean square is far above epsilon",
         at: is_norm,
     };
@@ -133,7 +133,7 @@ impl Plant for EpsNone {
         kind: Kind::Architectural,
         what: "The norm has no epsilon.",
         seen_in: "llama.cpp 23815; Megatron-Bridge 5712",
-        right: "crates/model/src/ops/norm.rs",
+        right: right!("crates/model/src/ops/norm.rs", "x / mean_square.add_scalar(eps).sqrt()"),
         hidden_when: "every row's mean square is far above epsilon",
         at: is_norm,
     };
@@ -153,7 +153,7 @@ impl Plant for MeanSubtracted {
         kind: Kind::Architectural,
         what: "The mean is subtracted first: LayerNorm for RMSNorm.",
         seen_in: "ports that share a norm with another family",
-        right: "crates/model/src/ops/norm.rs",
+        right: right!("crates/model/src/ops/norm.rs", "let mean_square = (x.clone() * x.clone()).mean_dim(1);"),
         hidden_when: "every row's mean is zero",
         at: is_norm,
     };

@@ -5,7 +5,7 @@ use burn::tensor::backend::Backend;
 use loupe_model::{Operations, Precision, ops};
 use loupe_spec::{Config, Dtype, Probe, Stage};
 
-use crate::{Kind, Mistake, Plant, in_stages};
+use crate::{Kind, Mistake, Plant, in_stages, right};
 
 fn is_rope(probe: Probe) -> bool {
     in_stages(probe, &[Stage::QRope, Stage::KRope])
@@ -21,7 +21,7 @@ impl Plant for Interleaved {
         kind: Kind::Architectural,
         what: "Neighbouring lanes 2i and 2i + 1 are rotated together, where Gemma rotates lane h with lane h + H/2.",
         seen_in: "AiDotNet 2074; tt-metal 26844; nanotron 427",
-        right: "crates/model/src/ops/rope.rs",
+        right: right!("crates/model/src/ops/rope.rs", "let second = x.narrow(2, h / 2, h / 2);"),
         hidden_when: "the prompt has one token: position 0 rotates by nothing",
         at: is_rope,
     };
@@ -54,7 +54,10 @@ impl Plant for LowPrecision {
         kind: Kind::DtypePolicy,
         what: "Positions, frequencies and angles are held in bf16.",
         seen_in: "transformers 29285; keras-hub 1494",
-        right: "crates/model/src/ops/rope.rs",
+        right: right!(
+            "crates/model/src/ops/rope.rs",
+            "let angles = outer(positions, &inv_freq, |position, frequency| position as f32 * frequency);"
+        ),
         hidden_when: "positions below 257 in bf16, if frequencies stay in f32",
         at: is_rope,
     };
@@ -84,7 +87,7 @@ impl Plant for Offset {
         kind: Kind::Architectural,
         what: "Positions start at 1.",
         seen_in: "gemma.cpp 7f62c26; mlx-vlm 1983",
-        right: "crates/model/src/ops/rope.rs",
+        right: right!("crates/checks/src/session.rs", "positions: (0..self.token_ids.len()).collect(),"),
         hidden_when: "only q_rope and k_rope are recorded to show it: scores depend on distances alone",
         at: is_rope,
     };
@@ -107,7 +110,7 @@ impl Plant for Theta {
         kind: Kind::Architectural,
         what: "The base of the frequencies is 1e6, the global base of a later Gemma.",
         seen_in: "ports that share RoPE with another family",
-        right: "crates/model/src/ops/rope.rs",
+        right: right!("crates/spec/src/parameter.rs", "Parameter::RopeTheta => Some(config.rope_theta),"),
         hidden_when: "the prompt has one token",
         at: is_rope,
     };
@@ -127,7 +130,7 @@ impl Plant for QueryOnly {
         kind: Kind::Architectural,
         what: "Keys are left unrotated.",
         seen_in: "ports that share RoPE with another family",
-        right: "crates/model/src/ops/rope.rs",
+        right: right!("crates/model/src/layer.rs", "Stage::QRope | Stage::KRope => {"),
         hidden_when: "the prompt has one token",
         at: |probe| in_stages(probe, &[Stage::KRope]),
     };
@@ -147,7 +150,10 @@ impl Plant for Negated {
         kind: Kind::Architectural,
         what: "The rotation goes the other way.",
         seen_in: "ports that share RoPE with another family",
-        right: "crates/model/src/ops/rope.rs",
+        right: right!(
+            "crates/model/src/ops/rope.rs",
+            "[p.store(times(&a, &cos) - times(&b, &sin)), p.store(times(&b, &cos) + times(&a, &sin))]"
+        ),
         hidden_when: "the prompt has one token",
         at: is_rope,
     };

@@ -29,7 +29,7 @@ mod tensor;
 mod weight;
 
 pub use config::{Config, ConfigError, LayerType};
-pub use mistake::{Mistake, MistakeKind};
+pub use mistake::{Code, Mistake, MistakeKind, NoLine};
 pub use nearest::nearest;
 pub use parameter::Parameter;
 pub use probe::{Probe, Stage, UnknownProbe};

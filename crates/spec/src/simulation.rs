@@ -77,6 +77,9 @@ pub enum Rounding {
     /// Up or down at random after every operation, with the accumulation noise of f32 sums: another order of
     /// summation, another library, another device. The number is the seed.
     Stochastic(u64),
+    /// As [`Rounding::EveryOperation`] with the accumulation noise of f32 sums, and every value nudged before it is
+    /// rounded: the same casts in another engine. The number is the seed.
+    Reordered(u64),
 }
 
 impl Rounding {
@@ -96,6 +99,7 @@ impl Rounding {
             Rounding::EveryOperation => 0x10,
             Rounding::EveryStage => 0x11,
             Rounding::Stochastic(seed) => seed,
+            Rounding::Reordered(seed) => 0x100 + seed,
         }
     }
 }

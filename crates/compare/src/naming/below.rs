@@ -29,8 +29,14 @@ impl Scene<'_> {
     pub fn below_the_budget(&mut self, naming: bool, findings: &mut Findings) -> Result<(), ReplayError> {
         let mut rounds = 1;
         let (trials, not_tried) = loop {
-            let (trials, not_tried) = self.try_all()?;
-            let found = if naming && rounds < MOST_ROUNDS { self.name_the_present(&trials, findings) } else { None };
+            let (mut trials, not_tried) = self.try_all()?;
+            let mut found = None;
+            if naming && rounds < MOST_ROUNDS {
+                found = self.name_the_present(&mut trials, findings)?;
+                if found.is_none() {
+                    found = self.value_below_the_budget(findings)?;
+                }
+            }
             match found {
                 Some(made) => self.plant(&made)?,
                 None => break (trials, not_tried),
@@ -69,9 +75,14 @@ impl Scene<'_> {
     }
 
     /// Adds the mistake that is most plainly present; what to plant for it.
-    fn name_the_present(&self, trials: &[Trial], findings: &mut Findings) -> Option<Made> {
+    fn name_the_present(&self, trials: &mut [Trial], findings: &mut Findings) -> Result<Option<Made>, ReplayError> {
+        let refuted = self.refute(trials)?;
+        for (trial, refuted) in trials.iter_mut().zip(refuted) {
+            trial.refuted |= refuted;
+        }
         let present: Vec<Present<'_>> = trials.iter().filter_map(|trial| self.present(trial)).collect();
-        let best = present.iter().max_by(|a, b| a.slope.explained.total_cmp(&b.slope.explained))?;
+        let best = present.iter().max_by(|a, b| a.slope.explained.total_cmp(&b.slope.explained));
+        let Some(best) = best else { return Ok(None) };
         let stages = self.by_probe();
         let tied = |other: &&Present<'_>| {
             let both: BTreeSet<Probe> = best.stages.union(&other.stages).copied().collect();
@@ -90,7 +101,30 @@ impl Scene<'_> {
         );
         let alternatives = alternatives.into_iter().map(str::to_string).collect();
         findings.name(hypothesis.mistake, found.stages.first().copied(), &made.sites, alternatives, evidence);
-        Some(made)
+        Ok(Some(made))
+    }
+
+    /// Which of `trials` seem present until they are looked at a second time: those that come before the first, the most
+    /// plainly present first, that stands.
+    fn refute(&self, trials: &[Trial]) -> Result<Vec<bool>, ReplayError> {
+        let mut refuted = vec![false; trials.len()];
+        let seeming = trials.iter().enumerate().filter_map(|(at, trial)| Some((at, self.present(trial)?)));
+        let mut seeming: Vec<(usize, Present<'_>)> = seeming.collect();
+        seeming.sort_by(|(_, a), (_, b)| b.slope.explained.total_cmp(&a.slope.explained));
+        for (at, present) in seeming {
+            if self.confirms(present.trial, &present.stages)? {
+                break;
+            }
+            refuted[at] = true;
+        }
+        Ok(refuted)
+    }
+
+    /// Adds the number whose wrong value shows below the budget; what to plant for it.
+    fn value_below_the_budget(&self, findings: &mut Findings) -> Result<Option<Made>, ReplayError> {
+        let Some(fitted) = self.fit_below()? else { return Ok(None) };
+        findings.fitted.push(fitted.report());
+        Ok(Some(fitted.made()))
     }
 
     /// Where `trial`'s mistake is present, if it is: in the layers, and there at the stages, that are likelier with it

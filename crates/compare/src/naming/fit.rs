@@ -22,6 +22,12 @@ const NUDGE: f64 = 1e-4;
 /// The value differs from the right one by at least this many standard errors.
 const SURE: f64 = 5.0;
 
+/// A value that is off by a smaller share than this is above the budget or nothing: caps, scales and theta are held to
+/// far less, and no port has its epsilon almost right.
+const LEAST_CHANGE: f64 = 0.1;
+/// Below the budget a wrong value accounts for at least this share of what right code does not explain.
+const MOST_OF_IT: f64 = 0.5;
+
 /// A parameter, its value, and where it is used.
 pub struct Fitted {
     parameter: Parameter,
@@ -56,7 +62,7 @@ impl Fitted {
             probe: self.explained.first().or(self.sites.first()).copied().unwrap_or(Probe::TokenIds),
             layers: layers(&self.sites),
             evidence: format!(
-                "with this value {} failing stage(s) come inside the budget; known to {:.1e} of itself",
+                "with this value {} stage(s) are inside the budget; known to {:.1e} of itself",
                 self.explained.len(),
                 self.error
             ),
@@ -87,6 +93,31 @@ impl Scene<'_> {
             }
         }
         Ok(best)
+    }
+
+    /// The parameter whose wrong value no stage shows by itself, but all of them together.
+    pub fn fit_below(&self) -> Result<Option<Fitted>, ReplayError> {
+        for parameter in Parameter::ALL {
+            let affected = self.affected(|probe| parameter.at(probe));
+            let (Some(expected), false) = (parameter.value(self.replayer.config()), affected.is_empty()) else {
+                continue;
+            };
+            if self.weights_read(&affected) > MOST_WEIGHTS {
+                continue;
+            }
+            let sites = self.touched(&affected, |probe| parameter.at(probe));
+            let at = |value: f64| self.predict(&names(parameter, value, &sites), sites.first().copied(), &affected);
+            let towards = self.direction(&at(expected)?, &at(expected * (1.0 + NUDGE))?);
+            if (towards.beta * NUDGE).abs() < LEAST_CHANGE || towards.beta.abs() < SURE * towards.error {
+                continue;
+            }
+            let Some(fitted) = self.fit(parameter, expected, &affected)? else { continue };
+            let slope = self.second_slope(&at(fitted.value)?, &affected, false)?;
+            if slope.present() && slope.explained >= MOST_OF_IT {
+                return Ok(Some(fitted));
+            }
+        }
+        Ok(None)
     }
 
     fn fit(

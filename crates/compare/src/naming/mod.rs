@@ -7,6 +7,7 @@
 //! What is found is planted in the reference, and the search goes on from there: two mistakes at once are both named.
 
 mod below;
+mod confirm;
 mod explain;
 mod fit;
 mod hypothesis;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{MistakeKind, Probe, Rounding, Stage as ModelStage};
+use loupe_spec::{Mistake, MistakeKind, Probe, Rounding, Stage as ModelStage};
 
 use crate::naming::hypothesis::{Hypothesis, Scope};
 use crate::naming::slope::{Part, Slope};
@@ -53,6 +53,8 @@ pub struct Trial {
     pub compared: Trace,
     /// Sums for the slope, stage by stage.
     pub parts: BTreeMap<Probe, Part>,
+    /// It seemed present below the budget, and a second look said that right code looks like that too.
+    pub refuted: bool,
 }
 
 impl<'a> Scene<'a> {
@@ -158,7 +160,7 @@ impl<'a> Scene<'a> {
         for stage in self.noisy(&nearer, &self.with(&names))? {
             fits.insert(stage.probe, stage.fit(&stage.exact));
         }
-        let (compared, parts) = if policy && self.level.storage.significand_bits() < 24 {
+        let (compared, parts) = if self.moves_a_cast(hypothesis.mistake) {
             // A cast moved is seen in how values round, so both sides are rounded where transformers rounds.
             let simulation = self.level.simulation(Rounding::EveryOperation);
             let mistakes = self.with(&names);
@@ -174,7 +176,12 @@ impl<'a> Scene<'a> {
             let parts = self.parts(&predicted, |stage| (&stage.exact, stage.noise.clone()));
             (predicted, parts)
         };
-        Ok(Trial { hypothesis, compared, fits, parts })
+        Ok(Trial { hypothesis, compared, fits, parts, refuted: false })
+    }
+
+    /// Whether `mistake` shows in how values round, and in nothing else: a cast moved, in a half.
+    pub fn moves_a_cast(&self, mistake: &Mistake) -> bool {
+        mistake.kind == MistakeKind::DtypePolicy && self.level.storage.significand_bits() < 24
     }
 
     /// The stages `probes`, predicted with `mistakes` and their own noise.
@@ -249,6 +256,7 @@ impl Trial {
     /// shares half of: a cast in another place has to account for most of it.
     pub fn shows(&self, slope: Slope) -> bool {
         slope.present()
+            && !self.refuted
             && (self.hypothesis.mistake.kind != MistakeKind::DtypePolicy || slope.explained >= SHARE_OF_A_CAST)
     }
 
