@@ -94,6 +94,11 @@ impl Fit {
     }
 }
 
+/// Of two sums of squares.
+fn ratio((squares, variance): (f64, f64)) -> f64 {
+    if squares == 0.0 { 0.0 } else { (squares / variance).sqrt() }
+}
+
 impl Stage {
     /// Of `recorded` under `noise`.
     pub fn new(probe: Probe, recorded: &HostTensor, noise: &Noise, judged: &[bool]) -> Option<Stage> {
@@ -171,6 +176,20 @@ impl Stage {
 
     /// The same over the elements that `keep` keeps.
     pub fn fit_where(&self, predicted: &[f64], keep: impl Fn(usize) -> bool) -> Fit {
+        let rows = self.rows(predicted, keep);
+        let total = rows.iter().fold((0.0, 0.0), |sum, row| (sum.0 + row.0, sum.1 + row.1));
+        let worst = rows.iter().map(|row| ratio(*row)).enumerate();
+        let (token, row) = worst.fold((0, 0.0), |best, next| if next.1 > best.1 { next } else { best });
+        Fit { tensor: ratio(total), row, token }
+    }
+
+    /// Size of the residual over size of the noise, token by token. A token that was not recorded has none.
+    pub fn row_sizes(&self, predicted: &[f64]) -> Vec<f64> {
+        self.rows(predicted, |_| true).into_iter().map(ratio).collect()
+    }
+
+    /// Of each token, the squares of the residual and those of the noise.
+    fn rows(&self, predicted: &[f64], keep: impl Fn(usize) -> bool) -> Vec<(f64, f64)> {
         let mut rows = vec![(0.0, 0.0); self.layout.tokens];
         for at in self.indices().filter(|at| keep(*at)) {
             let residual = self.recorded[at] - predicted[at];
@@ -185,13 +204,7 @@ impl Stage {
             };
             *variance += self.variance[at];
         }
-        let ratio = |(squares, variance): (f64, f64)| {
-            if squares == 0.0 { 0.0 } else { (squares / variance).sqrt() }
-        };
-        let total = rows.iter().fold((0.0, 0.0), |sum, row| (sum.0 + row.0, sum.1 + row.1));
-        let worst = rows.iter().map(|row| ratio(*row)).enumerate();
-        let (token, row) = worst.fold((0, 0.0), |best, next| if next.1 > best.1 { next } else { best });
-        Fit { tensor: ratio(total), row, token }
+        rows
     }
 
     /// Whether every recorded element is the exact value as the dtype holds it.

@@ -16,6 +16,8 @@ pub struct Arithmetic {
     pub sum: Sum,
     /// Units in the last place by which tanh may be off.
     pub tanh_ulps: i32,
+    /// The same of sin and cos.
+    pub sin_cos_ulps: i32,
     /// exp as GPUs have it: a power of two, its argument multiplied by log2(e) in f32.
     pub fast_exp: bool,
     pub weights: Weights,
@@ -53,6 +55,7 @@ pub const PLAIN: Arithmetic = Arithmetic {
     tf32: false,
     sum: Sum::Lanes(8),
     tanh_ulps: 0,
+    sin_cos_ulps: 0,
     fast_exp: false,
     weights: Weights::AsTheyAre,
 };
@@ -83,13 +86,12 @@ impl Arithmetic {
     }
 
     pub fn tanh(&self, x: f32) -> f32 {
-        let exact = x.tanh();
-        if self.tanh_ulps == 0 || exact == 0.0 {
-            return exact;
-        }
-        // The same error for the same argument, as a library has it.
-        let by = (x.to_bits().wrapping_mul(0x9e37_79b9) >> 16) as i32 % (2 * self.tanh_ulps + 1) - self.tanh_ulps;
-        f32::from_bits(exact.to_bits().saturating_add_signed(by)).clamp(-1.0, 1.0)
+        off(x, x.tanh(), self.tanh_ulps).clamp(-1.0, 1.0)
+    }
+
+    pub fn sin_cos(&self, x: f32) -> (f32, f32) {
+        let (sin, cos) = x.sin_cos();
+        (off(x, sin, self.sin_cos_ulps), off(-x, cos, self.sin_cos_ulps))
     }
 
     pub fn exp(&self, x: f32) -> f32 {
@@ -108,6 +110,15 @@ impl Weights {
             _ => values.to_vec(),
         }
     }
+}
+
+/// `exact` off by at most `ulps` units in the last place: the same error for the same argument, as a library has it.
+fn off(argument: f32, exact: f32, ulps: i32) -> f32 {
+    if ulps == 0 || exact == 0.0 {
+        return exact;
+    }
+    let by = (argument.to_bits().wrapping_mul(0x9e37_79b9) >> 16) as i32 % (2 * ulps + 1) - ulps;
+    f32::from_bits(exact.to_bits().saturating_add_signed(by))
 }
 
 /// `x` rounded to `dtype`, to nearest, ties to even.
@@ -175,7 +186,7 @@ mod tests {
     }
 
     /// Largest difference over largest value.
-    fn off(a: &[f32], b: &[f32]) -> f32 {
+    fn relative(a: &[f32], b: &[f32]) -> f32 {
         let most = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, |most: f32, x| most.max(x.abs()));
         most(&mut a.iter().zip(b).map(|(a, b)| a - b)) / most(&mut b.iter().copied())
     }
@@ -183,8 +194,8 @@ mod tests {
     #[test]
     fn quantised_weights_are_off_by_half_a_step() {
         let row = row();
-        assert!(off(&Weights::Q8_0.of(&row, 60, true), &row) < 0.6 / 127.0);
-        let q4 = off(&Weights::Q4K.of(&row, 60, true), &row);
+        assert!(relative(&Weights::Q8_0.of(&row, 60, true), &row) < 0.6 / 127.0);
+        let q4 = relative(&Weights::Q4K.of(&row, 60, true), &row);
         assert!(q4 < 2.0 * 1.2 / 15.0 && q4 > 0.2 / 15.0, "{q4}");
         assert_eq!(Weights::Q4K.of(&row, 60, false), row);
     }
@@ -210,15 +221,19 @@ mod tests {
 
     #[test]
     fn a_rough_library_is_a_few_units_off() {
-        let rough = Arithmetic { tanh_ulps: 3, fast_exp: true, ..PLAIN };
-        let (mut moved, mut most) = (0, 0);
+        let rough = Arithmetic { tanh_ulps: 3, sin_cos_ulps: 3, fast_exp: true, ..PLAIN };
+        let (mut moved, mut most) = ([0; 3], [0; 3]);
         for at in 1..200 {
             let x = at as f32 * 0.02;
-            let by = rough.tanh(x).to_bits().abs_diff(x.tanh().to_bits());
-            moved += u32::from(by > 0);
-            most = most.max(by);
+            let ((sin, cos), (rough_sin, rough_cos)) = (x.sin_cos(), rough.sin_cos(x));
+            let pairs = [(rough.tanh(x), x.tanh()), (rough_sin, sin), (rough_cos, cos)];
+            for (function, (rough, exact)) in pairs.into_iter().enumerate() {
+                let by = rough.to_bits().abs_diff(exact.to_bits());
+                moved[function] += u32::from(by > 0);
+                most[function] = by.max(most[function]);
+            }
             assert!((rough.exp(-x) / (-x).exp() - 1.0).abs() < 1e-6);
         }
-        assert!(moved > 100 && most == 3, "{moved} moved, by {most} at most");
+        assert!(moved.iter().all(|moved| *moved > 100) && most == [3; 3], "{moved:?} moved, by {most:?} at most");
     }
 }

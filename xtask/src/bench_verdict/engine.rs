@@ -185,7 +185,7 @@ impl Pass<'_> {
             let mut out = row.clone();
             for head in (0..row.len()).step_by(h) {
                 for i in 0..h / 2 {
-                    let (sin, cos) = (position as f32 * inv_freq(i)).sin_cos();
+                    let (sin, cos) = self.arithmetic.sin_cos(position as f32 * inv_freq(i));
                     let (a, b) = (row[head + i], row[head + i + h / 2]);
                     out[head + i] = a * cos - b * sin;
                     out[head + i + h / 2] = b * cos + a * sin;

@@ -118,10 +118,11 @@ impl Scene<'_> {
             names: set.iter().flat_map(|member| member.made.names.clone()).collect(),
             sites: set.iter().flat_map(|member| member.made.sites.iter().copied()).collect(),
         };
-        for Member { mistake, made } in &set {
+        for Member { mistake, made, alternatives } in &set {
             let evidence = format!("together, {} explain every failing stage", all.names.join(" and "));
             let first = self.affected(|probe| made.sites.contains(&probe)).intersection(open).next().copied();
-            findings.name(mistake, first, &made.sites, Vec::new(), evidence);
+            let alternatives = alternatives.iter().map(ToString::to_string).collect();
+            findings.name(mistake, first, &made.sites, alternatives, evidence);
         }
         self.plant(&all)?;
         Ok(true)

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use loupe_spec::{Mistake, MistakeKind, Probe};
 
-use crate::ReplayError;
 use crate::naming::explain::MOST_WEIGHTS;
 use crate::naming::hypothesis::{Hypothesis, Scope};
 use crate::naming::scene::{Made, Scene, Trial};
-use crate::naming::slope::{Part, Slope};
+use crate::naming::slope::{Part, Slope, excludes};
 use crate::stage::Stage;
+use crate::{ReplayError, Trace};
 
 /// How many at once, and how many sets are kept on the way.
 const DEPTH: usize = 3;
-const WIDTH: usize = 6;
+const WIDTH: usize = 8;
 /// Sets that come this near, and no nearer, are measured with their own noise.
 const NEAR: f64 = 100.0;
 
@@ -22,17 +22,27 @@ const NEAR: f64 = 100.0;
 pub struct Member {
     pub mistake: &'static Mistake,
     pub made: Made,
+    /// Ids that explain as much in its place.
+    pub alternatives: BTreeSet<&'static str>,
 }
 
-/// A set with how far it leaves the failing stages from fitting.
+/// A set with what it predicts, and how far that leaves the failing stages from fitting.
 struct Set {
     members: Vec<Member>,
+    predicted: Trace,
+    /// 0 where every token is within the noise.
     cost: f64,
+    /// The same in squares of the noise, which tells those apart that are within it.
+    squares: f64,
 }
 
 impl Set {
     fn names(&self) -> Vec<String> {
         self.members.iter().flat_map(|member| member.made.names.clone()).collect()
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.members.iter().any(|member| member.mistake.id == id)
     }
 }
 
@@ -49,52 +59,57 @@ impl Scene<'_> {
         let changes = |trial: &&Trial| {
             trial.hypothesis.mistake.kind == MistakeKind::Architectural && trial.parts.values().any(Part::is_there)
         };
-        let singles: Vec<Set> = trials.iter().filter(changes).map(|trial| self.single(trial, open)).collect();
-        let more: Vec<Member> = trials
+        let singles = trials.iter().filter(changes).map(|trial| self.single(trial));
+        let everywhere: Vec<Member> = trials
             .iter()
             .filter(changes)
             .filter(|trial| trial.hypothesis.scope == Scope::Everywhere)
-            .flat_map(|trial| self.single(trial, open).members)
+            .map(|trial| self.single(trial))
             .collect();
-        let mut beam = nearest(singles);
+        let sets = singles.map(|member| self.set(vec![member], open)).collect::<Result<_, _>>()?;
+        let mut beam = nearest(sets);
         for _ in 1..DEPTH {
             let mut next = Vec::new();
             for set in &beam {
-                for member in &more {
-                    if set.members.iter().any(|own| own.mistake.id == member.mistake.id) {
-                        continue;
-                    }
-                    let members: Vec<Member> = set.members.iter().chain([member]).cloned().collect();
-                    let mut larger = Set { members, cost: 0.0 };
-                    let first = larger.members.iter().filter_map(|own| own.made.sites.first().copied()).min();
-                    let predicted = self.predict(&larger.names(), first, open)?;
-                    larger.cost = self.cost(open, |stage| match predicted.get(&stage.probe) {
-                        Some(tensor) => stage.fit(&tensor.values.to_f64()).size(),
-                        None => f64::INFINITY,
-                    });
-                    next.push(larger);
+                for member in everywhere.iter().filter(|member| !set.has(member.mistake.id)) {
+                    next.push(self.set(set.members.iter().chain([member]).cloned().collect(), open)?);
                 }
             }
             beam = nearest(next);
+            let mut explaining = Vec::new();
             for set in &beam {
                 if self.explains(set, open)? {
-                    return Ok(Some(set.members.clone()));
+                    explaining.push(set);
                 }
+            }
+            if let Some(members) = self.best_set(&explaining, open) {
+                return Ok(Some(members));
             }
         }
         Ok(None)
     }
 
-    fn single(&self, trial: &Trial, open: &BTreeSet<Probe>) -> Set {
+    fn single(&self, trial: &Trial) -> Member {
         let Hypothesis { mistake, .. } = trial.hypothesis;
         let recorded = self.affected(|probe| trial.hypothesis.touches(probe));
         let sites = self.touched(&recorded, |probe| trial.hypothesis.touches(probe));
-        let cost = self.cost(open, |stage| match trial.fits.get(&stage.probe) {
-            Some(fit) => fit.size(),
-            None => stage.fit(&stage.exact).size(),
-        });
         let made = Made { names: trial.hypothesis.names(&sites), sites };
-        Set { members: vec![Member { mistake, made }], cost }
+        Member { mistake, made, alternatives: BTreeSet::new() }
+    }
+
+    fn set(&self, members: Vec<Member>, open: &BTreeSet<Probe>) -> Result<Set, ReplayError> {
+        let first = members.iter().filter_map(|own| own.made.sites.first().copied()).min();
+        let mut set = Set { members, predicted: Trace::new(), cost: 0.0, squares: 0.0 };
+        set.predicted = self.predict(&set.names(), first, open)?;
+        // Token by token: an early token sees few others, so that one mistake of the attention pattern leaves it alone and
+        // the other mistake explains it whole.
+        for stage in self.stages.iter().filter(|stage| open.contains(&stage.probe)) {
+            let Some(predicted) = set.predicted.get(&stage.probe) else { continue };
+            let sizes = stage.row_sizes(&predicted.values.to_f64());
+            set.cost += sizes.iter().map(|size| size.max(1.0).ln()).sum::<f64>() / sizes.len().max(1) as f64;
+            set.squares += sizes.iter().map(|size| size * size).sum::<f64>();
+        }
+        Ok(set)
     }
 
     /// How far the stages `open` are from fitting, each being off by `size`. 0 within the noise; logarithms, so that one
@@ -130,10 +145,28 @@ impl Scene<'_> {
         }
         Ok(true)
     }
+
+    /// Of sets that explain everything, the nearest; where others differ from it in one member and the recordings do not
+    /// tell them apart, that member's alternatives.
+    fn best_set(&self, explaining: &[&Set], open: &BTreeSet<Probe>) -> Option<Vec<Member>> {
+        let best = explaining.iter().min_by(|a, b| a.squares.total_cmp(&b.squares))?;
+        let stages = self.by_probe();
+        let mut members = best.members.clone();
+        for other in explaining {
+            let in_its_place = other.members.iter().filter(|member| !best.has(member.mistake.id)).collect::<Vec<_>>();
+            let mut replaced = members.iter_mut().filter(|member| !other.has(member.mistake.id));
+            if let ([instead], Some(member)) = (in_its_place.as_slice(), replaced.next())
+                && !excludes(&stages, open.iter().copied(), &best.predicted, &other.predicted)
+            {
+                member.alternatives.insert(instead.mistake.id);
+            }
+        }
+        Some(members)
+    }
 }
 
 fn nearest(mut sets: Vec<Set>) -> Vec<Set> {
-    sets.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+    sets.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(a.squares.total_cmp(&b.squares)));
     sets.truncate(WIDTH);
     sets
 }
