@@ -13,6 +13,11 @@ use crate::naming::slope::{Part, Slope, excludes};
 use crate::naming::{Findings, MOST_ROUNDS};
 use crate::verdict::Unseen;
 
+/// Of a model too large to be recomputed for each mistake, the first stages are tried that together read no more weights
+/// than this, two layers of 2B; or the first alone, if it reads no more than 2B's head.
+const SAMPLED_WEIGHTS: usize = 200_000_000;
+const LARGEST_STAGE: usize = 600_000_000;
+
 /// A mistake whose slope is near 1.
 struct Present<'t> {
     trial: &'t Trial,
@@ -45,18 +50,17 @@ impl Scene<'_> {
         };
         for mistake in self.replayer.mistakes() {
             let own: Vec<&Trial> = trials.iter().filter(|t| t.hypothesis.mistake.name() == mistake.name()).collect();
-            let tried = !not_tried.iter().any(|name| *name == mistake.name());
-            self.unseen(mistake, &own, tried, findings);
+            self.unseen(mistake, &own, not_tried.get(&mistake.name()), findings);
         }
         Ok(())
     }
 
-    /// Every mistake, on every stage that it changes; and the names of those that cost too much. Single stages of those
-    /// that hide several are tried where nothing was found so far.
-    fn try_all(&self) -> Result<(Vec<Trial>, Vec<String>), ReplayError> {
-        let everything: BTreeSet<Probe> = self.segments.keys().copied().collect();
+    /// Every mistake, on every stage that it changes; and the stages left out where those cost too much, by its name. Of a
+    /// large model it is tried on the first stages alone. Single stages of those that hide several are tried where nothing
+    /// was found so far.
+    fn try_all(&self) -> Result<(Vec<Trial>, BTreeMap<String, BTreeSet<Probe>>), ReplayError> {
         let coarse: Vec<&BTreeSet<Probe>> = self.segments.values().collect();
-        let (mut trials, mut not_tried) = (Vec::new(), Vec::new());
+        let (mut trials, mut not_tried) = (Vec::new(), BTreeMap::new());
         for mistake in self.replayer.mistakes() {
             let fine = self.planted.is_empty();
             for hypothesis in scopes(mistake, &coarse).into_iter().filter(|h| fine || !h.scope.is_fine()) {
@@ -64,14 +68,33 @@ impl Scene<'_> {
                 if affected.is_empty() {
                     continue;
                 }
-                if self.weights_read(&affected) > MOST_WEIGHTS {
-                    not_tried.push(mistake.name());
-                    break;
+                if self.weights_read(&affected) <= MOST_WEIGHTS {
+                    trials.push(self.attempt(hypothesis, &affected)?);
+                    continue;
                 }
-                trials.push(self.attempt(hypothesis, &everything)?);
+                let sample = self.first_stages(&affected);
+                if !sample.is_empty() {
+                    trials.push(self.attempt(hypothesis, &sample)?);
+                }
+                not_tried.insert(mistake.name(), affected.difference(&sample).copied().collect());
+                break;
             }
         }
         Ok((trials, not_tried))
+    }
+
+    /// As many of the first of `stages` as can be recomputed for each mistake of the catalogue in a few seconds.
+    fn first_stages(&self, stages: &BTreeSet<Probe>) -> BTreeSet<Probe> {
+        let mut sample = BTreeSet::new();
+        for probe in stages {
+            sample.insert(*probe);
+            let limit = if sample.len() == 1 { LARGEST_STAGE } else { SAMPLED_WEIGHTS };
+            if self.weights_read(&sample) > limit {
+                sample.remove(probe);
+                break;
+            }
+        }
+        sample
     }
 
     /// Adds the mistake that is most plainly present; what to plant for it.
@@ -147,8 +170,14 @@ impl Scene<'_> {
         trial.shows(slope).then_some(Present { trial, stages, everywhere, slope })
     }
 
-    /// Adds what the trials of `mistake` could not show.
-    fn unseen(&self, mistake: &Mistake, trials: &[&Trial], tried: bool, findings: &mut Findings) {
+    /// Adds what the trials of `mistake` could not show, and where it was `not_tried`.
+    fn unseen(
+        &self,
+        mistake: &Mistake,
+        trials: &[&Trial],
+        not_tried: Option<&BTreeSet<Probe>>,
+        findings: &mut Findings,
+    ) {
         let mut add = |why, sites| {
             let hidden_when = mistake.hidden_when.to_string();
             findings.unseen.push(Unseen {
@@ -161,15 +190,24 @@ impl Scene<'_> {
             });
         };
         let Some(everywhere) = trials.iter().find(|trial| trial.hypothesis.scope == Scope::Everywhere) else {
-            return add(if tried { "not recorded" } else { "not tried" }, None);
+            return add(if not_tried.is_some() { "not tried" } else { "not recorded" }, None);
         };
         let slope = everywhere.whole_slope();
         if !everywhere.decides(slope) {
-            return add(if slope.information == 0.0 { "identical here" } else { "below the noise" }, None);
+            // It may show in the stages that were left out.
+            let why = match not_tried {
+                Some(_) => "not tried",
+                None if slope.information == 0.0 => "identical here",
+                None => "below the noise",
+            };
+            return add(why, None);
         }
         let hidden = self.hidden_sites(trials);
         if !hidden.is_empty() {
             add("below the noise", Some(hidden));
+        }
+        if let Some(left_out) = not_tried {
+            add("not tried", Some(by_layer(left_out)));
         }
     }
 
@@ -214,6 +252,13 @@ impl Scene<'_> {
         }
         blunt
     }
+}
+
+/// `probes` as one writes them after `id@`: a layer for all of its stages.
+fn by_layer(probes: &BTreeSet<Probe>) -> Vec<String> {
+    let layers: BTreeSet<usize> = probes.iter().filter_map(|probe| probe.layer()).collect();
+    let others = probes.iter().filter(|probe| probe.layer().is_none());
+    layers.iter().map(ToString::to_string).chain(others.map(ToString::to_string)).collect()
 }
 
 /// Stages by layer.

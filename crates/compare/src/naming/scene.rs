@@ -113,11 +113,14 @@ impl<'a> Scene<'a> {
         inner.copied().filter(|probe| touches(*probe)).collect()
     }
 
-    /// How many weights recomputing `recorded` reads.
+    /// How many weights recomputing `recorded` reads: of the embedding only the prompt's rows.
     pub fn weights_read(&self, recorded: &BTreeSet<Probe>) -> usize {
         let config = self.replayer.config();
-        let weights = recorded.iter().flat_map(|probe| &self.segments[probe]).filter_map(|inner| inner.weight(config));
-        weights.map(|weight| weight.shape(config).iter().product::<usize>()).sum()
+        let read = |probe: &Probe| match probe {
+            Probe::EmbedRaw => self.replayer.tokens() * config.hidden_size,
+            _ => probe.weight(config).map_or(0, |weight| weight.shape(config).iter().product()),
+        };
+        recorded.iter().flat_map(|probe| &self.segments[probe]).map(read).sum()
     }
 
     /// `names` on top of what is planted.
