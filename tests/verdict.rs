@@ -41,6 +41,11 @@ fn verdict(case: &Case, trace: &Trace, kept: Kept, declared: Option<Dtype>) -> V
 }
 
 fn verdict_of_rows(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>) -> Verdict {
+    verdict_without(&[], case, trace, rows, declared)
+}
+
+/// By a judge that does not know the mistakes `without`.
+fn verdict_without(without: &[String], case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>) -> Verdict {
     let tokens = trace[&Probe::TokenIds].values.len();
     let candidate = Candidate {
         path: case.name.to_string(),
@@ -53,7 +58,7 @@ fn verdict_of_rows(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype
         ignored: Vec::new(),
         misshapen: Vec::new(),
     };
-    let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without: &[] };
+    let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without };
     judge(&candidate, &replayer).unwrap()
 }
 
@@ -205,6 +210,47 @@ fn two_mistakes_at_once_are_both_named() {
         let verdict = verdict(&case, &run, kept, Some(Dtype::F32));
         assert_eq!(ids(&verdict), ["embed_scale_missing", "rope_interleaved"], "{kept:?}");
     }
+}
+
+/// The f32 run of another prompt than the goldens'.
+fn run_of(case: &Case, token_ids: &[i64], mistakes: &[&str]) -> Trace {
+    let ids = HostTensor { shape: vec![token_ids.len()], values: Values::I64(token_ids.to_vec()) };
+    let (positions, given) = ((0..token_ids.len()).collect(), Trace::from([(Probe::TokenIds, ids)]));
+    let mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    case.run_at(positions, "flex", Dtype::F32, given, case.probes(), &mistakes).unwrap()
+}
+
+/// The first tokens of this prompt show one of the two alone: weighed as one tensor, the logits lead to no pair.
+#[test]
+fn two_mistakes_are_found_in_logits_token_by_token() {
+    let case = Case::open("parity");
+    let pair = ["window_off_by_one--fewer", "norm_mean_subtracted"];
+    let run = run_of(&case, &[2, 22, 15, 4, 1, 46, 77, 64, 52, 37, 56, 22], &pair);
+    let verdict = verdict(&case, &run, Kept::Logits, Some(Dtype::F32));
+    assert_eq!(ids(&verdict), ["norm_mean_subtracted", "window_off_by_one"]);
+}
+
+/// Five noisy runs say of this prompt that the last norm has another epsilon; twenty do not.
+#[test]
+fn what_seems_to_be_there_by_chance_is_not_named() {
+    let case = Case::open("layer_types");
+    let run = run_of(&case, &[2, 33, 10, 8, 57, 44, 34, 14, 35, 6, 70, 57], &["scale_missing@0"]);
+    for kept in [Kept::Everything, Kept::Layers] {
+        assert_eq!(ids(&verdict(&case, &run, kept, Some(Dtype::F32))), ["scale_missing"], "{kept:?}");
+    }
+}
+
+/// Without the mistake's name there is only the number, and in logits no epsilon at all stays below the budget.
+#[test]
+fn a_value_below_the_budget_is_fitted() {
+    let case = Case::open("parity");
+    let run = run_of(&case, &[2, 9, 38, 23, 69, 68, 23, 43, 54, 17, 39, 60], &["norm_eps--none"]);
+    let logits: Trace = run.into_iter().filter(|(probe, _)| Kept::Logits.keeps(*probe)).collect();
+    let verdict = verdict_without(&["norm_eps".to_string()], &case, logits, Rows::All, Some(Dtype::F32));
+    assert!(budget_used(&verdict) < 1.0 && ids(&verdict).is_empty());
+    assert_eq!(verdict.verdict, Judgement::Architectural);
+    let [fitted] = verdict.fitted.as_slice() else { panic!("{:?}", verdict.fitted) };
+    assert_eq!((fitted.parameter, fitted.value), ("rms_norm_eps", Some(0.0)));
 }
 
 /// A decode step records one row: [1, D] of the residual, [N, 1, S] of the scores.
