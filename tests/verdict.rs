@@ -249,8 +249,8 @@ fn a_value_below_the_budget_is_fitted() {
     let verdict = verdict_without(&["norm_eps".to_string()], &case, logits, Rows::All, Some(Dtype::F32));
     assert!(budget_used(&verdict) < 1.0 && ids(&verdict).is_empty());
     assert_eq!(verdict.verdict, Judgement::Architectural);
-    let [fitted] = verdict.fitted.as_slice() else { panic!("{:?}", verdict.fitted) };
-    assert_eq!((fitted.parameter, fitted.value), ("rms_norm_eps", Some(0.0)));
+    let fitted: Vec<_> = verdict.fitted.iter().map(|fitted| (fitted.parameter, fitted.value)).collect();
+    assert_eq!(fitted, [("rms_norm_eps", Some(0.0))]);
 }
 
 /// A decode step records one row: [1, D] of the residual, [N, 1, S] of the scores.

@@ -18,6 +18,9 @@ use crate::verdict::Unseen;
 const SAMPLED_WEIGHTS: usize = 200_000_000;
 const LARGEST_STAGE: usize = 600_000_000;
 
+/// The recorded stages that a mistake was not tried on, by its name.
+type LeftOut = BTreeMap<String, BTreeSet<Probe>>;
+
 /// A mistake whose slope is near 1.
 struct Present<'t> {
     trial: &'t Trial,
@@ -55,10 +58,10 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// Every mistake, on every stage that it changes; and the stages left out where those cost too much, by its name. Of a
-    /// large model it is tried on the first stages alone. Single stages of those that hide several are tried where nothing
-    /// was found so far.
-    fn try_all(&self) -> Result<(Vec<Trial>, BTreeMap<String, BTreeSet<Probe>>), ReplayError> {
+    /// Every mistake, on every stage that it changes; and what was left out where those cost too much: of a large model it
+    /// is tried on the first stages alone. Single stages of those that hide several are tried where nothing was found so
+    /// far.
+    fn try_all(&self) -> Result<(Vec<Trial>, LeftOut), ReplayError> {
         let coarse: Vec<&BTreeSet<Probe>> = self.segments.values().collect();
         let (mut trials, mut not_tried) = (Vec::new(), BTreeMap::new());
         for mistake in self.replayer.mistakes() {
