@@ -188,10 +188,10 @@ fn objects<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// `layers.3.mlp.act`, or `layers.3`: the layer.
+/// `layers.3.mlp.act`, `layers.3`, or `3` as a verdict has it: the layer.
 pub fn layer_of(site: &str) -> Option<usize> {
     let probe = site.parse::<Probe>().ok().and_then(Probe::layer);
-    probe.or_else(|| site.strip_prefix("layers.")?.parse().ok())
+    probe.or_else(|| site.strip_prefix("layers.").unwrap_or(site).parse().ok())
 }
 
 #[cfg(test)]
@@ -222,7 +222,7 @@ pub mod tests {
     #[test]
     fn what_a_verdict_declares_may_be_of_some_layers_only() {
         let mut said = said(&[], &["silu"]);
-        said.unseen.push(Unseen { id: "rope_theta".to_string(), sites: Some(vec!["layers.2".to_string()]) });
+        said.unseen.push(Unseen { id: "rope_theta".to_string(), sites: Some(vec!["2".to_string()]) });
         let probe = Place::Probe("layers.2.self_attn.q_rope".parse().unwrap());
         assert!(said.declares("silu", &Place::Everywhere) && said.declares("silu", &Place::Layer(1)));
         assert!(said.declares("rope_theta", &Place::Layer(2)) && said.declares("rope_theta", &probe));

@@ -20,8 +20,9 @@ const SEEDS: std::ops::Range<u64> = 4..20;
 impl Scene<'_> {
     /// Whether `stages` still show `trial`'s mistake when right code's own way in its direction is measured anew.
     pub fn confirms(&self, trial: &Trial, stages: &BTreeSet<Probe>) -> Result<bool, ReplayError> {
-        let slope = self.second_slope(&trial.compared, stages, self.moves_a_cast(trial.hypothesis.mistake))?;
-        Ok(trial.shows(slope))
+        let moves_a_cast = self.moves_a_cast(trial.hypothesis.mistake);
+        let slope = self.second_slope(&trial.compared, stages, moves_a_cast)?;
+        Ok(trial.shows(slope) || (!moves_a_cast && slope.stands_out()))
     }
 
     /// The slope of `stages` towards `predicted`, its error by sixteen more runs; of a mistake that `moves_a_cast`, both

@@ -25,8 +25,6 @@ const SURE: f64 = 5.0;
 /// A value that is off by a smaller share than this is above the budget or nothing: caps, scales and theta are held to
 /// far less, and no port has its epsilon almost right.
 const LEAST_CHANGE: f64 = 0.1;
-/// Below the budget a wrong value accounts for at least this share of what right code does not explain.
-const MOST_OF_IT: f64 = 0.5;
 
 /// A parameter, its value, and where it is used.
 pub struct Fitted {
@@ -113,7 +111,7 @@ impl Scene<'_> {
             }
             let Some(fitted) = self.fit(parameter, expected, &affected)? else { continue };
             let slope = self.second_slope(&at(fitted.value)?, &affected, false)?;
-            if slope.present() && slope.explained >= MOST_OF_IT {
+            if slope.stands_out() {
                 return Ok(Some(fitted));
             }
         }

@@ -9,13 +9,16 @@ use crate::stage::Stage;
 
 /// A slope is near 1 within this.
 const BAND: f64 = 0.3;
-/// Half-way between absent (0) and present (1) must be this many standard errors away.
+/// Half-way between absent (0) and present (1) must be this many standard errors away; absent itself, of a mistake that
+/// accounts for [`MOST_OF_IT`].
 const SURE: f64 = 3.5;
 /// A slope with a larger standard error tells nothing.
 const BLUNT: f64 = 0.14;
 /// A mistake that moves everything together by less than this, in squares of the noise, is not there to be seen: where
 /// the recorded values happen to be exact, even its slope seems sure.
 const LEAST: f64 = 12.0;
+/// What is said to be a mistake below the noise accounts for this share of the residual, where its slope is not known well.
+const MOST_OF_IT: f64 = 0.5;
 /// Of two that fit, one is left out where the half-way point is this many standard errors away.
 const APART: f64 = 3.0;
 
@@ -122,6 +125,11 @@ impl Slope {
     /// The residual points the mistake's way, and about as far.
     pub fn present(self) -> bool {
         self.tells() && (self.beta - 1.0).abs() < BAND && (self.beta - 0.5) / self.error > SURE
+    }
+
+    /// What right code does not explain is mostly the mistake's, and right code hardly goes so far its way.
+    pub fn stands_out(self) -> bool {
+        self.explained >= MOST_OF_IT && (self.beta - 1.0).abs() < BAND && self.beta / self.error > SURE
     }
 
     /// The mistake would be seen, and is not there.
