@@ -94,6 +94,13 @@ fn mistakes_that_explain_a_run_alike_are_told_apart() {
     let sandbox = Sandbox::new();
     let mini = crate::repository().join("tests/fixtures/mini").display().to_string();
     engine(&sandbox, &mini, &json!([2, 5, 7, 9]), "f32", &["window_off_by_one"], "wrong");
+    // Not asked for: the input is described and nothing is written.
+    let (judged, text) = verdict(&sandbox, "wrong", &[]);
+    let described = &judged["stimuli"][0];
+    assert_eq!(described["folder"], Value::Null, "{judged:#}");
+    assert!(described["token_ids"].as_array().unwrap().len() > 4, "{described:#}");
+    assert!(text.contains("To tell apart what fits alike") && text.contains("tells window_"), "{text}");
+
     let (judged, text) = verdict(&sandbox, "wrong", &[("stimulus", json!(true))]);
     let named = &judged["mistakes"][0];
     let pair = json!([named["id"], named["alternatives"][0]]);

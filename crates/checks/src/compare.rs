@@ -164,11 +164,9 @@ fn one(
     let candidate = Candidate { path: shown, backend, check, declared, strict, trace, rows, ignored, misshapen };
     let replayer = CheckpointReplayer { checkpoint, tensors: weights, tokens: ids.len(), without: &compare.without };
     let mut verdict = judge(&candidate, &replayer)?;
-    if let Some(folder) = stimuli {
-        let recorded = candidate.trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();
-        let asked = Asked { compare, checkpoint, tensors: weights, token_ids: &ids, recorded, folder };
-        stimulus::add(&asked, &mut verdict)?;
-    }
+    let recorded = candidate.trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();
+    let asked = Asked { compare, checkpoint, tensors: weights, token_ids: &ids, recorded, folder: stimuli };
+    stimulus::add(&asked, &mut verdict)?;
     if let Some(report) = report.as_ref()
         && let Some(id) = report.model.checkpoint_id.as_ref().filter(|id| *id != weights.id())
     {

@@ -181,22 +181,27 @@ pub fn summary(verdict: &Verdict) -> String {
 
 /// What to run to see what this input hides; where that was not asked for, how to ask.
 fn stimuli(out: &mut String, verdict: &Verdict) {
-    let asked = verdict.unseen.iter().any(|unseen| unseen.told_by.is_some() || unseen.no_stimulus.is_some());
-    if !asked && verdict.stimuli.is_empty() {
-        let count = verdict.indistinguishable.len();
-        if count > 0 {
-            let _ = writeln!(
-                out,
-                "  {count} mistake(s) cannot be told here; \"stimulus\": true beside \"output\" writes inputs that show them"
-            );
-        }
-        return;
+    let written = verdict.stimuli.iter().any(|stimulus| stimulus.folder.is_some());
+    let asked = written || verdict.unseen.iter().any(|unseen| unseen.no_stimulus.is_some());
+    let count = verdict.indistinguishable.len();
+    if !asked && count > 0 {
+        let _ = writeln!(
+            out,
+            "  {count} mistake(s) cannot be told here; \"stimulus\": true beside \"output\" writes inputs that show them"
+        );
     }
-    if !verdict.stimuli.is_empty() {
+    if written {
         let _ = writeln!(out, "  To see what this input hides:");
+    } else if !verdict.stimuli.is_empty() {
+        let _ =
+            writeln!(out, "  To tell apart what fits alike (\"stimulus\": true beside \"output\" writes it as files):");
     }
     for stimulus in &verdict.stimuli {
-        let _ = writeln!(out, "    {} ({} tokens): {}", stimulus.folder, stimulus.token_ids.len(), stimulus.name);
+        let ids = &stimulus.token_ids;
+        let _ = match &stimulus.folder {
+            Some(folder) => writeln!(out, "    {folder} ({} tokens): {}", ids.len(), stimulus.name),
+            None => writeln!(out, "    {}, token ids {ids:?}:", stimulus.name),
+        };
         for change in &stimulus.changed {
             let _ = writeln!(out, "      {change}");
         }
@@ -212,11 +217,12 @@ fn stimuli(out: &mut String, verdict: &Verdict) {
         for [one, other] in &stimulus.tells_apart {
             let _ = writeln!(out, "      tells {one} from {other}");
         }
-        let _ = writeln!(
-            out,
-            "      run that model on its token_ids.json, dump to {0}/ENGINE_DUMP.safetensors, then: loupe {0}/compare.json",
-            stimulus.folder
-        );
+        if let Some(folder) = &stimulus.folder {
+            let _ = writeln!(
+                out,
+                "      run that model on its token_ids.json, dump to {folder}/ENGINE_DUMP.safetensors, then: loupe {folder}/compare.json"
+            );
+        }
     }
     for unseen in &verdict.unseen {
         if let Some(reason) = &unseen.no_stimulus {

@@ -232,13 +232,13 @@ pub struct Unseen {
     pub no_stimulus: Option<String>,
 }
 
-/// An input, written as files that another engine can load, that shows what the judged one hides.
+/// An input that another engine can be given, as files where those are asked for, that shows what the judged one hides.
 #[derive(Clone, Debug, Serialize)]
 pub struct Stimulus {
     /// What it is made of.
     pub name: String,
-    /// Where it is: config.json, weights, tokenizer, token_ids.json and compare.json.
-    pub folder: String,
+    /// Where it is: config.json, weights, tokenizer, token_ids.json and compare.json. `None`: nobody asked for files.
+    pub folder: Option<String>,
     /// The prompt.
     pub token_ids: Vec<usize>,
     /// What differs from the judged run's checkpoint and prompt, a sentence each; how the weights came there.
@@ -320,7 +320,7 @@ pub struct Verdict {
     pub indistinguishable: Vec<String>,
     /// The same with the reason.
     pub unseen: Vec<Unseen>,
-    /// Inputs that show those, where they were asked for.
+    /// Inputs that show those, where they were asked for; and those that tell apart what explains the run alike.
     pub stimuli: Vec<Stimulus>,
     /// Structural findings and remarks, a sentence each.
     pub notes: Vec<String>,

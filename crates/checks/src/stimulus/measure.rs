@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_compare::{Moved, ReplayError, Verdict, Visibility};
+use loupe_compare::{Moved, NamedMistake, ReplayError, Verdict, Visibility};
 use loupe_spec::{Config, Dtype, Mistake, Probe, Weight};
 
 use super::part::Part;
@@ -14,6 +14,8 @@ const SHOWN: f64 = 10.0;
 /// Weights times tokens of a run that is cheap enough to be made for each mistake (a second or two in f64 on two
 /// cores). Of a larger model the first two layers are run, a sliding and a full one.
 const CHEAP: usize = 10_000_000_000;
+/// The same of a run that takes milliseconds.
+const A_MOMENT: usize = 100_000_000;
 /// Logits beyond this many are not held in f64, six times over.
 const MOST_LOGITS: usize = 10_000_000;
 
@@ -36,21 +38,26 @@ pub enum What {
 impl Target {
     /// What `verdict` leaves open. What was not recorded is asked of a recording, not of another input.
     pub fn of(verdict: &Verdict) -> Vec<Target> {
-        let called = |id: &str| loupe_engine::mistakes().iter().filter(move |m| m.id == id).collect::<Vec<_>>();
         let hidden = verdict.unseen.iter().filter(|unseen| unseen.sites.is_none() && unseen.why != "not recorded").map(
             |unseen| Target {
                 what: What::Hidden(unseen.id.clone()),
                 pairs: called(&unseen.id).into_iter().map(|mistake| (None, mistake)).collect(),
             },
         );
-        let ties = verdict.mistakes.iter().flat_map(|named| {
+        hidden.filter(|target| !target.pairs.is_empty()).chain(Target::ties(verdict)).collect()
+    }
+
+    /// The mistakes of which `verdict` names one and cannot exclude the other.
+    pub fn ties(verdict: &Verdict) -> Vec<Target> {
+        let tie = |named: &NamedMistake, other: &String| {
             let own = called(&named.id).into_iter().find(|mistake| mistake.variant == named.variant.as_deref());
-            named.alternatives.iter().map(move |other| Target {
+            Target {
                 what: What::Tie([named.id.clone(), other.clone()]),
                 pairs: called(other).into_iter().map(|mistake| (own, mistake)).collect(),
-            })
-        });
-        hidden.chain(ties).filter(|target| !target.pairs.is_empty()).collect()
+            }
+        };
+        let of = |named: &NamedMistake| named.alternatives.iter().map(|other| tie(named, other)).collect::<Vec<_>>();
+        verdict.mistakes.iter().flat_map(of).filter(|target| !target.pairs.is_empty()).collect()
     }
 
     /// Every mistake in it.
@@ -62,6 +69,11 @@ impl Target {
     pub fn is_aim_of(&self, part: Part) -> bool {
         self.mistakes().any(|mistake| part.aims_at(mistake))
     }
+}
+
+/// Every way of the mistake `id`.
+fn called(id: &str) -> Vec<&'static Mistake> {
+    loupe_engine::mistakes().iter().filter(|mistake| mistake.id == id).collect()
 }
 
 /// Where a target shows.
@@ -146,8 +158,18 @@ fn first_shown(moved: &[Moved]) -> Option<Found> {
 
 /// How many layers are run: all, or two where a run is too dear.
 pub fn layers_in_reach(config: &Config, tokens: usize) -> usize {
+    if cost(config, tokens) <= CHEAP { config.num_hidden_layers } else { config.num_hidden_layers.min(2) }
+}
+
+/// Whether a stimulus may be designed though nobody asked for one.
+pub fn is_cheap(config: &Config, tokens: usize) -> bool {
+    cost(config, tokens) <= A_MOMENT
+}
+
+/// Weights times tokens.
+fn cost(config: &Config, tokens: usize) -> usize {
     let weights: usize = Weight::all(config).iter().map(|weight| weight.shape(config).iter().product::<usize>()).sum();
-    if weights.saturating_mul(tokens) <= CHEAP { config.num_hidden_layers } else { config.num_hidden_layers.min(2) }
+    weights.saturating_mul(tokens)
 }
 
 /// The probes that are run.

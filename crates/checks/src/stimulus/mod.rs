@@ -21,7 +21,7 @@ use loupe_spec::Probe;
 
 use crate::CheckError;
 use cover::{Chosen, Cover, cover};
-use measure::{Bench, Target, What};
+use measure::{Bench, Target, What, is_cheap};
 use variant::Base;
 
 /// A candidate that was judged.
@@ -32,13 +32,21 @@ pub(crate) struct Asked<'a> {
     /// The prompt that it was judged over.
     pub token_ids: &'a [usize],
     pub recorded: BTreeSet<Probe>,
-    /// Where the folders of its stimuli go.
-    pub folder: PathBuf,
+    /// Where the folders of its stimuli go, where those are asked for.
+    pub folder: Option<PathBuf>,
 }
 
-/// Designs stimuli for what `verdict` could not tell, writes them, and says so in it.
+/// Designs stimuli for what `verdict` could not tell, writes them where a folder is given, and says so in it. Without a
+/// folder only mistakes that explain the run alike are told apart, on a model where that takes a moment.
 pub(crate) fn add(asked: &Asked<'_>, verdict: &mut Verdict) -> Result<(), CheckError> {
-    let targets = Target::of(verdict);
+    let targets = match &asked.folder {
+        Some(_) => Target::of(verdict),
+        None if is_cheap(asked.checkpoint.config(), asked.token_ids.len()) => Target::ties(verdict),
+        None => Vec::new(),
+    };
+    if targets.is_empty() {
+        return Ok(());
+    }
     let bench = Bench {
         base: Base::measure(asked.checkpoint, asked.tensors, asked.token_ids)?,
         recorded: &asked.recorded,
@@ -48,13 +56,13 @@ pub(crate) fn add(asked: &Asked<'_>, verdict: &mut Verdict) -> Result<(), CheckE
     };
     let Cover { chosen, here, closest } = cover(&bench)?;
     for Chosen { variant, found } in &chosen {
-        let folder = asked.folder.join(&variant.name);
-        let weights = write::folder(&folder, variant, asked)?;
+        let folder = asked.folder.as_ref().map(|folder| folder.join(&variant.name));
+        let weights = folder.as_ref().map(|folder| write::folder(folder, variant, asked)).transpose()?;
         let mut stimulus = Stimulus {
             name: variant.name.clone(),
-            folder: folder.display().to_string(),
+            folder: folder.map(|folder| folder.display().to_string()),
             token_ids: variant.token_ids.clone(),
-            changed: variant.changed.iter().cloned().chain([weights]).collect(),
+            changed: variant.changed.iter().cloned().chain(weights).collect(),
             shows: Vec::new(),
             tells_apart: Vec::new(),
         };
@@ -72,7 +80,13 @@ pub(crate) fn add(asked: &Asked<'_>, verdict: &mut Verdict) -> Result<(), CheckE
         }
         verdict.stimuli.push(stimulus);
     }
-    for unseen in verdict.unseen.iter_mut().filter(|unseen| unseen.sites.is_none()) {
+    for (at, found) in &here {
+        if let (What::Tie([one, other]), false) = (&targets[*at].what, asked.recorded.contains(&found.probe)) {
+            verdict.notes.push(format!("{} would tell {one} from {other} on this input: record it", found.probe));
+        }
+    }
+    let hidden = verdict.unseen.iter_mut().filter(|unseen| unseen.sites.is_none() && asked.folder.is_some());
+    for unseen in hidden {
         let shows = |stimulus: &&Stimulus| stimulus.shows.iter().any(|shown| shown.id == unseen.id);
         unseen.told_by = verdict.stimuli.iter().find(shows).map(|stimulus| stimulus.name.clone());
         if unseen.told_by.is_none() {
