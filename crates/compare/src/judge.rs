@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{MistakeKind, Probe, Rounding};
+use loupe_spec::{Accumulator, MistakeKind, Probe, Rounding};
 
 use crate::align::splice;
 use crate::faults::{f16_overflow, fault};
@@ -38,7 +38,7 @@ pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Verdict, 
     if !unnamed {
         return Ok(verdict);
     }
-    // Where all projections are off, and not by a mistake that has a name, what remains may be a lesser precision still.
+    // Where the projections are off as a body, and not by a mistake that has a name, it may be a lesser precision still.
     for level in lesser {
         let noise = measure(replayer, &case.given, &case.recorded, &[], level)?;
         if case.stages(&noise).iter().all(|stage| stage.fit(&stage.exact).passes()) {
@@ -265,8 +265,13 @@ impl<'a> Case<'a> {
             let passing = body.iter().filter(|misfit| **misfit <= TENSOR_LIMIT).count();
             let some_right = passing * MOST_FAIL > body.len();
             // A report that says strict is held to it where no projection says otherwise.
-            if (is_first && some_right) || (alone && self.candidate.strict) {
-                lesser = if off_as_a_body { levels[at + 1..].to_vec() } else { Vec::new() };
+            if is_first && some_right {
+                // Some right by chance and all off as a body: sums in a half lose about as much as the limit allows.
+                let halves = levels.iter().filter(|level| matches!(level.accumulator, Accumulator::Half(_)));
+                lesser = if off_as_a_body { halves.copied().collect() } else { Vec::new() };
+                break;
+            }
+            if alone && self.candidate.strict {
                 break;
             }
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::verdict::{Class, Judgement, StageVerdict, Verdict, Verdicts};
+use crate::verdict::{Class, Judgement, StageVerdict, Unseen, Verdict, Verdicts};
 
 /// Probe by candidate: local error, budget used, and a mark. Stages of one kind stand in one row, the layer that used
 /// most of its budget speaking for all.
@@ -162,10 +162,15 @@ pub fn summary(verdict: &Verdict) -> String {
             let _ = writeln!(out, "  cannot be told ({why}): {}", ids.join(", "));
         }
     }
-    let partly = verdict.unseen.iter().filter(|unseen| unseen.sites.is_some()).count();
-    if partly > 0 {
-        let _ =
-            writeln!(out, "  {partly} more cannot be told in some layers or at some stages alone (listed in the JSON)");
+    let partly = || verdict.unseen.iter().filter(|unseen| unseen.sites.is_some());
+    let (not_tried, hidden): (Vec<&Unseen>, Vec<&Unseen>) = partly().partition(|unseen| unseen.why == "not tried");
+    for (some, what) in [
+        (hidden, "cannot be told in some layers or at some stages alone"),
+        (not_tried, "were looked for below the noise in the first layers only, as the model is large"),
+    ] {
+        if !some.is_empty() {
+            let _ = writeln!(out, "  {} more {what} (listed in the JSON)", some.len());
+        }
     }
     stimuli(&mut out, verdict);
     let word = match verdict.verdict {

@@ -183,9 +183,10 @@ impl Stage {
         Fit { tensor: ratio(total), row, token }
     }
 
-    /// Size of the residual over size of the noise, token by token. A token that was not recorded has none.
+    /// Size of the residual over size of the noise, of each token that was recorded.
     pub fn row_sizes(&self, predicted: &[f64]) -> Vec<f64> {
-        self.rows(predicted, |_| true).into_iter().map(ratio).collect()
+        let rows = self.rows(predicted, |_| true).into_iter().zip(&self.judged);
+        rows.filter(|(_, judged)| **judged).map(|(row, _)| ratio(row)).collect()
     }
 
     /// Of each token, the squares of the residual and those of the noise.

@@ -219,11 +219,13 @@ pub struct Unseen {
     pub id: String,
     /// "identical here": right and wrong code compute the same. "below the noise": they differ by less than right
     /// code differs from itself. "not recorded": no recorded stage depends on it. "not tried": nothing that it touches
-    /// is wrong, and looking below the noise would cost a forward pass of a large model.
+    /// is wrong, and looking below the noise would cost a forward pass of a large model; of such a model the first stages
+    /// alone are looked at.
     pub why: &'static str,
     /// When it can be seen.
     pub hidden_when: String,
-    /// Where alone it could not be seen, as one writes it after `id@`, where it would be seen elsewhere; absent: nowhere.
+    /// Where alone it could not be seen or was not tried, as one writes it after `id@`, where it would be seen elsewhere;
+    /// absent: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sites: Option<Vec<String>>,
     /// The stimulus that shows it, where those were asked for and one does.
@@ -314,7 +316,7 @@ pub struct Verdict {
     pub first_divergence: Option<Divergence>,
     /// Mistakes found.
     pub mistakes: Vec<NamedMistake>,
-    /// Numbers with a wrong value, where no mistake explains what fails.
+    /// Numbers with a wrong value, where no mistake explains what fails or what shows below the noise.
     pub fitted: Vec<FittedParameter>,
     /// Ids of mistakes that this candidate's recordings cannot show anywhere.
     pub indistinguishable: Vec<String>,

@@ -87,7 +87,10 @@ impl Plant for Offset {
         kind: Kind::Architectural,
         what: "Positions start at 1.",
         seen_in: "gemma.cpp 7f62c26; mlx-vlm 1983",
-        right: right!("crates/checks/src/session.rs", "positions: (0..self.token_ids.len()).collect(),"),
+        right: right!(
+            "crates/model/src/ops/rope.rs",
+            "let angles = outer(positions, &inv_freq, |position, frequency| position as f32 * frequency);"
+        ),
         hidden_when: "only q_rope and k_rope are recorded to show it: scores depend on distances alone",
         at: is_rope,
     };
@@ -130,7 +133,7 @@ impl Plant for QueryOnly {
         kind: Kind::Architectural,
         what: "Keys are left unrotated.",
         seen_in: "ports that share RoPE with another family",
-        right: right!("crates/model/src/layer.rs", "Stage::QRope | Stage::KRope => {"),
+        right: right!("crates/model/src/layer.rs", "(ops.rotate)(x.three(0)?, cos, sin, p).into()"),
         hidden_when: "the prompt has one token",
         at: |probe| in_stages(probe, &[Stage::KRope]),
     };

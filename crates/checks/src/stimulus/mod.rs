@@ -44,7 +44,7 @@ pub(crate) fn add(asked: &Asked<'_>, verdict: &mut Verdict) -> Result<(), CheckE
         None if is_cheap(asked.checkpoint.config(), asked.token_ids.len()) => Target::ties(verdict),
         None => Vec::new(),
     };
-    if targets.is_empty() {
+    if targets.is_empty() && asked.folder.is_none() {
         return Ok(());
     }
     let bench = Bench {

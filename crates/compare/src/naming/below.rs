@@ -75,75 +75,83 @@ impl Scene<'_> {
                     trials.push(self.attempt(hypothesis, &affected)?);
                     continue;
                 }
-                let sample = self.first_stages(&affected);
+                let sample = self.cheap_stages(&affected);
+                let rest: BTreeSet<Probe> = affected.difference(&sample).copied().collect();
                 if !sample.is_empty() {
                     trials.push(self.attempt(hypothesis, &sample)?);
                 }
-                not_tried.insert(mistake.name(), affected.difference(&sample).copied().collect());
+                if !rest.is_empty() {
+                    not_tried.insert(mistake.name(), rest);
+                }
                 break;
             }
         }
         Ok((trials, not_tried))
     }
 
-    /// As many of the first of `stages` as can be recomputed for each mistake of the catalogue in a few seconds.
-    fn first_stages(&self, stages: &BTreeSet<Probe>) -> BTreeSet<Probe> {
+    /// As many of `stages`, from the first on, as can be recomputed for each mistake of the catalogue in a few seconds.
+    fn cheap_stages(&self, stages: &BTreeSet<Probe>) -> BTreeSet<Probe> {
         let mut sample = BTreeSet::new();
         for probe in stages {
             sample.insert(*probe);
             let limit = if sample.len() == 1 { LARGEST_STAGE } else { SAMPLED_WEIGHTS };
             if self.weights_read(&sample) > limit {
                 sample.remove(probe);
-                break;
             }
         }
         sample
     }
 
-    /// Adds the mistake that is most plainly present; what to plant for it.
+    /// Adds the mistake that is most plainly present; what to plant for it. Those that only seemed to be are refuted.
     fn name_the_present(&self, trials: &mut [Trial], findings: &mut Findings) -> Result<Option<Made>, ReplayError> {
-        let refuted = self.refute(trials)?;
-        for (trial, refuted) in trials.iter_mut().zip(refuted) {
-            trial.refuted |= refuted;
+        let mut refuted = BTreeSet::new();
+        let mut made = None;
+        let mut present: Vec<(usize, Present<'_>)> =
+            trials.iter().enumerate().filter_map(|(at, trial)| Some((at, self.present(trial)?))).collect();
+        present.sort_by(|(_, a), (_, b)| b.slope.explained.total_cmp(&a.slope.explained));
+        for (at, best) in &present {
+            match self.confirms(best.trial, &best.stages)? {
+                Some(slope) => {
+                    let others = present.iter().filter(|(at, _)| !refuted.contains(at)).map(|(_, other)| other);
+                    made = Some(self.name_the_plainest(best, slope, others, findings)?);
+                    break;
+                }
+                None => refuted.insert(*at),
+            };
         }
-        let present: Vec<Present<'_>> = trials.iter().filter_map(|trial| self.present(trial)).collect();
-        let best = present.iter().max_by(|a, b| a.slope.explained.total_cmp(&b.slope.explained));
-        let Some(best) = best else { return Ok(None) };
+        for at in refuted {
+            trials[at].refuted = true;
+        }
+        Ok(made)
+    }
+
+    /// Names `best`, or the plainest of those in `others` that the recordings do not tell from it and that stand a second
+    /// look as well.
+    fn name_the_plainest<'p>(
+        &self,
+        best: &'p Present<'_>,
+        slope: Slope,
+        others: impl Iterator<Item = &'p Present<'p>>,
+        findings: &mut Findings,
+    ) -> Result<Made, ReplayError> {
         let stages = self.by_probe();
         let tied = |other: &&Present<'_>| {
             let both: BTreeSet<Probe> = best.stages.union(&other.stages).copied().collect();
             !best.stages.is_disjoint(&other.stages)
                 && !excludes(&stages, both.into_iter(), &best.trial.compared, &other.trial.compared)
         };
-        let tied: Vec<&Present<'_>> = present.iter().filter(tied).collect();
-        let found = tied.iter().copied().min_by_key(|other| other.trial.hypothesis.scope).unwrap_or(best);
+        let tied: Vec<&Present<'_>> = others.filter(tied).collect();
+        let plainest = tied.iter().copied().min_by_key(|other| other.trial.hypothesis.scope).unwrap_or(best);
+        let second = if std::ptr::eq(plainest, best) { None } else { self.confirms(plainest.trial, &plainest.stages)? };
+        let (found, slope) = second.map_or((best, slope), |own| (plainest, own));
         let hypothesis = found.trial.hypothesis;
         let others = tied.iter().map(|other| other.trial.hypothesis.mistake.id);
         let alternatives: BTreeSet<&str> = others.filter(|id| *id != hypothesis.mistake.id).collect();
         let made = self.made(hypothesis, &found.stages, found.everywhere);
-        let evidence = format!(
-            "within the noise of every stage, but the residual points its way: slope {:.3} ± {:.3}",
-            found.slope.beta, found.slope.error
-        );
         let alternatives = alternatives.into_iter().map(str::to_string).collect();
-        findings.name(hypothesis.mistake, found.stages.first().copied(), &made.sites, alternatives, evidence);
-        Ok(Some(made))
-    }
-
-    /// Which of `trials` seem present until they are looked at a second time: those that come before the first, the most
-    /// plainly present first, that stands.
-    fn refute(&self, trials: &[Trial]) -> Result<Vec<bool>, ReplayError> {
-        let mut refuted = vec![false; trials.len()];
-        let seeming = trials.iter().enumerate().filter_map(|(at, trial)| Some((at, self.present(trial)?)));
-        let mut seeming: Vec<(usize, Present<'_>)> = seeming.collect();
-        seeming.sort_by(|(_, a), (_, b)| b.slope.explained.total_cmp(&a.slope.explained));
-        for (at, present) in seeming {
-            if self.confirms(present.trial, &present.stages)? {
-                break;
-            }
-            refuted[at] = true;
-        }
-        Ok(refuted)
+        let first = found.stages.first().copied();
+        findings.name(hypothesis.mistake, first, &made.sites, alternatives, slope.evidence());
+        Ok(made)
     }
 
     /// Adds the number whose wrong value shows below the budget; what to plant for it.
@@ -169,7 +177,9 @@ impl Scene<'_> {
         let policy = trial.hypothesis.mistake.kind == MistakeKind::DtypePolicy;
         let stages = if policy && !slope(&stages).present() { alone } else { stages };
         let slope = slope(&stages);
-        let everywhere = stages.len() == trial.parts.len();
+        // Of a large model it was tried on some stages only.
+        let affected = self.affected(|probe| trial.hypothesis.touches(probe)).len();
+        let everywhere = stages.len() == trial.parts.len() && affected == trial.parts.len();
         trial.shows(slope).then_some(Present { trial, stages, everywhere, slope })
     }
 

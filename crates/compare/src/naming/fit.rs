@@ -26,6 +26,33 @@ const SURE: f64 = 5.0;
 /// far less, and no port has its epsilon almost right.
 const LEAST_CHANGE: f64 = 0.1;
 
+/// A parameter that may be fitted, and where.
+struct Asked {
+    parameter: Parameter,
+    /// The right value.
+    expected: f64,
+    /// The recorded stages to be explained.
+    stages: BTreeSet<Probe>,
+    /// Where it is used on the way to them.
+    sites: BTreeSet<Probe>,
+}
+
+impl Asked {
+    /// As a replay plants `value`.
+    fn names(&self, value: f64) -> Vec<String> {
+        names(self.parameter, value, &self.sites)
+    }
+
+    /// The value that takes what it belongs to away: no cap, no epsilon.
+    fn none(&self) -> Option<f64> {
+        match self.parameter {
+            Parameter::AttnSoftcap | Parameter::FinalSoftcap => Some(f64::INFINITY),
+            Parameter::RmsNormEps => Some(0.0),
+            Parameter::EmbedScale | Parameter::AttnScale | Parameter::RopeTheta => None,
+        }
+    }
+}
+
 /// A parameter, its value, and where it is used.
 pub struct Fitted {
     parameter: Parameter,
@@ -38,6 +65,8 @@ pub struct Fitted {
     /// Of the worst stage that it explains.
     misfit: f64,
     sites: BTreeSet<Probe>,
+    /// Below the budget: the slope of all stages together.
+    below: Option<Slope>,
 }
 
 impl Fitted {
@@ -53,17 +82,21 @@ impl Fitted {
 
     /// As the verdict tells it.
     pub fn report(&self) -> FittedParameter {
+        let evidence = match self.below {
+            None => format!(
+                "with this value {} failing stage(s) come inside the budget; known to {:.1e} of itself",
+                self.explained.len(),
+                self.error
+            ),
+            Some(slope) => slope.evidence(),
+        };
         FittedParameter {
             parameter: self.parameter.name(),
             value: Some(self.value).filter(|value| value.is_finite()),
             expected: self.expected,
             probe: self.explained.first().or(self.sites.first()).copied().unwrap_or(Probe::TokenIds),
             layers: layers(&self.sites),
-            evidence: format!(
-                "with this value {} stage(s) are inside the budget; known to {:.1e} of itself",
-                self.explained.len(),
-                self.error
-            ),
+            evidence,
         }
     }
 }
@@ -72,19 +105,20 @@ fn names(parameter: Parameter, value: f64, sites: &BTreeSet<Probe>) -> Vec<Strin
     sites.iter().map(|probe| format!("{}={value}@{probe}", parameter.name())).collect()
 }
 
+/// How far a value leaves the stages from fitting. Of two that leave nothing beyond the noise, the nearer is the better.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+struct Misfit {
+    /// 0 within the noise; logarithms, so that one stage far off does not hide what the others gain.
+    beyond: f64,
+    squares: f64,
+}
+
 impl Scene<'_> {
     /// The parameter that explains most of `open`.
     pub fn fit_a_parameter(&self, open: &BTreeSet<Probe>) -> Result<Option<Fitted>, ReplayError> {
         let mut best: Option<Fitted> = None;
-        for parameter in Parameter::ALL {
-            let affected: BTreeSet<Probe> =
-                self.affected(|probe| parameter.at(probe)).intersection(open).copied().collect();
-            let expected = parameter.value(self.replayer.config());
-            let (Some(expected), false) = (expected, affected.is_empty()) else { continue };
-            if self.weights_read(&affected) > MOST_WEIGHTS {
-                continue;
-            }
-            if let Some(fitted) = self.fit(parameter, expected, &affected)?
+        for asked in self.parameters(|probe| open.contains(probe)) {
+            if let Some(fitted) = self.fit(&asked)?
                 && best.as_ref().is_none_or(|best| fitted.fits_better(best))
             {
                 best = Some(fitted);
@@ -93,46 +127,54 @@ impl Scene<'_> {
         Ok(best)
     }
 
-    /// The parameter whose wrong value no stage shows by itself, but all of them together.
+    /// The parameter whose wrong value no stage shows by itself, but all of them together: of several, the one that
+    /// accounts for most.
     pub fn fit_below(&self) -> Result<Option<Fitted>, ReplayError> {
-        for parameter in Parameter::ALL {
-            let affected = self.affected(|probe| parameter.at(probe));
-            let (Some(expected), false) = (parameter.value(self.replayer.config()), affected.is_empty()) else {
-                continue;
-            };
-            if self.weights_read(&affected) > MOST_WEIGHTS {
-                continue;
-            }
-            let sites = self.touched(&affected, |probe| parameter.at(probe));
-            let at = |value: f64| self.predict(&names(parameter, value, &sites), sites.first().copied(), &affected);
-            let towards = self.direction(&at(expected)?, &at(expected * (1.0 + NUDGE))?);
+        let mut best: Option<(Slope, Fitted)> = None;
+        for asked in self.parameters(|_| true) {
+            let nudged = asked.expected * (1.0 + NUDGE);
+            let towards = self.direction(&self.with_value(&asked, asked.expected)?, &self.with_value(&asked, nudged)?);
             if (towards.beta * NUDGE).abs() < LEAST_CHANGE || towards.beta.abs() < SURE * towards.error {
                 continue;
             }
-            let Some(fitted) = self.fit(parameter, expected, &affected)? else { continue };
-            let slope = self.second_slope(&at(fitted.value)?, &affected, false)?;
-            if slope.stands_out() {
-                return Ok(Some(fitted));
+            let Some(mut fitted) = self.fit(&asked)?.filter(|fitted| fitted.explained == asked.stages) else {
+                continue;
+            };
+            let slope = self.second_slope(&self.with_value(&asked, fitted.value)?, &asked.stages, false)?;
+            if slope.stands_out() && best.as_ref().is_none_or(|(best, _)| slope.explained > best.explained) {
+                fitted.below = Some(slope);
+                best = Some((slope, fitted));
             }
         }
-        Ok(None)
+        Ok(best.map(|(_, fitted)| fitted))
     }
 
-    fn fit(
-        &self,
-        parameter: Parameter,
-        expected: f64,
-        affected: &BTreeSet<Probe>,
-    ) -> Result<Option<Fitted>, ReplayError> {
-        let sites = self.touched(affected, |probe| parameter.at(probe));
-        let at = |value: f64| self.predict(&names(parameter, value, &sites), sites.first().copied(), affected);
-        let is_cap = matches!(parameter, Parameter::AttnSoftcap | Parameter::FinalSoftcap);
-        let mut starts: Vec<f64> = (-OCTAVES..=OCTAVES).map(|octave| expected * 2f64.powi(octave)).collect();
-        starts.extend(is_cap.then_some(f64::INFINITY));
+    /// The parameters that stages picked by `pick` depend on, where trying values is not too dear.
+    fn parameters(&self, pick: impl Fn(&Probe) -> bool) -> Vec<Asked> {
+        let asked = |parameter: Parameter| {
+            let affected = self.affected(|probe| parameter.at(probe));
+            let stages: BTreeSet<Probe> = affected.into_iter().filter(|probe| pick(probe)).collect();
+            let sites = self.touched(&stages, |probe| parameter.at(probe));
+            let expected = parameter.value(self.replayer.config())?;
+            let worth_it = !stages.is_empty() && self.weights_read(&stages) <= MOST_WEIGHTS;
+            worth_it.then_some(Asked { parameter, expected, stages, sites })
+        };
+        Parameter::ALL.into_iter().filter_map(asked).collect()
+    }
+
+    /// The stages as they would be with `value`.
+    fn with_value(&self, asked: &Asked, value: f64) -> Result<Trace, ReplayError> {
+        self.predict(&asked.names(value), asked.sites.first().copied(), &asked.stages)
+    }
+
+    fn fit(&self, asked: &Asked) -> Result<Option<Fitted>, ReplayError> {
+        let misfit = |value: f64| Ok(self.misfit(&self.with_value(asked, value)?));
+        let expected = asked.expected;
+        let octaves = (-OCTAVES..=OCTAVES).map(|octave| expected * 2f64.powi(octave));
         let mut value = expected;
-        let mut least = f64::INFINITY;
-        for start in starts {
-            let misfit = self.misfit(&at(start)?);
+        let mut least = misfit(expected)?;
+        for start in octaves.chain(asked.none().filter(|none| !none.is_finite())) {
+            let misfit = misfit(start)?;
             if misfit < least {
                 (value, least) = (start, misfit);
             }
@@ -142,9 +184,10 @@ impl Scene<'_> {
             if !value.is_finite() || value == 0.0 {
                 break;
             }
-            let (here, there) = (at(value)?, at(value * (1.0 + NUDGE))?);
+            let (here, there) = (self.with_value(asked, value)?, self.with_value(asked, value * (1.0 + NUDGE))?);
             let slope = self.direction(&here, &there);
             if slope.information == 0.0 {
+                error = f64::INFINITY;
                 break;
             }
             // In units of the nudge; a step is kept within a factor of two.
@@ -155,35 +198,37 @@ impl Scene<'_> {
                 break;
             }
         }
-        // What no value explains better than none at all: no cap, no epsilon.
-        let none = match parameter {
-            Parameter::AttnSoftcap | Parameter::FinalSoftcap => Some(f64::INFINITY),
-            Parameter::RmsNormEps => Some(0.0),
-            _ => None,
-        };
-        if let Some(none) = none
-            && self.misfit(&at(none)?) <= self.misfit(&at(value)?)
+        // A value that is not told from none at all, which explains as much: no cap, no epsilon.
+        if let Some(none) = asked.none()
+            && SURE * error >= 1.0
+            && misfit(none)?.beyond <= misfit(value)?.beyond
         {
             value = none;
         }
         if value.is_finite() && (value - expected).abs() < SURE * error * value {
             return Ok(None);
         }
-        let fits = self.noisy(affected, &self.with(&names(parameter, value, &sites)))?;
+        let fits = self.noisy(&asked.stages, &self.with(&asked.names(value)))?;
         let passing = || fits.iter().filter(|stage| stage.fit(&stage.exact).passes());
         let explained: BTreeSet<Probe> = passing().map(|stage| stage.probe).collect();
         let misfit = passing().map(|stage| stage.fit(&stage.exact).size()).fold(0.0, f64::max);
         if explained.is_empty() {
             return Ok(None);
         }
+        let parameter = asked.parameter;
         let sites = self.touched(&explained, |probe| parameter.at(probe));
-        Ok(Some(Fitted { parameter, value, error, expected, explained, misfit, sites }))
+        Ok(Some(Fitted { parameter, value, error, expected, explained, misfit, sites, below: None }))
     }
 
-    /// How far `predicted` leaves its stages from fitting.
-    fn misfit(&self, predicted: &Trace) -> f64 {
-        let of = |stage: &Stage| stage.fit(&predicted[&stage.probe].values.to_f64()).tensor;
-        self.cost(&predicted.keys().copied().collect(), of)
+    fn misfit(&self, predicted: &Trace) -> Misfit {
+        let mut misfit = Misfit { beyond: 0.0, squares: 0.0 };
+        for stage in &self.stages {
+            let Some(predicted) = predicted.get(&stage.probe) else { continue };
+            let size = stage.fit(&predicted.values.to_f64()).tensor;
+            misfit.beyond += size.max(1.0).ln();
+            misfit.squares += size * size;
+        }
+        misfit
     }
 
     fn direction(&self, here: &Trace, there: &Trace) -> Slope {

@@ -8,7 +8,6 @@ use crate::naming::explain::MOST_WEIGHTS;
 use crate::naming::hypothesis::{Hypothesis, Scope};
 use crate::naming::scene::{Made, Scene, Trial};
 use crate::naming::slope::{Part, Slope, excludes};
-use crate::stage::Stage;
 use crate::{ReplayError, Trace};
 
 /// How many at once, and how many sets are kept on the way.
@@ -104,18 +103,14 @@ impl Scene<'_> {
         // Token by token: an early token sees few others, so that one mistake of the attention pattern leaves it alone and
         // the other mistake explains it whole.
         for stage in self.stages.iter().filter(|stage| open.contains(&stage.probe)) {
-            let Some(predicted) = set.predicted.get(&stage.probe) else { continue };
-            let sizes = stage.row_sizes(&predicted.values.to_f64());
+            let sizes = match set.predicted.get(&stage.probe) {
+                Some(predicted) => stage.row_sizes(&predicted.values.to_f64()),
+                None => vec![f64::INFINITY],
+            };
             set.cost += sizes.iter().map(|size| size.max(1.0).ln()).sum::<f64>() / sizes.len().max(1) as f64;
             set.squares += sizes.iter().map(|size| size * size).sum::<f64>();
         }
         Ok(set)
-    }
-
-    /// How far the stages `open` are from fitting, each being off by `size`. 0 within the noise; logarithms, so that one
-    /// stage far off does not hide what the others gain.
-    pub fn cost(&self, open: &BTreeSet<Probe>, size: impl Fn(&Stage) -> f64) -> f64 {
-        self.stages.iter().filter(|stage| open.contains(&stage.probe)).map(|stage| size(stage).max(1.0).ln()).sum()
     }
 
     /// Whether `set`, by its own noise, leaves nothing of `open` failing, and each member earns its place: what it adds
@@ -146,19 +141,18 @@ impl Scene<'_> {
         Ok(true)
     }
 
-    /// Of sets that explain everything, the nearest; where others differ from it in one member and the recordings do not
-    /// tell them apart, that member's alternatives.
+    /// Of sets that explain everything, the nearest. Those that the recordings do not tell from it are alternatives of the
+    /// members that they do without.
     fn best_set(&self, explaining: &[&Set], open: &BTreeSet<Probe>) -> Option<Vec<Member>> {
         let best = explaining.iter().min_by(|a, b| a.squares.total_cmp(&b.squares))?;
         let stages = self.by_probe();
         let mut members = best.members.clone();
-        for other in explaining {
-            let in_its_place = other.members.iter().filter(|member| !best.has(member.mistake.id)).collect::<Vec<_>>();
-            let mut replaced = members.iter_mut().filter(|member| !other.has(member.mistake.id));
-            if let ([instead], Some(member)) = (in_its_place.as_slice(), replaced.next())
-                && !excludes(&stages, open.iter().copied(), &best.predicted, &other.predicted)
-            {
-                member.alternatives.insert(instead.mistake.id);
+        let alike = |other: &&&Set| !excludes(&stages, open.iter().copied(), &best.predicted, &other.predicted);
+        for other in explaining.iter().filter(alike) {
+            let instead = other.members.iter().map(|member| member.mistake.id).filter(|id| !best.has(id));
+            let instead: Vec<&str> = instead.collect();
+            for member in members.iter_mut().filter(|member| !other.has(member.mistake.id)) {
+                member.alternatives.extend(&instead);
             }
         }
         Some(members)

@@ -127,6 +127,12 @@ impl Slope {
         self.tells() && (self.beta - 1.0).abs() < BAND && (self.beta - 0.5) / self.error > SURE
     }
 
+    /// In words, of what no stage shows by itself.
+    pub fn evidence(self) -> String {
+        let Slope { beta, error, .. } = self;
+        format!("within the noise of every stage, but the residual points its way: slope {beta:.3} ± {error:.3}")
+    }
+
     /// What right code does not explain is mostly the mistake's, and right code hardly goes so far its way.
     pub fn stands_out(self) -> bool {
         self.explained >= MOST_OF_IT && (self.beta - 1.0).abs() < BAND && self.beta / self.error > SURE
