@@ -88,6 +88,21 @@ fn what_an_input_hides_is_named_on_the_stimulus() {
     assert!(sandbox.path(folder).join("ENGINE_DUMP.safetensors").is_file());
 }
 
+/// No other input helps where nothing was recorded that a mistake could change.
+#[test]
+fn what_was_not_recorded_is_asked_for() {
+    let sandbox = Sandbox::new();
+    sandbox.checkpoint(HIDING, 1);
+    let few =
+        json!({"check": "trace", "model": "model", "token_ids": [2, 5], "probes": ["embed.raw"], "output": "few"});
+    sandbox.config(&few.to_string()).ok();
+    let (judged, text) = verdict(&sandbox, "few", &[("stimulus", json!(true))]);
+    assert_eq!(judged["stimuli"], json!([]), "{judged:#}");
+    let silu = judged["unseen"].as_array().unwrap().iter().find(|unseen| unseen["id"] == "silu").unwrap();
+    assert!(silu["no_stimulus"].as_str().unwrap().starts_with("record layers.0.mlp.act"), "{silu:#}");
+    assert!(text.contains("no stimulus for silu: record") && !text.contains("\"stimulus\": true"), "{text}");
+}
+
 /// At four tokens and a window of three, one key more is all keys.
 #[test]
 fn mistakes_that_explain_a_run_alike_are_told_apart() {
