@@ -282,3 +282,81 @@ fn groups(parts: &BTreeMap<Probe, Part>) -> BTreeMap<Option<usize>, BTreeSet<Pro
     }
     groups
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use loupe_spec::{Code, Config, Dtype, HostTensor, Simulation, Stage, Values};
+
+    use crate::{Candidate, Judgement, Replay, ReplayError, Replayer, Rows, Trace, judge};
+
+    use super::*;
+
+    /// A model of 2B's shape that computes 1 everywhere; 1.5 in layer outputs with [`IN_THE_LAYERS`] planted.
+    struct Large(Config);
+
+    const IN_THE_LAYERS: Mistake = mistake("in_the_layers", |probe| matches!(probe, Probe::Layer(_, Stage::Act)));
+    const IN_THE_HEAD: Mistake = mistake("in_the_head", |probe| probe == Probe::LogitsRaw);
+
+    const fn mistake(id: &'static str, at: fn(Probe) -> bool) -> Mistake {
+        let (kind, right) = (MistakeKind::Architectural, Code { file: "", line: 1, text: "" });
+        Mistake { id, variant: None, kind, what: "", seen_in: "", right, hidden_when: "", at }
+    }
+
+    impl Replayer for Large {
+        fn config(&self) -> &Config {
+            &self.0
+        }
+
+        fn tokens(&self) -> usize {
+            1
+        }
+
+        fn replay(&self, replay: Replay<'_>) -> Result<Trace, ReplayError> {
+            let planted = replay.mistakes.iter().any(|name| name.starts_with(IN_THE_LAYERS.id));
+            let of = |probe: &Probe| {
+                let value = if planted && probe.layer().is_some() { 1.5 } else { 1.0 };
+                (*probe, HostTensor { shape: vec![1, 100], values: Values::F64(vec![value; 100]) })
+            };
+            Ok(replay.wanted.iter().map(of).collect())
+        }
+
+        fn weights_dtype(&self) -> Dtype {
+            Dtype::Bf16
+        }
+
+        fn mistakes(&self) -> Vec<&'static Mistake> {
+            vec![&IN_THE_LAYERS, &IN_THE_HEAD]
+        }
+    }
+
+    #[test]
+    fn of_a_large_model_the_first_layers_are_tried_and_the_others_said_not_to_be() {
+        let config = r#"{"model_type":"gemma2","vocab_size":256000,"hidden_size":2304,"intermediate_size":9216,
+            "num_hidden_layers":26,"num_attention_heads":8,"num_key_value_heads":4,"head_dim":256}"#;
+        let model = Large(Config::from_json(config).unwrap());
+        let mut recorded: BTreeSet<Probe> = (0..26).map(|layer| Probe::Layer(layer, Stage::Output)).collect();
+        recorded.extend([Probe::Norm, Probe::Logits]);
+        let (given, simulation) = (Trace::new(), Simulation::exact());
+        let right = Replay { given: &given, wanted: &recorded, mistakes: &[], simulation };
+        let mut trace = model.replay(right).unwrap();
+        trace.insert(Probe::TokenIds, HostTensor { shape: vec![1], values: Values::I64(vec![2]) });
+        let candidate = Candidate {
+            path: String::new(),
+            backend: None,
+            check: None,
+            declared: Some(Dtype::F32),
+            strict: true,
+            trace,
+            rows: Rows::All,
+            ignored: Vec::new(),
+            misshapen: Vec::new(),
+        };
+        let verdict = judge(&candidate, &model).unwrap();
+        assert_eq!(verdict.verdict, Judgement::Exact);
+        let said: Vec<_> =
+            verdict.unseen.iter().map(|unseen| (unseen.id.as_str(), unseen.why, &unseen.sites)).collect();
+        let later: Vec<String> = (2..26).map(|layer: usize| layer.to_string()).collect();
+        assert_eq!(said, [("in_the_head", "identical here", &None), ("in_the_layers", "not tried", &Some(later))]);
+    }
+}
