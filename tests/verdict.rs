@@ -214,10 +214,14 @@ fn two_mistakes_at_once_are_both_named() {
 
 /// The f32 run of another prompt than the goldens'.
 fn run_of(case: &Case, token_ids: &[i64], mistakes: &[&str]) -> Trace {
+    run_on("flex", case, token_ids, mistakes)
+}
+
+fn run_on(backend: &str, case: &Case, token_ids: &[i64], mistakes: &[&str]) -> Trace {
     let ids = HostTensor { shape: vec![token_ids.len()], values: Values::I64(token_ids.to_vec()) };
     let (positions, given) = ((0..token_ids.len()).collect(), Trace::from([(Probe::TokenIds, ids)]));
     let mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-    case.run_at(positions, "flex", Dtype::F32, given, case.probes(), &mistakes).unwrap()
+    case.run_at(positions, backend, Dtype::F32, given, case.probes(), &mistakes).unwrap()
 }
 
 /// The first tokens of this prompt show one of the two alone: weighed as one tensor, the logits lead to no pair.
@@ -228,6 +232,14 @@ fn two_mistakes_are_found_in_logits_token_by_token() {
     let run = run_of(&case, &[2, 22, 15, 4, 1, 46, 77, 64, 52, 37, 56, 22], &pair);
     let verdict = verdict(&case, &run, Kept::Logits, Some(Dtype::F32));
     assert_eq!(ids(&verdict), ["norm_mean_subtracted", "window_off_by_one"]);
+}
+
+/// e^-50 leaks into what should be 0 and moves nothing else but by what f64 rounds.
+#[test]
+fn a_leak_that_only_zeros_show_is_named() {
+    let case = Case::open("mini");
+    let run = run_on("ndarray", &case, &[2, 0, 6, 2, 2, 4, 5, 13, 10, 7, 14, 4], &["softcap_after_mask@0"]);
+    assert_eq!(ids(&verdict(&case, &run, Kept::Everything, Some(Dtype::F32))), ["softcap_after_mask"]);
 }
 
 /// Five noisy runs say of this prompt that the last norm has another epsilon; sixteen more do not.

@@ -143,6 +143,11 @@ impl Stage {
         self.noise.get(1).map(fused).into_iter().collect()
     }
 
+    /// Whether `value` is that of a key that a mask hides: a probability of exactly 0, as the candidate would hold it.
+    pub fn is_hidden(&self, value: f64) -> bool {
+        matches!(self.probe, Probe::Layer(_, ModelStage::Probs)) && self.storage.round(value) == 0.0
+    }
+
     /// Whether element `at` counts: its token was recorded, its inputs lead to a number, and it is not a score that an engine masked in place
     /// (-inf, or a number no cap lets through) where the reference leaves hidden scores as they are.
     pub fn counts(&self, at: usize) -> bool {
@@ -164,7 +169,7 @@ impl Stage {
             Probe::Layer(_, ModelStage::Mask) => (self.recorded[*at] != 0.0) != (predicted[*at] != 0.0),
             // Hidden by the right mask: 0 or not 0 says which code ran, however small what leaks is.
             Probe::Layer(_, ModelStage::Probs) if self.exact[*at] == 0.0 || predicted[*at] == 0.0 => {
-                (self.storage.round(predicted[*at]) != 0.0) != (self.recorded[*at] != 0.0)
+                self.is_hidden(predicted[*at]) != (self.recorded[*at] == 0.0)
             }
             _ => false,
         };

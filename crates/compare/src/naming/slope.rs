@@ -33,7 +33,7 @@ pub struct Part {
     stored: f64,
     /// What each run of right code projects on d.
     noise: Vec<f64>,
-    /// The mistake changes a value that has no noise: a mask.
+    /// The mistake changes a value that has no noise: a mask, or what a mask hides.
     changes_mask: bool,
 }
 
@@ -43,7 +43,8 @@ impl Part {
         let mut part = Part { noise: vec![0.0; noise.len()], ..Part::default() };
         for at in stage.indices() {
             let (d, r, variance) = (mistaken[at] - right[at], stage.recorded[at] - right[at], stage.variance[at]);
-            part.changes_mask |= d != 0.0 && variance == 0.0;
+            part.changes_mask |=
+                d != 0.0 && variance == 0.0 || stage.is_hidden(right[at]) != stage.is_hidden(mistaken[at]);
             if d == 0.0 || variance == 0.0 || !d.is_finite() || !r.is_finite() {
                 continue;
             }
@@ -156,7 +157,11 @@ impl Slope {
     /// Whether a mistake that brings stages inside the budget is what was made there: the residual goes as far as the
     /// mistake pushes, known well enough. What merely happens to fit, or is noisy enough to fit anything, does not.
     pub fn earns(self) -> bool {
-        if self.information == 0.0 { self.masks } else { self.error <= BLUNT && (self.beta - 1.0).abs() < BAND }
+        // A leak of e^-50 moves nothing else by as much as the noise, and has no slope.
+        if self.information < LEAST && self.masks {
+            return true;
+        }
+        self.information > 0.0 && self.error <= BLUNT && (self.beta - 1.0).abs() < BAND
     }
 }
 
