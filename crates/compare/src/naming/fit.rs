@@ -6,7 +6,7 @@ use loupe_spec::{Parameter, Probe};
 
 use crate::naming::explain::MOST_WEIGHTS;
 use crate::naming::scene::{Made, Scene};
-use crate::naming::slope::{Part, Slope};
+use crate::naming::slope::{Part, Slope, excludes};
 use crate::stage::Stage;
 use crate::verdict::{FittedParameter, layers};
 use crate::{ReplayError, Trace};
@@ -198,12 +198,13 @@ impl Scene<'_> {
                 break;
             }
         }
-        // A value that is not told from none at all, which explains as much: no cap, no epsilon.
-        if let Some(none) = asked.none()
-            && SURE * error >= 1.0
-            && misfit(none)?.beyond <= misfit(value)?.beyond
-        {
-            value = none;
+        // What is not told from none at all, which explains as much: no cap, no epsilon.
+        if let Some(none) = asked.none().filter(|none| *none != value) {
+            let (with, without) = (self.with_value(asked, value)?, self.with_value(asked, none)?);
+            let as_much = self.misfit(&without).beyond <= self.misfit(&with).beyond;
+            if as_much && !excludes(&self.by_probe(), asked.stages.iter().copied(), &with, &without) {
+                value = none;
+            }
         }
         if value.is_finite() && (value - expected).abs() < SURE * error * value {
             return Ok(None);
