@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use loupe_spec::{Dtype, Probe};
-use loupe_tests::{F64, Trace, cases, errors, fixture, offered, present, read_trace, same_bits, worst};
+use loupe_tests::{F64, LOWEST, Trace, WHOLE, cases, errors, fixture, offered, present, read_trace, same_bits, worst};
 
 /// A run in f32 or f64 against transformers' f32, relative L2 at any probe.
 const WIDE: f64 = 2e-6;
@@ -52,8 +52,10 @@ fn holds(backend: &str, dtype: Dtype) {
     if !present(backend, dtype) {
         return;
     }
-    for case in cases() {
-        let title = format!("{backend:<7} {dtype:<4} {:<11}", case.name);
+    for (limits, mut case) in [WHOLE, LOWEST].into_iter().flat_map(|limits| cases().map(move |case| (limits, case))) {
+        case.limits = limits;
+        let how = if limits == LOWEST { "row by row" } else { "whole" };
+        let title = format!("{backend:<7} {dtype:<4} {:<11} {how:<10}", case.name);
         assert!(case.f32.keys().copied().eq(case.probes()), "{title}: the golden lacks a probe, or has one too many");
         let run = case.forward(backend, dtype, case.probes(), &[]);
         let ours = errors(&run, &case.f32);

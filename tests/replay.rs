@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use loupe_spec::{Dtype, Probe, Stage};
-use loupe_tests::{CASES, Case, F64, Trace, cases, errors, fixture, read_trace, relative_l2, worst};
+use loupe_tests::{CASES, Case, F64, LOWEST, Trace, WHOLE, cases, errors, fixture, read_trace, relative_l2, worst};
 
 /// One stage in f32 against the same in f64, from the same f32 inputs. transformers rounds each result once (2^-24 of
 /// it) and each sum a few times; for the sums of 10 to 64 terms here, 8 times that is ample.
@@ -33,7 +33,8 @@ fn replay_of(
 
 #[test]
 fn every_golden_probe_follows_from_the_goldens_own_inputs() {
-    for case in cases() {
+    for (limits, mut case) in [WHOLE, LOWEST].into_iter().flat_map(|limits| cases().map(move |case| (limits, case))) {
+        case.limits = limits;
         for backend in F64 {
             let mut recomputed = case.f32.clone();
             for probe in case.probes().into_iter().filter(|probe| *probe != Probe::TokenIds) {

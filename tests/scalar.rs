@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::f64::consts::PI;
 
 use loupe_checkpoint::Rows;
-use loupe_engine::{TraceJob, trace};
+use loupe_engine::{Limits, TraceJob, trace};
 use loupe_spec::{Config, Dtype, HostTensor, LayerWeight, Probe, Stage, Values, Weight};
 use loupe_tests::{Case, F64, Trace, f64s, relative_l2, spec};
 use proptest::collection::vec;
@@ -32,6 +32,7 @@ fn stage(
             wanted: BTreeSet::from([wanted]),
             mistakes: &[],
             dtype: Dtype::F64,
+            limits: Limits::default(),
             progress: None,
         };
         trace(&spec(backend, Dtype::F64), job).unwrap().values.remove(&wanted).unwrap()

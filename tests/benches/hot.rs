@@ -13,7 +13,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use loupe_checkpoint::{Checkpoint, Rows, Tensors, write_random};
-use loupe_engine::{Spec, TraceJob, trace};
+use loupe_engine::{Limits, Spec, TraceJob, trace};
 use loupe_spec::{Config, Dtype, HostTensor, LayerWeight, Probe, Stage, Values, Weight};
 
 /// T
@@ -116,6 +116,7 @@ impl Bench<'_> {
                 wanted: BTreeSet::from([wanted]),
                 mistakes: &[],
                 dtype: Dtype::F32,
+                limits: Limits::default(),
                 progress: None,
             };
             trace(&spec, job).unwrap().values.remove(&wanted).unwrap()

@@ -2,22 +2,12 @@
 
 use std::path::Path;
 
-use crate::Sandbox;
-
-/// Compares with tests/snapshots. The machine that ran it and the version are nobody's business there.
-fn snapshot(name: &str, text: &str) {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/snapshots"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.add_filter(r"(?m)^(backend +\w+ \w+ \w+ on ).*$", "$1[machine]");
-    settings.bind(|| insta::assert_snapshot!(name, text));
-}
+use crate::{Sandbox, snapshot};
 
 #[test]
 fn text_of_the_shipped_configs() {
     for check in ["embed", "attn", "weights", "rope", "layer-out", "export"] {
-        snapshot(check, &Sandbox::new().shipped(&format!("tiny/{check}.json")).ok());
+        snapshot::assert(check, &Sandbox::new().shipped(&format!("tiny/{check}.json")).ok());
     }
 }
 
@@ -25,7 +15,7 @@ fn text_of_the_shipped_configs() {
 fn text_of_a_trace() {
     let config = r#"{"check": "trace", "model": "builtin:tiny", "prompt": "The color of the sky is",
         "probes": ["embed.scaled", "layers.*.output", "*.mask", "norm", "logits"], "layers": [0, 3], "output": "out/few"}"#;
-    snapshot("trace", &Sandbox::new().config(config).ok());
+    snapshot::assert("trace", &Sandbox::new().config(config).ok());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod bad_input;
 mod checks;
 mod originals;
+mod snapshot;
 mod stimulus;
 mod tokens;
 mod usage;
@@ -43,7 +44,7 @@ impl Sandbox {
 
     /// Runs the program in the sandbox. Whatever happens, it does not panic.
     fn run<A: AsRef<Path>>(&self, arguments: &[A]) -> Run {
-        let output = Command::new(env!("CARGO_BIN_EXE_loupe"))
+        let output = program()
             .args(arguments.iter().map(AsRef::as_ref))
             .current_dir(self.folder.path())
             .envs([("HF_HUB_OFFLINE", "1"), ("RUST_BACKTRACE", "0")])
@@ -103,6 +104,15 @@ impl Run {
         assert_eq!((self.code, self.stderr.as_str()), (0, ""), "{}", self.stdout);
         self.stdout
     }
+}
+
+/// The program; on another processor where `LOUPE_RUNNER` says how (docs/testing.md).
+fn program() -> Command {
+    let runner = std::env::var("LOUPE_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace().chain([env!("CARGO_BIN_EXE_loupe")]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words);
+    command
 }
 
 fn repository() -> PathBuf {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use loupe_backends::offers;
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::{BACKENDS, Precision};
-use loupe_engine::{BackendError, EngineError, Spec, TraceJob, rotate, rotations, trace};
+use loupe_engine::{BackendError, EngineError, Limits, Spec, TraceJob, rotate, rotations, trace};
 use loupe_report::read_safetensors;
 use loupe_spec::{Config, Dtype, HostTensor, Probe, Values};
 
@@ -22,6 +22,12 @@ pub const CASES: [&str; 5] = ["parity", "sharded", "layer_types", "mini", "built
 
 /// The backends that compute in f64: the yardstick of replays and twins.
 pub const F64: [&str; 2] = ["ndarray", "flex"];
+
+/// Limits that nothing reaches: no matrix in chunks, no value in parts, nothing read ahead.
+pub const WHOLE: Limits = Limits { chunk_bytes: usize::MAX, whole_bytes: usize::MAX, ahead_from_elements: usize::MAX };
+/// The lowest limits: each matrix row by row, each value head by head or token by token where nobody asks to see it, all
+/// read ahead.
+pub const LOWEST: Limits = Limits { chunk_bytes: 1, whole_bytes: 1, ahead_from_elements: 0 };
 
 /// A path below tests/fixtures.
 pub fn fixture(path: &str) -> PathBuf {
@@ -40,6 +46,8 @@ pub struct Case {
     pub f32: Trace,
     /// transformers' run in bf16.
     pub bf16: Trace,
+    /// How much runs hold at a time.
+    pub limits: Limits,
 }
 
 /// Every case.
@@ -55,7 +63,7 @@ impl Case {
         let checkpoint = Checkpoint::open(model, None).unwrap_or_else(|error| panic!("{error}"));
         let tensors = checkpoint.tensors().unwrap_or_else(|error| panic!("{error}"));
         let golden = |dtype: &str| read_trace(&folder.join(format!("golden-{dtype}.safetensors")));
-        Case { name, f32: golden("f32"), bf16: golden("bf16"), checkpoint, tensors }
+        Case { name, f32: golden("f32"), bf16: golden("bf16"), checkpoint, tensors, limits: Limits::default() }
     }
 
     /// config.json
@@ -104,8 +112,8 @@ impl Case {
         wanted: BTreeSet<Probe>,
         mistakes: &[String],
     ) -> Result<Trace, EngineError> {
-        let (config, tensors) = (self.config(), &self.tensors);
-        let job = TraceJob { config, tensors, positions, given, wanted, mistakes, dtype, progress: None };
+        let (config, tensors, limits) = (self.config(), &self.tensors, self.limits);
+        let job = TraceJob { config, tensors, positions, given, wanted, mistakes, dtype, limits, progress: None };
         trace(&spec(backend, dtype), job).map(|recorded| recorded.values)
     }
 }

@@ -23,7 +23,7 @@ esac
 case $does in
 panic) echo "thread 'main' panicked: no adapter" >&2 && exit 101 ;;
 late-panic) [ "$check" = trace ] && exit 101 ;;
-hang) exec sleep 60 ;;
+hang) exec sleep 600 ;;
 absent) echo "  × backend $backend is not available here: no driver" >&2 && exit 2 ;;
 fail) echo "  × no such model" >&2 && exit 2 ;;
 broken) echo "  × backend $backend fails its self-test" >&2 && exit 3 ;;

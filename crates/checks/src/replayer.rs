@@ -2,7 +2,7 @@
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{Replay, ReplayError, Replayer, Trace};
-use loupe_engine::{Progress, ReplayJob, replay, replay_all};
+use loupe_engine::{Limits, Progress, ReplayJob, replay, replay_all};
 use loupe_spec::{Config, Dtype, Mistake, Probe};
 
 use crate::progress;
@@ -80,6 +80,7 @@ fn job<'a>(config: &'a Config, tensors: &'a Tensors, tokens: usize, question: Re
         wanted: question.wanted.clone(),
         mistakes: question.mistakes,
         simulation: question.simulation,
+        limits: Limits::default(),
         progress: None,
     }
 }

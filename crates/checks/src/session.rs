@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::{Common, Input, ModelRef};
-use loupe_engine::{Info, Progress, Recorded, Spec, TraceJob, plant_in_prompt, plant_in_tokens, trace};
+use loupe_engine::{Info, Limits, Progress, Recorded, Spec, TraceJob, plant_in_prompt, plant_in_tokens, trace};
 use loupe_spec::{Config, HostTensor, Probe, Values};
 
 use crate::{CheckError, progress, text};
@@ -87,6 +87,7 @@ impl<'a> Session<'a> {
                 wanted,
                 mistakes: &self.common.mistakes,
                 dtype: self.common.dtype,
+                limits: Limits::default(),
                 progress: Some(Progress(progress)),
             };
             trace(&spec, job)

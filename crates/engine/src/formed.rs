@@ -1,7 +1,7 @@
 //! The checkpoint's weights as another engine may hold them: the source of a replay's weights.
 
-use std::cell::Cell;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
@@ -22,8 +22,8 @@ pub(crate) struct Formed<'a, B: Backend> {
     device: &'a B::Device,
     /// Told how many of the announced elements have been read.
     progress: Option<Progress<'a>>,
-    announced: Cell<usize>,
-    read: Cell<usize>,
+    announced: AtomicUsize,
+    read: AtomicUsize,
 }
 
 impl<'a, B: Backend> Formed<'a, B> {
@@ -33,7 +33,7 @@ impl<'a, B: Backend> Formed<'a, B> {
         device: &'a B::Device,
         progress: Option<Progress<'a>>,
     ) -> Formed<'a, B> {
-        Formed { tensors, simulation, device, progress, announced: Cell::new(0), read: Cell::new(0) }
+        Formed { tensors, simulation, device, progress, announced: AtomicUsize::new(0), read: AtomicUsize::new(0) }
     }
 
     fn read(&self, weight: Weight, rows: Rows<'_>, half: Option<Dtype>) -> Result<HostTensor, CheckpointError> {
@@ -65,9 +65,10 @@ impl<'a, B: Backend> Formed<'a, B> {
             let drawn = format!("{weight} {first} {}", self.simulation.rounding.seed());
             blur(values, bits, &mut Random::of(&drawn));
         }
-        self.read.set(self.read.get() + tensor.values.len());
+        let read = self.read.fetch_add(tensor.values.len(), Ordering::Relaxed) + tensor.values.len();
+        let announced = self.announced.load(Ordering::Relaxed);
         if let Some(progress) = self.progress {
-            (progress.0)(self.read.get().min(self.announced.get()), self.announced.get());
+            (progress.0)(read.min(announced), announced);
         }
         Ok(upload(tensor, Dtype::F64, self.device))
     }
@@ -95,7 +96,7 @@ impl<B: Backend> Weights<B> for Formed<'_, B> {
             let shape = self.tensors.entry(read.weight).map(|entry| entry.shape.to_vec()).unwrap_or_default();
             read.rows.as_ref().map_or(0, |rows| rows.len() * shape.get(1).copied().unwrap_or(1))
         };
-        self.announced.set(upcoming.iter().map(elements).sum());
+        self.announced.store(upcoming.iter().map(elements).sum(), Ordering::Relaxed);
     }
 
     fn vector(&self, weight: Weight) -> Result<Tensor<B, 1>, WeightError> {

@@ -15,14 +15,13 @@ mod plant;
 mod replay;
 mod rotate;
 mod round_trip;
-mod shared;
 mod simulate;
 mod trace;
 
 pub use error::EngineError;
 pub use loupe_backends::{BackendError, Info, Spec, referee};
-pub use loupe_model::ModelError;
 pub use loupe_model::ops::rope::{Rotations, rotations};
+pub use loupe_model::{Limits, ModelError};
 pub use plant::{mistakes, plant_in_config, plant_in_prompt, plant_in_tokens};
 pub use replay::{ReplayJob, replay, replay_all};
 pub use rotate::{Rotated, rotate};

@@ -1,8 +1,9 @@
 //! The model's source of weights: rows of memory-mapped files, read ahead and converted on the host, put on the device.
 
-use std::cell::{Cell, RefCell};
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 
 use burn::tensor::backend::Backend;
@@ -17,8 +18,6 @@ use crate::host::{to_data, upload};
 
 /// How many reads lie ready beside the one in use: with one the reader would wait while it is taken.
 const AHEAD: usize = 2;
-/// Below this, a thread costs more than it saves.
-const AHEAD_FROM_ELEMENTS: usize = 1 << 22;
 
 /// Reads what it is asked for and keeps nothing. What was announced is read ahead by a thread of `scope`, while the
 /// device computes.
@@ -29,11 +28,13 @@ pub struct Loader<'scope, 'env, B: Backend> {
     dtype: Dtype,
     engine: &'env Engine<B>,
     scope: &'scope Scope<'scope, 'env>,
-    ahead: RefCell<Option<Receiver<Ready>>>,
+    /// From so many announced elements on, they are read ahead.
+    ahead_from: usize,
+    ahead: Mutex<Option<Receiver<Ready>>>,
     /// Told how many of the announced elements have been taken.
     progress: Option<Progress<'env>>,
-    taken: Cell<usize>,
-    announced: Cell<usize>,
+    taken: AtomicUsize,
+    announced: AtomicUsize,
 }
 
 /// Something read ahead.
@@ -45,10 +46,15 @@ impl<'scope, 'env, B: Backend> Loader<'scope, 'env, B> {
         dtype: Dtype,
         engine: &'env Engine<B>,
         scope: &'scope Scope<'scope, 'env>,
+        ahead_from: usize,
         progress: Option<Progress<'env>>,
     ) -> Loader<'scope, 'env, B> {
-        let (taken, announced) = (Cell::new(0), Cell::new(0));
-        Loader { tensors, dtype, engine, scope, ahead: RefCell::new(None), progress, taken, announced }
+        let (taken, announced) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Loader { tensors, dtype, engine, scope, ahead_from, ahead: Mutex::new(None), progress, taken, announced }
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, Option<Receiver<Ready>>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether `weight` goes up as bf16 and becomes f32 on the device.
@@ -63,19 +69,22 @@ impl<'scope, 'env, B: Backend> Loader<'scope, 'env, B> {
     }
 
     fn take<const D: usize>(&self, read: &Read) -> Result<Tensor<B, D>, WeightError> {
-        let ready = self.ahead.borrow().as_ref().and_then(|ahead| ahead.recv().ok());
+        let mut ahead = self.ahead();
+        let ready = ahead.as_ref().and_then(|ahead| ahead.recv().ok());
         let host = match ready {
             Some((ahead, host)) if ahead == *read => host?,
             // Not what was announced, or nothing was: what lies ready is of no use from here on.
             _ => {
-                self.ahead.take();
+                ahead.take();
                 let rows = read.rows.clone().map_or(Rows::All, Rows::Range);
                 self.tensors.read(read.weight, rows, self.host_dtype(read.weight))?
             }
         };
-        self.taken.set(self.taken.get() + host.values.len());
+        drop(ahead);
+        let taken = self.taken.fetch_add(host.values.len(), Ordering::Relaxed) + host.values.len();
+        let announced = self.announced.load(Ordering::Relaxed);
         if let Some(progress) = self.progress {
-            (progress.0)(self.taken.get().min(self.announced.get()), self.announced.get());
+            (progress.0)(taken.min(announced), announced);
         }
         Ok(self.put(read.weight, host))
     }
@@ -97,8 +106,9 @@ impl<B: Backend> Weights<B> for Loader<'_, '_, B> {
             Some(rows) => rows.len() * shape(read).get(1).copied().unwrap_or(1),
             None => shape(read).iter().product(),
         };
-        self.announced.set(upcoming.iter().map(elements).sum());
-        if self.announced.get() < AHEAD_FROM_ELEMENTS {
+        let announced = upcoming.iter().map(elements).sum();
+        self.announced.store(announced, Ordering::Relaxed);
+        if announced < self.ahead_from {
             return;
         }
         let (sender, receiver) = sync_channel(AHEAD);
@@ -114,7 +124,7 @@ impl<B: Backend> Weights<B> for Loader<'_, '_, B> {
                 }
             }
         });
-        *self.ahead.borrow_mut() = Some(receiver);
+        *self.ahead() = Some(receiver);
     }
 
     fn vector(&self, weight: Weight) -> Result<Tensor<B, 1>, WeightError> {

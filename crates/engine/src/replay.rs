@@ -6,13 +6,14 @@ use std::sync::Arc;
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Task, dispatch, referee};
 use loupe_checkpoint::Tensors;
-use loupe_model::{Precision, Weights};
-use loupe_spec::{Config, Dtype, HostTensor, Probe, Simulation, WeightForm};
+use loupe_model::{Limits, Precision, Run, Weights};
+use loupe_spec::{Config, Dtype, HostTensor, Probe, Rounding, Simulation, WeightForm};
+use rayon::prelude::*;
 
 use crate::formed::Formed;
-use crate::shared::{Shared, Sharing};
+use crate::host::from_value;
 use crate::simulate::Simulated;
-use crate::trace::run_model;
+use crate::trace::{model, values_on};
 use crate::{EngineError, Progress, plant};
 
 /// What to recompute.
@@ -32,73 +33,197 @@ pub struct ReplayJob<'a> {
     pub mistakes: &'a [String],
     /// How to round.
     pub simulation: Simulation,
+    /// How much is held at a time.
+    pub limits: Limits,
     /// Is told how much it has read.
     pub progress: Option<Progress<'a>>,
 }
+
+/// Values by probe.
+type Values = BTreeMap<Probe, HostTensor>;
 
 /// Runs `job` in f64 on the CPU, whatever the recorded values came from.
 ///
 /// # Errors
 /// What the checkpoint or the model says.
-pub fn replay(job: ReplayJob<'_>) -> Result<BTreeMap<Probe, HostTensor>, EngineError> {
-    dispatch(&referee(), job)?
+pub fn replay(job: ReplayJob<'_>) -> Result<Values, EngineError> {
+    let mut values = replay_all(&[job])?;
+    Ok(values.pop().unwrap_or_default())
 }
 
-/// Runs `jobs`, which are about the same stages, side by side; each weight is read once for all.
+/// Runs `jobs`. Those that ask for the same stages of the same weights go in step, and each matrix is read once for all.
 ///
 /// # Errors
-/// What the checkpoint or the model says to the first that fails.
-pub fn replay_all(jobs: &[ReplayJob<'_>]) -> Result<Vec<BTreeMap<Probe, HostTensor>>, EngineError> {
-    dispatch(&referee(), Together(jobs))?
+/// What the checkpoint or the model says.
+pub fn replay_all(jobs: &[ReplayJob<'_>]) -> Result<Vec<Values>, EngineError> {
+    dispatch(&referee(), Replays(jobs))?
 }
 
-impl Task for ReplayJob<'_> {
-    type Output = Result<BTreeMap<Probe, HostTensor>, EngineError>;
+struct Replays<'a, 'b>(&'b [ReplayJob<'a>]);
+
+impl Task for Replays<'_, '_> {
+    type Output = Result<Vec<Values>, EngineError>;
 
     fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
-        self.on(&engine, &self.weights(&engine))
+        let groups: Vec<&[ReplayJob<'_>]> = self.0.chunk_by(ReplayJob::goes_in_step_with).collect();
+        let run = |jobs: &&[ReplayJob<'_>]| match jobs.first() {
+            Some(first) => {
+                in_step(jobs, &engine, &Formed::new(first.tensors, first.simulation, &engine.device, first.progress))
+            }
+            None => Ok(Vec::new()),
+        };
+        let done: Vec<Vec<Values>> = groups.par_iter().map(run).collect::<Result<_, EngineError>>()?;
+        Ok(done.into_iter().flatten().collect())
     }
 }
 
 impl ReplayJob<'_> {
-    fn weights<'a, B: Backend>(&'a self, engine: &'a Engine<B>) -> Formed<'a, B> {
-        Formed::new(self.tensors, self.simulation, &engine.device, self.progress)
-    }
-
-    fn on<B: Backend>(
-        &self,
-        engine: &Engine<B>,
-        weights: &dyn Weights<B>,
-    ) -> Result<BTreeMap<Probe, HostTensor>, EngineError> {
-        let arithmetic = Simulated::<B>::new(self.simulation, engine.matmul);
-        let precision = Precision::simulated(self.simulation.storage, Dtype::F64, Arc::new(arithmetic));
-        let table = plant::table(self.mistakes, self.config)?;
-        run_model(engine, self.config, weights, precision, table, &self.positions, self.given, &self.wanted)
+    /// Whether both compute the same stages from the same probes with the same weights.
+    fn goes_in_step_with(&self, other: &ReplayJob<'_>) -> bool {
+        // Weights that are drawn at random differ from one replay to the next.
+        let drawn = |job: &ReplayJob<'_>| {
+            matches!(job.simulation.weights, WeightForm::Blocks { .. }) && job.simulation.rounding != Rounding::Exact
+        };
+        let same_weights = std::ptr::eq(self.tensors, other.tensors)
+            && self.simulation.weights == other.simulation.weights
+            && self.simulation.storage == other.simulation.storage
+            && !drawn(self)
+            && !drawn(other);
+        same_weights
+            && self.positions == other.positions
+            && self.given.keys().eq(other.given.keys())
+            && self.wanted == other.wanted
+            && self.mistakes == other.mistakes
+            && self.limits == other.limits
     }
 }
 
-struct Together<'a, 'b>(&'b [ReplayJob<'a>]);
+/// Runs `jobs`, which go in step, over `weights`.
+fn in_step<B: Backend>(
+    jobs: &[ReplayJob<'_>],
+    engine: &Engine<B>,
+    weights: &dyn Weights<B>,
+) -> Result<Vec<Values>, EngineError> {
+    let mut done = vec![Values::new(); jobs.len()];
+    let Some(first) = jobs.first() else { return Ok(done) };
+    let run = |job: &ReplayJob<'_>| {
+        let arithmetic = Simulated::<B>::new(job.simulation, engine.matmul);
+        let precision = Precision::simulated(job.simulation.storage, Dtype::F64, Arc::new(arithmetic));
+        Ok(Run { precision, values: values_on(engine, job.given, Dtype::F64)? })
+    };
+    let runs = jobs.iter().map(run).collect::<Result<_, EngineError>>()?;
+    let table = plant::table(first.mistakes, first.config)?;
+    let model = model(engine, first.config, weights, Dtype::F64, table, first.limits);
+    model.run(&first.positions, runs, &first.wanted, &mut |run, probe, value| {
+        if let Some(done) = done.get_mut(run) {
+            done.insert(probe, from_value(value));
+        }
+        Ok(())
+    })?;
+    Ok(done)
+}
 
-impl Task for Together<'_, '_> {
-    type Output = Result<Vec<BTreeMap<Probe, HostTensor>>, EngineError>;
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::ops::Range;
+    use std::sync::Mutex;
 
-    fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
-        let Together(jobs) = self;
-        // Weights that are drawn at random differ from replay to replay.
-        let same = jobs.windows(2).all(|two| {
-            two[0].simulation.weights == two[1].simulation.weights
-                && two[0].simulation.storage == two[1].simulation.storage
-                && !matches!(two[0].simulation.weights, WeightForm::Blocks { .. })
-        });
-        let shared = Shared::new(jobs.len());
-        let one = |job: &ReplayJob<'_>| {
-            let own = job.weights(&engine);
-            if same { job.on(&engine, &Sharing { own, shared: &shared }) } else { job.on(&engine, &own) }
+    use burn::tensor::Tensor;
+    use loupe_checkpoint::Checkpoint;
+    use loupe_model::WeightError;
+    use loupe_spec::Weight;
+
+    use super::*;
+
+    /// Notes which rows it is asked for.
+    struct Noted<'a, B: Backend> {
+        own: Formed<'a, B>,
+        asked: Mutex<Vec<(Weight, Range<usize>)>>,
+    }
+
+    impl<B: Backend> Weights<B> for Noted<'_, B> {
+        fn vector(&self, weight: Weight) -> Result<Tensor<B, 1>, WeightError> {
+            self.own.vector(weight)
+        }
+
+        fn rows(&self, weight: Weight, rows: Range<usize>) -> Result<Tensor<B, 2>, WeightError> {
+            self.asked.lock().unwrap().push((weight, rows.clone()));
+            self.own.rows(weight, rows)
+        }
+
+        fn gather(&self, weight: Weight, indices: &[usize]) -> Result<Tensor<B, 2>, WeightError> {
+            self.own.gather(weight, indices)
+        }
+    }
+
+    /// Every row that the jobs, which go in step, ask for, in order.
+    struct Asked<'a, 'b>(&'b [ReplayJob<'a>]);
+
+    impl Task for Asked<'_, '_> {
+        type Output = Vec<(Weight, usize)>;
+
+        fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
+            let own = Formed::new(self.0[0].tensors, self.0[0].simulation, &engine.device, None);
+            let weights = Noted { own, asked: Mutex::new(Vec::new()) };
+            in_step(self.0, &engine, &weights).unwrap();
+            let asked = weights.asked.into_inner().unwrap();
+            asked.into_iter().flat_map(|(weight, rows)| rows.map(move |row| (weight, row))).collect()
+        }
+    }
+
+    /// All of a forward pass over three tokens, in each of `roundings`.
+    fn with_jobs<T>(roundings: &[Rounding], then: impl FnOnce(&[ReplayJob<'_>]) -> T) -> T {
+        let checkpoint = Checkpoint::open("builtin:tiny", None).unwrap();
+        let tensors = checkpoint.tensors().unwrap();
+        let ids = HostTensor { shape: vec![3], values: loupe_spec::Values::I64(vec![2, 5, 7]) };
+        let given = Values::from([(Probe::TokenIds, ids)]);
+        let job = |rounding: &Rounding| ReplayJob {
+            config: checkpoint.config(),
+            tensors: &tensors,
+            positions: (0..3).collect(),
+            given: &given,
+            wanted: BTreeSet::from([Probe::Logits]),
+            mistakes: &[],
+            simulation: Simulation { rounding: *rounding, storage: Dtype::F32, ..Simulation::exact() },
+            limits: Limits { chunk_bytes: 5000, ..Limits::default() },
+            progress: None,
         };
-        std::thread::scope(|scope| {
-            let running: Vec<_> = jobs.iter().map(|job| scope.spawn(|| one(job))).collect();
-            let stopped = || EngineError::Device("a replay stopped without an answer".to_string());
-            running.into_iter().map(|run| run.join().unwrap_or_else(|_| Err(stopped()))).collect()
-        })
+        then(&roundings.iter().map(job).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn several_replays_read_each_row_of_each_matrix_once() {
+        let config = Checkpoint::open("builtin:tiny", None).unwrap().config().clone();
+        let asked = with_jobs(&Rounding::NOISE, |jobs| dispatch(&referee(), Asked(jobs)).unwrap());
+        let once: BTreeSet<(Weight, usize)> = asked.iter().copied().collect();
+        let matrices = Weight::all(&config).into_iter().filter(|weight| weight.shape(&config).len() == 2);
+        let rows = matrices.flat_map(|weight| (0..weight.shape(&config)[0]).map(move |row| (weight, row)));
+        assert_eq!(once, rows.collect());
+        assert_eq!(asked.len(), once.len(), "some row was read again");
+    }
+
+    #[test]
+    fn replays_in_step_compute_what_each_computes_alone() {
+        with_jobs(&[Rounding::Exact, Rounding::EveryStage, Rounding::Stochastic(3)], |jobs| {
+            let together = replay_all(jobs).unwrap();
+            for (job, together) in jobs.iter().zip(&together) {
+                assert_eq!(&replay(job.clone()).unwrap(), together, "{:?}", job.simulation.rounding);
+            }
+            assert_ne!(together[0], together[1]);
+            assert_ne!(together[1], together[2]);
+        });
+    }
+
+    #[test]
+    fn weights_drawn_at_random_are_no_replays_but_their_own() {
+        with_jobs(&Rounding::NOISE, |jobs| {
+            assert!(jobs[0].goes_in_step_with(&jobs[1]));
+            let mut jobs = jobs.to_vec();
+            jobs.iter_mut().for_each(|job| job.simulation.weights = WeightForm::Blocks { bits: 4 });
+            assert!(!jobs[0].goes_in_step_with(&jobs[1]));
+            let together = replay_all(&jobs).unwrap();
+            assert!(jobs.iter().zip(&together).all(|(job, values)| &replay(job.clone()).unwrap() == values));
+        });
     }
 }

@@ -7,7 +7,7 @@ use std::{fmt, thread};
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Info, Spec, Task, dispatch};
 use loupe_checkpoint::Tensors;
-use loupe_model::{Model, ModelError, Precision, Table, Values, Weights};
+use loupe_model::{Limits, Model, ModelError, Precision, Run, Table, Values, Weights};
 use loupe_spec::{Config, Dtype, HostTensor, Probe};
 
 use crate::host::{from_value, to_value};
@@ -31,6 +31,8 @@ pub struct TraceJob<'a> {
     pub mistakes: &'a [String],
     /// The dtype of the run.
     pub dtype: Dtype,
+    /// How much is held at a time.
+    pub limits: Limits,
     /// Is told how far it is.
     pub progress: Option<Progress<'a>>,
 }
@@ -86,9 +88,17 @@ impl Task for TraceJob<'_> {
         let started = Instant::now();
         let precision = Precision::<B>::native(self.dtype, engine.matmul);
         let table = plant::table(self.mistakes, self.config)?;
-        let values = thread::scope(|scope| {
-            let weights = Loader::new(self.tensors, self.dtype, &engine, scope, self.progress);
-            run_model(&engine, self.config, &weights, precision, table, &self.positions, &self.given, &self.wanted)
+        let start = values_on(&engine, &self.given, self.dtype)?;
+        let mut values = BTreeMap::new();
+        thread::scope(|scope| {
+            let ahead_from = self.limits.ahead_from_elements;
+            let loader = Loader::new(self.tensors, self.dtype, &engine, scope, ahead_from, self.progress);
+            let model = model(&engine, self.config, &loader, self.dtype, table, self.limits);
+            let runs = vec![Run { precision, values: start }];
+            model.run(&self.positions, runs, &self.wanted, &mut |_, probe, value| {
+                values.insert(probe, from_value(value));
+                Ok(())
+            })
         })?;
         // A GPU's queue may hide a failure until it is waited for.
         B::sync(&engine.device).map_err(|error| EngineError::Device(error.to_string()))?;
@@ -96,37 +106,29 @@ impl Task for TraceJob<'_> {
     }
 }
 
-/// Runs `wanted` from `given` and reads it back.
-#[allow(clippy::too_many_arguments)] // each is one thing, and there is one more caller
-pub(crate) fn run_model<B: Backend>(
+/// The model of `config` on a backend, over `weights`.
+pub(crate) fn model<'a, B: Backend>(
     engine: &Engine<B>,
-    config: &Config,
-    weights: &dyn Weights<B>,
-    precision: Precision<B>,
+    config: &'a Config,
+    weights: &'a dyn Weights<B>,
+    device_dtype: Dtype,
     table: Table<B>,
-    positions: &[usize],
+    limits: Limits,
+) -> Model<'a, B> {
+    let (device, max_tensor_bytes) = (engine.device.clone(), engine.max_tensor_bytes);
+    Model { config, weights, device, device_dtype, table, limits, max_tensor_bytes }
+}
+
+/// Recorded values on the device, in `dtype`.
+pub(crate) fn values_on<B: Backend>(
+    engine: &Engine<B>,
     given: &BTreeMap<Probe, HostTensor>,
-    wanted: &BTreeSet<Probe>,
-) -> Result<BTreeMap<Probe, HostTensor>, EngineError> {
-    let device_dtype = precision.device;
-    let mut start: Values<B> = BTreeMap::new();
-    for (probe, tensor) in given {
-        let value = to_value(*probe, tensor, device_dtype, &engine.device);
-        let expected = "of the rank that probe-points.md gives it";
-        start.insert(*probe, value.ok_or(ModelError::Input { probe: *probe, index: 0, expected })?);
-    }
-    let mut values = BTreeMap::new();
-    let model = Model {
-        config,
-        weights,
-        device: engine.device.clone(),
-        table,
-        precision,
-        max_tensor_bytes: engine.max_tensor_bytes,
+    dtype: Dtype,
+) -> Result<Values<B>, EngineError> {
+    let value = |(probe, tensor): (&Probe, &HostTensor)| {
+        let expected = "of the rank that its probe has";
+        let value = to_value(*probe, tensor, dtype, &engine.device);
+        Ok((*probe, value.ok_or(ModelError::Input { probe: *probe, index: 0, expected })?))
     };
-    model.run(positions, start, wanted, &mut |probe, value| {
-        values.insert(probe, from_value(value));
-        Ok(())
-    })?;
-    Ok(values)
+    given.iter().map(value).collect()
 }

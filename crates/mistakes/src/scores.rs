@@ -252,10 +252,7 @@ impl Plant for FinalSoftcapMissing {
         kind: Kind::Architectural,
         what: "Logits are not capped.",
         seen_in: "keras-hub 1712; vLLM 52173",
-        right: right!(
-            "crates/model/src/model.rs",
-            "Some(cap) => (ops.softcap_logits)(x.two(0)?, cap, &self.precision).into(),"
-        ),
+        right: right!("crates/model/src/model.rs", "Some(cap) => (ops.softcap_logits)(x.two(0)?, cap, p).into(),"),
         hidden_when: "in the argmax: the cap keeps order",
         at: |probe| probe == Probe::Logits,
     };

@@ -18,7 +18,7 @@ impl Plant for PostNormMissing {
         seen_in: "flax 4567",
         right: right!(
             "crates/model/src/layer.rs",
-            "Stage::PostAttentionLayernorm | Stage::PostFeedforwardLayernorm => model.norm(probe, x)?.into(),"
+            "Stage::PostAttentionLayernorm | Stage::PostFeedforwardLayernorm => model.norm(probe, x, p)?.into(),"
         ),
         hidden_when: "never",
         at: is_post_norm,

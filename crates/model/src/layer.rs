@@ -1,13 +1,14 @@
 //! One decoder layer, top to bottom: what each stage computes from its inputs.
 //!
 //! transformers `Gemma2DecoderLayer.forward`, `Gemma2Attention.forward` and `Gemma2MLP.forward`, unrolled. The inputs
-//! of a stage stand in [`Probe::inputs`], its tensor in [`Probe::weight`]; `x.two(0)` is the first of them.
+//! of a stage stand in [`Probe::inputs`], its tensor in [`Probe::weight`]; `x.two(0)` is the first of them. A projection
+//! says what goes through its matrix: [`Due::Product`].
 
 use burn::tensor::backend::Backend;
 use loupe_spec::{Probe, Stage};
 
-use crate::value::{Inputs, Value};
-use crate::{Model, ModelError};
+use crate::value::{Due, Inputs, Value};
+use crate::{Model, ModelError, Precision};
 
 /// The value of `stage` in layer `layer`.
 ///
@@ -19,20 +20,21 @@ pub fn stage<B: Backend>(
     stage: Stage,
     x: &Inputs<'_, B>,
     positions: &[usize],
-) -> Result<Value<B>, ModelError> {
+    p: &Precision<B>,
+) -> Result<Due<B>, ModelError> {
     let probe = Probe::Layer(layer, stage);
-    let (config, p) = (model.config, &model.precision);
+    let config = model.config;
     let ops = model.operations(probe)?;
     let (n, k, h) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
     let t = positions.len();
     Ok(match stage {
         Stage::Input => x.two(0)?.into(),
-        Stage::InputLayernorm | Stage::PreFeedforwardLayernorm => model.norm(probe, x)?.into(),
+        Stage::InputLayernorm | Stage::PreFeedforwardLayernorm => model.norm(probe, x, p)?.into(),
 
-        Stage::QProj => model.project(probe, x.two(0)?)?.reshape([t, n, h]).into(),
-        Stage::KProj | Stage::VProj => model.project(probe, x.two(0)?)?.reshape([t, k, h]).into(),
+        Stage::QProj => Due::Product { x: x.two(0)?, heads: Some(n) },
+        Stage::KProj | Stage::VProj => Due::Product { x: x.two(0)?, heads: Some(k) },
         Stage::QRope | Stage::KRope => {
-            let (cos, sin) = model.rotations(ops, positions);
+            let (cos, sin) = model.rotations(ops, positions, p);
             (ops.rotate)(x.three(0)?, cos, sin, p).into()
         }
         Stage::Scores => {
@@ -45,20 +47,20 @@ pub fn stage<B: Backend>(
             Some(cap) => (ops.softcap_scores)(x.three(0)?, cap, p).into(),
             None => x.three(0)?.into(),
         },
-        Stage::Mask => Value::Mask((ops.mask)(positions, (ops.window)(config, layer))),
+        Stage::Mask => Value::Mask((ops.mask)(positions, (ops.window)(config, layer))).into(),
         Stage::Probs => (ops.softmax)(x.three(0)?, x.mask(1)?, ops.constants.attn_softcap, p).into(),
         Stage::Context => {
             let (probs, values) = (x.three(0)?, x.three(1)?);
             let groups = probs.dims()[0] / values.dims()[1];
             (ops.context)(probs, (ops.repeat_kv)(values, groups), p).into()
         }
-        Stage::OProj => model.project(probe, x.three(0)?.reshape([t, n * h]))?.into(),
-        Stage::PostAttentionLayernorm | Stage::PostFeedforwardLayernorm => model.norm(probe, x)?.into(),
-        Stage::ResidualAttn | Stage::Output => model.sum(probe, x)?.into(),
+        Stage::OProj => Due::Product { x: x.three(0)?.reshape([t, n * h]), heads: None },
+        Stage::PostAttentionLayernorm | Stage::PostFeedforwardLayernorm => model.norm(probe, x, p)?.into(),
+        Stage::ResidualAttn | Stage::Output => model.sum(probe, x, p)?.into(),
 
-        Stage::GateProj | Stage::UpProj => model.project(probe, x.two(0)?)?.into(),
+        Stage::GateProj | Stage::UpProj => Due::Product { x: x.two(0)?, heads: None },
         Stage::Act => (ops.activation)(x.two(0)?, p).into(),
         Stage::Gated => (ops.multiply)(x.two(0)?, x.two(1)?, p).into(),
-        Stage::DownProj => model.project(probe, x.two(0)?)?.into(),
+        Stage::DownProj => Due::Product { x: x.two(0)?, heads: None },
     })
 }

@@ -8,16 +8,19 @@
 //! Nothing here does I/O, reads the environment or knows which backend it runs on.
 
 pub mod layer;
+mod limits;
 mod model;
 mod operations;
 pub mod ops;
 mod parts;
+mod plan;
 mod precision;
 mod value;
 mod weights;
 
-pub use model::{Model, ModelError, Observe, ObserverError};
+pub use limits::Limits;
+pub use model::{Model, ModelError, Observe, ObserverError, Run};
 pub use operations::{Constants, Operations, Table};
 pub use precision::{Arithmetic, Native, Precision, burn_dtype};
-pub use value::{Inputs, Value, Values};
+pub use value::{Due, Inputs, Value, Values};
 pub use weights::{Read, WeightError, Weights};

@@ -1,23 +1,24 @@
 //! The whole model: which stages a question needs, and running them in order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
-use loupe_spec::{Config, Probe, Weight};
+use loupe_spec::{Config, Dtype, Probe, Weight};
+use rayon::prelude::*;
 
-use crate::parts::{self, Parts, Step};
-use crate::value::{Inputs, Value, Values};
-use crate::{Operations, Precision, Read, Table, WeightError, Weights, burn_dtype, layer, ops};
+use crate::parts;
+use crate::plan::Step;
+use crate::value::{Due, Inputs, Value, Values};
+use crate::{Limits, Operations, Precision, Table, WeightError, Weights, burn_dtype, layer, ops};
 
 /// What an observer says went wrong.
 pub type ObserverError = Box<dyn std::error::Error + Send + Sync>;
-/// Sees each wanted value as soon as it exists.
-pub type Observe<'a, B> = dyn FnMut(Probe, &Value<B>) -> Result<(), ObserverError> + 'a;
+/// Sees each wanted value as soon as it exists, and of which run it is.
+pub type Observe<'a, B> = dyn FnMut(usize, Probe, &Value<B>) -> Result<(), ObserverError> + 'a;
 
-/// Is handed the value of every step.
-pub(crate) type Each<'a, B> = dyn FnMut(Probe, &Value<B>) -> Result<(), ModelError> + 'a;
+/// Is handed the value of every step in every run.
+pub(crate) type Each<'a, B> = dyn FnMut(usize, Probe, &Value<B>) -> Result<(), ModelError> + 'a;
 
 /// Why a run stopped.
 #[derive(Debug, thiserror::Error)]
@@ -76,12 +77,7 @@ pub enum ModelError {
     },
 }
 
-/// Matrices are asked for in row chunks of at most this. Buffers of this size are handed round by the allocator;
-/// larger ones (over 32 MiB with glibc) are mapped and unmapped each time, and the faults on their fresh pages cost
-/// more than the arithmetic. It also keeps the head (2.4 GB in f32 for 2B) from being in memory at once.
-const CHUNK_BYTES: usize = 16 << 20;
-
-/// A Gemma 2 ready to run: its config, where its tensors come from, and how it computes. Holds no weights itself.
+/// A Gemma 2 ready to run: its config, where its tensors come from, and what it computes. Holds no weights itself.
 pub struct Model<'a, B: Backend> {
     /// config.json
     pub config: &'a Config,
@@ -89,45 +85,58 @@ pub struct Model<'a, B: Backend> {
     pub weights: &'a dyn Weights<B>,
     /// Where the tensors go.
     pub device: B::Device,
-    /// In which dtype values are held.
-    pub precision: Precision<B>,
+    /// The dtype of tensors there: that of [`Precision::device`] in every run.
+    pub device_dtype: Dtype,
     /// What each stage computes.
     pub table: Table<B>,
+    /// How much is held at a time.
+    pub limits: Limits,
     /// The largest tensor the device can hold, in bytes, where there is a limit. Checked before anything is
     /// computed: a GPU's failed allocation may come back as zeros.
     pub max_tensor_bytes: Option<usize>,
 }
 
+/// One of the runs that a model makes side by side. They compute the same stages and differ in where they start and
+/// in how they round.
+pub struct Run<B: Backend> {
+    /// In which dtype values are held, and where they are rounded.
+    pub precision: Precision<B>,
+    /// What the run starts from: `token_ids` for a forward pass, anything recorded for a replay.
+    pub values: Values<B>,
+}
+
 impl<B: Backend> Model<'_, B> {
-    /// Computes the probes in `wanted` from the values in `given`, and nothing that they do not need.
+    /// Computes the probes in `wanted` from the values that each of `runs` is given, and nothing that they do not need.
+    /// All are given the same probes.
     ///
-    /// A forward pass is given `token_ids`; a replay is given whatever was recorded. A probe that is both given and
-    /// wanted is computed afresh from its inputs, while the stages after it use the given value: that isolates
-    /// each stage, so that an error shows where it arises and not where it is inherited.
+    /// A probe that is both given and wanted is computed afresh from its inputs, while the stages after it use the given
+    /// value: that isolates each stage, so that an error shows where it arises and not where it is inherited.
     ///
     /// `positions` are the prompt's (0, 1, 2, … for a prompt from its start) and fix T. `observe` sees each wanted
-    /// value as soon as it exists, in computing order. A value is dropped after its last use, a weight after its
-    /// only one.
+    /// value as soon as it exists, in computing order. A value is dropped after its last use. The runs go in step: a
+    /// chunk of a matrix is read once, used by each of them and dropped.
     ///
     /// # Errors
-    /// A tensor that cannot be read, a token outside the vocabulary, something wanted that `given` does not lead
-    /// to, or what `observe` says.
+    /// A tensor that cannot be read, a token outside the vocabulary, something wanted that is not given and does not
+    /// follow from what is, or what `observe` says.
     pub fn run(
         &self,
         positions: &[usize],
-        given: Values<B>,
+        runs: Vec<Run<B>>,
         wanted: &BTreeSet<Probe>,
         observe: &mut Observe<'_, B>,
     ) -> Result<(), ModelError> {
+        let given: BTreeSet<Probe> = runs.first().map(|run| run.values.keys().copied().collect()).unwrap_or_default();
         let steps = self.plan(&given, wanted, positions.len())?;
         self.check_sizes(&steps, positions.len())?;
         self.weights.announce(self.reads(&steps)?);
-        let values = given;
-        if let Some(ids) = values.get(&Probe::TokenIds).filter(|_| wanted.contains(&Probe::TokenIds)) {
-            observe(Probe::TokenIds, ids).map_err(ModelError::Observer)?;
+        for (at, run) in runs.iter().enumerate() {
+            if let Some(ids) = run.values.get(&Probe::TokenIds).filter(|_| wanted.contains(&Probe::TokenIds)) {
+                observe(at, Probe::TokenIds, ids).map_err(ModelError::Observer)?;
+            }
         }
-        self.steps(&steps, values, positions, &mut |probe, value| match wanted.contains(&probe) {
-            true => observe(probe, value).map_err(ModelError::Observer),
+        self.steps(&steps, runs, positions, &mut |run, probe, value| match wanted.contains(&probe) {
+            true => observe(run, probe, value).map_err(ModelError::Observer),
             false => Ok(()),
         })
     }
@@ -136,115 +145,97 @@ impl<B: Backend> Model<'_, B> {
     pub(crate) fn steps(
         &self,
         steps: &[Step],
-        mut values: Values<B>,
+        mut runs: Vec<Run<B>>,
         positions: &[usize],
         each: &mut Each<'_, B>,
     ) -> Result<(), ModelError> {
         let last_use: BTreeMap<Probe, usize> =
             steps.iter().enumerate().flat_map(|(at, step)| step.inputs.iter().map(move |p| (*p, at))).collect();
         for (at, step) in steps.iter().enumerate() {
-            let value = match &step.parts {
-                None => self
-                    .evaluate(step, &values, positions)?
-                    .map(|x| self.precision.finish(step.probe, x), |x| self.precision.finish(step.probe, x)),
-                Some(parts) => parts::compute(self, step, parts, &values, positions)?,
+            let values = match &step.parts {
+                None => self.evaluate(step, &runs, positions)?,
+                Some(parts) => parts::compute(self, step, parts, &runs, positions)?,
             };
-            each(step.probe, &value)?;
-            for input in step.inputs.iter().filter(|input| last_use.get(input) == Some(&at)) {
-                values.remove(input);
-            }
-            if last_use.contains_key(&step.probe) {
-                values.entry(step.probe).or_insert(value);
+            for (own, (run, value)) in runs.iter_mut().zip(values).enumerate() {
+                each(own, step.probe, &value)?;
+                for input in step.inputs.iter().filter(|input| last_use.get(input) == Some(&at)) {
+                    run.values.remove(input);
+                }
+                if last_use.contains_key(&step.probe) {
+                    run.values.entry(step.probe).or_insert(value);
+                }
             }
         }
         Ok(())
     }
 
-    /// The stages to compute, each after its inputs. The order of [`Probe`] is a computing order, so a sorted set
-    /// of what is needed is the plan.
-    fn plan(&self, given: &Values<B>, wanted: &BTreeSet<Probe>, tokens: usize) -> Result<Vec<Step>, ModelError> {
-        let mut steps: BTreeMap<Probe, Step> = BTreeMap::new();
-        let observed = |probe: &Probe| *probe == Probe::TokenIds && given.contains_key(probe);
-        let mut open: Vec<Probe> = wanted.iter().copied().filter(|probe| !observed(probe)).collect();
-        while let Some(probe) = open.pop() {
-            if steps.contains_key(&probe) {
-                continue;
-            }
-            let inputs = (self.operations(probe)?.inputs)(probe, self.config);
-            for input in &inputs {
-                // Earlier inputs only, or the sorted order would not be a computing order.
-                if *input >= probe || (*input == Probe::TokenIds && !given.contains_key(input)) {
-                    return Err(ModelError::Missing { probe, missing: *input });
-                }
-                if !given.contains_key(input) {
-                    open.push(*input);
-                }
-            }
-            if probe == Probe::TokenIds {
-                return Err(ModelError::Missing { probe, missing: probe });
-            }
-            steps.insert(probe, Step { probe, inputs, parts: None });
-        }
-        let seen = wanted.iter().chain(given.keys()).copied().collect();
-        let limit = self.max_tensor_bytes.unwrap_or(usize::MAX);
-        parts::fold(&mut steps, self.config, &seen, tokens, self.precision.device.size(), limit);
-        Ok(steps.into_values().collect())
-    }
-
-    /// What `steps` will ask of the weights, in order. (Not the embedding's rows: they are a few, read at once.)
-    fn reads(&self, steps: &[Step]) -> Result<Vec<Read>, ModelError> {
-        let mut reads = Vec::new();
-        for step in steps {
-            if let Some(parts) = &step.parts {
-                let part = self.reads(&parts.steps)?;
-                (0..parts.count()).for_each(|_| reads.extend_from_slice(&part));
-            } else if step.probe != Probe::EmbedRaw && step.probe.weight(self.config).is_some() {
-                let weight = self.weight(step.probe)?;
-                match weight.shape(self.config).len() {
-                    1 => reads.push(Read { weight, rows: None }),
-                    _ => reads.extend(self.chunks(weight).map(|rows| Read { weight, rows: Some(rows) })),
-                }
-            }
-        }
-        Ok(reads)
-    }
-
-    fn check_sizes(&self, steps: &[Step], tokens: usize) -> Result<(), ModelError> {
-        let limit = self.max_tensor_bytes.unwrap_or(usize::MAX);
-        let check = |probe: Probe, parts: Option<&Parts>| {
-            let elements = probe.shape(self.config, tokens).into_iter().fold(1, usize::saturating_mul);
-            let whole = elements.saturating_mul(self.precision.device.size());
-            let bytes = parts.map_or(whole, |parts| parts.share(whole));
-            if bytes <= limit { Ok(()) } else { Err(ModelError::TooLarge { probe, bytes, tokens, limit }) }
+    /// The value of `step` in each of `runs`.
+    fn evaluate(&self, step: &Step, runs: &[Run<B>], positions: &[usize]) -> Result<Vec<Value<B>>, ModelError> {
+        let due = side_by_side(runs, |run| self.stage(step, run, positions))?;
+        let finish = |(run, value): &(&Run<B>, Value<B>)| {
+            let (p, probe) = (&run.precision, step.probe);
+            Ok(value.clone().map(|x| p.finish(probe, x), |x| p.finish(probe, x)))
         };
-        for step in steps {
-            let parts = step.parts.as_ref();
-            parts.iter().flat_map(|parts| &parts.steps).try_for_each(|inner| check(inner.probe, parts))?;
-            check(step.probe, None)?;
-        }
-        Ok(())
+        let values = self.products(step.probe, runs, due)?;
+        side_by_side(&runs.iter().zip(values).collect::<Vec<_>>(), finish)
     }
 
-    fn evaluate(&self, step: &Step, values: &Values<B>, positions: &[usize]) -> Result<Value<B>, ModelError> {
-        let inputs = step
-            .inputs
-            .iter()
-            .map(|input| values.get(input).ok_or(ModelError::Missing { probe: step.probe, missing: *input }));
-        let x = Inputs { probe: step.probe, values: inputs.collect::<Result<_, _>>()? };
+    /// What `step` comes to in `run`.
+    fn stage(&self, step: &Step, run: &Run<B>, positions: &[usize]) -> Result<Due<B>, ModelError> {
+        let input =
+            |input: &Probe| run.values.get(input).ok_or(ModelError::Missing { probe: step.probe, missing: *input });
+        let values = step.inputs.iter().map(input).collect::<Result<_, _>>()?;
+        let x = Inputs { probe: step.probe, values };
         let ops = self.operations(step.probe)?;
+        let p = &run.precision;
         Ok(match step.probe {
             // Never planned: `plan` starts from given ids.
             Probe::TokenIds => return Err(ModelError::Missing { probe: step.probe, missing: step.probe }),
             Probe::EmbedRaw => self.embed(x.ids(0)?)?.into(),
-            Probe::EmbedScaled => (ops.embed_scale)(x.two(0)?, ops.constants.embed_scale, &self.precision).into(),
-            Probe::Layer(layer, stage) => layer::stage(self, layer, stage, &x, positions)?,
-            Probe::Norm => self.norm(step.probe, &x)?.into(),
-            Probe::LogitsRaw => self.project(step.probe, x.two(0)?)?.into(),
+            Probe::EmbedScaled => (ops.embed_scale)(x.two(0)?, ops.constants.embed_scale, p).into(),
+            Probe::Layer(layer, stage) => layer::stage(self, layer, stage, &x, positions, p)?,
+            Probe::Norm => self.norm(step.probe, &x, p)?.into(),
+            Probe::LogitsRaw => Due::Product { x: x.two(0)?, heads: None },
             Probe::Logits => match ops.constants.final_softcap {
-                Some(cap) => (ops.softcap_logits)(x.two(0)?, cap, &self.precision).into(),
+                Some(cap) => (ops.softcap_logits)(x.two(0)?, cap, p).into(),
                 None => x.two(0)?.into(),
             },
         })
+    }
+
+    /// What is due of `probe`, with each [T, in] sent through the projection's [out, in]. The matrix comes in row
+    /// chunks, each read once for all runs. An output column depends on one row, so chunks change no sum.
+    fn products(&self, probe: Probe, runs: &[Run<B>], due: Vec<Due<B>>) -> Result<Vec<Value<B>>, ModelError> {
+        let mut chunks: Vec<Vec<Tensor<B, 2>>> = vec![Vec::new(); due.len()];
+        if due.iter().any(|due| matches!(due, Due::Product { .. })) {
+            let linear = self.operations(probe)?.linear;
+            let weight = self.weight(probe)?;
+            let sides: Vec<(&Run<B>, &Due<B>)> = runs.iter().zip(&due).collect();
+            for rows in self.chunks(weight) {
+                let matrix = self.weights.rows(weight, rows).map_err(ModelError::Weight)?;
+                let multiply = |(run, due): &(&Run<B>, &Due<B>)| match due {
+                    Due::Product { x, .. } => Ok(Some(linear(x.clone(), matrix.clone(), &run.precision))),
+                    Due::Value(_) => Ok(None),
+                };
+                for (chunks, product) in chunks.iter_mut().zip(side_by_side(&sides, multiply)?) {
+                    chunks.extend(product);
+                }
+            }
+        }
+        let whole = |(due, mut chunks): (Due<B>, Vec<Tensor<B, 2>>)| match due {
+            Due::Value(value) => value,
+            Due::Product { heads, .. } => {
+                let product = if chunks.len() == 1 { chunks.remove(0) } else { Tensor::cat(chunks, 1) };
+                let [t, out] = product.dims();
+                match heads {
+                    Some(heads) => product.reshape([t, heads, out / heads]).into(),
+                    // One chunk is a transposed view, several are laid out anew. Over a view ndarray sums in another
+                    // order, so it is laid out, too: to one axis and back.
+                    None => product.reshape([t * out]).reshape([t, out]).into(),
+                }
+            }
+        };
+        Ok(due.into_iter().zip(chunks).map(whole).collect())
     }
 
     /// The operations at `probe`.
@@ -266,58 +257,51 @@ impl<B: Backend> Model<'_, B> {
 
     /// RMSNorm at `probe` of its input, with its weight. Gemma 2 gives a norm one input; a wiring that gives it
     /// two norms their sum.
-    pub(crate) fn norm(&self, probe: Probe, x: &Inputs<'_, B>) -> Result<Tensor<B, 2>, ModelError> {
+    pub(crate) fn norm(&self, probe: Probe, x: &Inputs<'_, B>, p: &Precision<B>) -> Result<Tensor<B, 2>, ModelError> {
         let ops = self.operations(probe)?;
         let weight = self.weights.vector(self.weight(probe)?).map_err(ModelError::Weight)?;
-        Ok((ops.rms_norm)(self.sum(probe, x)?, weight, ops.constants.rms_norm_eps, &self.precision))
+        Ok((ops.rms_norm)(self.sum(probe, x, p)?, weight, ops.constants.rms_norm_eps, p))
     }
 
     /// The sum of a stage's inputs: for a residual join, the stream and the branch.
-    pub(crate) fn sum(&self, probe: Probe, x: &Inputs<'_, B>) -> Result<Tensor<B, 2>, ModelError> {
+    pub(crate) fn sum(&self, probe: Probe, x: &Inputs<'_, B>, p: &Precision<B>) -> Result<Tensor<B, 2>, ModelError> {
         let wrong = ModelError::Input { probe, index: 0, expected: "a [T, width] tensor" };
-        ops::residual::add(x.all_two()?, &self.precision).ok_or(wrong)
-    }
-
-    /// `x` [T, in] through the projection of `probe` → [T, out], in row chunks where the matrix is larger than a
-    /// tensor may be. Each output column depends on one row of the matrix, so chunking changes no sum.
-    pub(crate) fn project(&self, probe: Probe, x: Tensor<B, 2>) -> Result<Tensor<B, 2>, ModelError> {
-        let ops = self.operations(probe)?;
-        let weight = self.weight(probe)?;
-        let mut parts = Vec::new();
-        for rows in self.chunks(weight) {
-            let matrix = self.weights.rows(weight, rows).map_err(ModelError::Weight)?;
-            parts.push((ops.linear)(x.clone(), matrix, &self.precision));
-        }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 1) })
-    }
-
-    /// The row chunks in which a matrix is asked for.
-    fn chunks(&self, weight: Weight) -> impl Iterator<Item = Range<usize>> {
-        let (rows, columns) = match weight.shape(self.config).as_slice() {
-            [rows, columns] => (*rows, *columns),
-            _ => (0, 1),
-        };
-        let chunk_bytes = CHUNK_BYTES.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
-        let chunk = (chunk_bytes / (columns * self.precision.device.size()).max(1)).clamp(1, rows.max(1));
-        (0..rows).step_by(chunk).map(move |start| start..rows.min(start + chunk))
+        ops::residual::add(x.all_two()?, p).ok_or(wrong)
     }
 
     /// Cosines and sines [T, 1, H/2] of `positions`, stored.
-    pub fn rotations(&self, ops: &Operations<B>, positions: &[usize]) -> (Tensor<B, 3>, Tensor<B, 3>) {
+    pub(crate) fn rotations(
+        &self,
+        ops: &Operations<B>,
+        positions: &[usize],
+        p: &Precision<B>,
+    ) -> (Tensor<B, 3>, Tensor<B, 3>) {
         let head_dim = self.config.head_dim;
-        let tables = (ops.rotations)(positions, head_dim, ops.constants.rope_theta, self.precision.wide());
+        let tables = (ops.rotations)(positions, head_dim, ops.constants.rope_theta, p.wide());
         let upload = |values: Vec<f64>| {
             // Rounded on the host: no f64 reaches a device that cannot hold it.
-            let dtype = burn_dtype(self.precision.device);
-            let values = values.into_iter().map(|v| self.precision.round(v)).collect();
+            let dtype = burn_dtype(p.device);
+            let values = values.into_iter().map(|v| p.round(v)).collect();
             let data = TensorData::new::<f64, _>(values, [positions.len(), 1, head_dim / 2]);
             Tensor::from_data(data.convert_dtype(dtype), (&self.device, dtype))
         };
         (upload(tables.cos), upload(tables.sin))
     }
 
-    fn weight(&self, probe: Probe) -> Result<Weight, ModelError> {
+    /// The tensor that `probe` reads.
+    pub(crate) fn weight(&self, probe: Probe) -> Result<Weight, ModelError> {
         let own = probe.weight(self.config).ok_or(ModelError::NoSuchProbe(probe, self.config.num_hidden_layers))?;
         Ok((self.operations(probe)?.weight)(own, self.config))
+    }
+}
+
+/// `f` of each of `items`: in this thread where there is one, over the processor's cores where there are more.
+fn side_by_side<T: Sync, U: Send>(
+    items: &[T],
+    f: impl Fn(&T) -> Result<U, ModelError> + Sync + Send,
+) -> Result<Vec<U>, ModelError> {
+    match items {
+        [only] => Ok(vec![f(only)?]),
+        many => many.par_iter().map(f).collect(),
     }
 }

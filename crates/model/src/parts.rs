@@ -11,19 +11,10 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_spec::{Config, Probe, Stage};
 
+use crate::model::Run;
+use crate::plan::Step;
 use crate::value::{Value, Values};
 use crate::{Model, ModelError};
-
-/// Values up to this size are held whole: parts of a small value cost launches and save nothing.
-const WHOLE_BYTES: usize = 32 << 20;
-
-/// One stage to compute.
-pub(crate) struct Step {
-    pub probe: Probe,
-    pub inputs: Vec<Probe>,
-    /// Where it and the stages before it are computed in parts: those stages, itself at the end.
-    pub parts: Option<Parts>,
-}
 
 /// How several steps are computed as one.
 pub(crate) struct Parts {
@@ -55,14 +46,32 @@ enum Along {
     Tokens,
 }
 
+impl Along {
+    /// The value of which `parts` are the parts, in order.
+    fn join<B: Backend>(self, parts: Vec<Value<B>>) -> Value<B> {
+        let (mut twos, mut threes) = (Vec::new(), Vec::new());
+        for part in parts {
+            match part {
+                Value::Rank2(x) => twos.push(x),
+                Value::Rank3(x) => threes.push(x),
+                Value::Ids(_) | Value::Mask(_) => {}
+            }
+        }
+        match self {
+            Along::Heads => Tensor::cat(threes, 1).into(),
+            Along::Tokens => Tensor::cat(twos, 0).into(),
+        }
+    }
+}
+
 /// Stages that can be computed in parts, the last of which leaves a value of moderate size.
 const RUNS: [(Along, &[Stage], Stage); 2] = [
     (Along::Heads, &[Stage::Scores, Stage::ScoresCapped, Stage::Probs], Stage::Context),
     (Along::Tokens, &[Stage::GateProj, Stage::UpProj, Stage::Act, Stage::Gated], Stage::DownProj),
 ];
 
-/// Folds stages into the last of their run wherever a value between is larger than `limit` or [`WHOLE_BYTES`] and stays
-/// between: neither in `seen`, which someone wants to see or has given, nor an input of any other stage.
+/// Folds stages into the last of their run wherever a value between is larger than `limit` bytes and stays between:
+/// neither in `seen`, which someone wants to see or has given, nor an input of any other stage.
 pub(crate) fn fold(
     steps: &mut BTreeMap<Probe, Step>,
     config: &Config,
@@ -71,7 +80,6 @@ pub(crate) fn fold(
     element: usize,
     limit: usize,
 ) {
-    let limit = limit.min(WHOLE_BYTES);
     for layer in 0..config.num_hidden_layers {
         for (along, between, last) in RUNS {
             let between: Vec<Probe> = between.iter().map(|stage| Probe::Layer(layer, *stage)).collect();
@@ -99,44 +107,46 @@ pub(crate) fn fold(
     }
 }
 
-/// The value of a folded step: each part computed from its slice of the inputs and dropped down to its result.
+/// The value of a folded step in each of `runs`: each part computed from its slice of the inputs and dropped down to its
+/// result.
 pub(crate) fn compute<B: Backend>(
     model: &Model<'_, B>,
     step: &Step,
     parts: &Parts,
-    values: &Values<B>,
+    runs: &[Run<B>],
     positions: &[usize],
-) -> Result<Value<B>, ModelError> {
-    let mut inputs: Values<B> = BTreeMap::new();
-    for input in &step.inputs {
-        let value = values.get(input).ok_or(ModelError::Missing { probe: step.probe, missing: *input })?;
-        inputs.insert(*input, shared_heads(model, parts, *input, value)?);
+) -> Result<Vec<Value<B>>, ModelError> {
+    let mut inputs: Vec<Values<B>> = vec![BTreeMap::new(); runs.len()];
+    for (run, inputs) in runs.iter().zip(&mut inputs) {
+        for input in &step.inputs {
+            let value = run.values.get(input).ok_or(ModelError::Missing { probe: step.probe, missing: *input })?;
+            inputs.insert(*input, shared_heads(model, parts, *input, value)?);
+        }
     }
-    let (mut twos, mut threes) = (Vec::new(), Vec::new());
+    let mut computed: Vec<Vec<Value<B>>> = vec![Vec::new(); runs.len()];
     for start in (0..parts.whole).step_by(parts.each) {
         let length = parts.each.min(parts.whole - start);
         let slice = |value: &Value<B>| match parts.along {
             Along::Heads => value.clone().map(|x| x, |x| x.narrow(1, start, length)),
             Along::Tokens => value.clone().map(|x| x.narrow(0, start, length), |x| x.narrow(0, start, length)),
         };
-        let mine = inputs.iter().map(|(probe, value)| (*probe, slice(value))).collect();
+        let part = |(run, inputs): (&Run<B>, &Values<B>)| Run {
+            precision: run.precision.clone(),
+            values: inputs.iter().map(|(probe, value)| (*probe, slice(value))).collect(),
+        };
+        let part = runs.iter().zip(&inputs).map(part).collect();
         let positions = match parts.along {
             Along::Heads => positions,
             Along::Tokens => positions.get(start..start + length).unwrap_or_default(),
         };
-        model.steps(&parts.steps, mine, positions, &mut |probe, value| {
-            match value {
-                Value::Rank2(x) if probe == step.probe => twos.push(x.clone()),
-                Value::Rank3(x) if probe == step.probe => threes.push(x.clone()),
-                _ => {}
+        model.steps(&parts.steps, part, positions, &mut |run, probe, value| {
+            if let Some(computed) = computed.get_mut(run).filter(|_| probe == step.probe) {
+                computed.push(value.clone());
             }
             Ok(())
         })?;
     }
-    Ok(match parts.along {
-        Along::Heads => Tensor::cat(threes, 1).into(),
-        Along::Tokens => Tensor::cat(twos, 0).into(),
-    })
+    Ok(computed.into_iter().map(|values| parts.along.join(values)).collect())
 }
 
 /// Along heads, k and v are repeated before they are cut, by the entry of the stage that would repeat them.

@@ -52,6 +52,26 @@ impl<B: Backend> From<Tensor<B, 3>> for Value<B> {
     }
 }
 
+/// What a stage comes to: its value, or what its matrix is still to be multiplied by. Matrices are read in row chunks,
+/// each once for all runs, so that products are made for all runs at a time.
+pub enum Due<B: Backend> {
+    /// Done.
+    Value(Value<B>),
+    /// A projection, `x @ weight^T`.
+    Product {
+        /// [T, in]
+        x: Tensor<B, 2>,
+        /// N of a result [T, N, H]; `None`: [T, out].
+        heads: Option<usize>,
+    },
+}
+
+impl<B: Backend, T: Into<Value<B>>> From<T> for Due<B> {
+    fn from(value: T) -> Due<B> {
+        Due::Value(value.into())
+    }
+}
+
 /// The inputs of one stage, in the order its wiring names them.
 pub struct Inputs<'a, B: Backend> {
     /// The stage being computed.

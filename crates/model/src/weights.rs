@@ -19,8 +19,9 @@ pub struct Read {
 }
 
 /// A source of tensors on the model's device in the model's dtype. The model asks for one at a time, uses it
-/// and drops it: a layer's weights live no longer than the layer's computation.
-pub trait Weights<B: Backend> {
+/// and drops it: a layer's weights live no longer than the layer's computation. Runs that go side by side ask from
+/// several threads, each for its own norms' vectors; matrices are asked for once for all of them.
+pub trait Weights<B: Backend>: Sync {
     /// What [`Weights::vector`] and [`Weights::rows`] will be asked for, in that order, so that a source may read
     /// ahead. A run says it once, before it asks for anything.
     fn announce(&self, upcoming: Vec<Read>) {

@@ -1,0 +1,103 @@
+//! Which stages a question needs, in which order, and what they will ask of the weights.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use burn::tensor::backend::Backend;
+use loupe_spec::{Probe, Weight};
+
+use crate::parts::{self, Parts};
+use crate::{Model, ModelError, Read};
+
+/// One stage to compute.
+pub(crate) struct Step {
+    pub probe: Probe,
+    pub inputs: Vec<Probe>,
+    /// Where it and the stages before it are computed in parts: those stages, itself at the end.
+    pub parts: Option<Parts>,
+}
+
+impl<B: Backend> Model<'_, B> {
+    /// The stages to compute, each after its inputs. The order of [`Probe`] is a computing order, so a sorted set
+    /// of what is needed is the plan.
+    pub(crate) fn plan(
+        &self,
+        given: &BTreeSet<Probe>,
+        wanted: &BTreeSet<Probe>,
+        tokens: usize,
+    ) -> Result<Vec<Step>, ModelError> {
+        let mut steps: BTreeMap<Probe, Step> = BTreeMap::new();
+        let observed = |probe: &Probe| *probe == Probe::TokenIds && given.contains(probe);
+        let mut open: Vec<Probe> = wanted.iter().copied().filter(|probe| !observed(probe)).collect();
+        while let Some(probe) = open.pop() {
+            if steps.contains_key(&probe) {
+                continue;
+            }
+            let inputs = (self.operations(probe)?.inputs)(probe, self.config);
+            for input in &inputs {
+                // Earlier inputs only, or the sorted order would not be a computing order.
+                if *input >= probe || (*input == Probe::TokenIds && !given.contains(input)) {
+                    return Err(ModelError::Missing { probe, missing: *input });
+                }
+                if !given.contains(input) {
+                    open.push(*input);
+                }
+            }
+            if probe == Probe::TokenIds {
+                return Err(ModelError::Missing { probe, missing: probe });
+            }
+            steps.insert(probe, Step { probe, inputs, parts: None });
+        }
+        let seen = wanted.union(given).copied().collect();
+        let limit = self.limits.whole_bytes.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
+        parts::fold(&mut steps, self.config, &seen, tokens, self.device_dtype.size(), limit);
+        Ok(steps.into_values().collect())
+    }
+
+    /// What `steps` will ask of the weights, in order. (Not the embedding's rows: they are a few, read at once.)
+    pub(crate) fn reads(&self, steps: &[Step]) -> Result<Vec<Read>, ModelError> {
+        let mut reads = Vec::new();
+        for step in steps {
+            if let Some(parts) = &step.parts {
+                let part = self.reads(&parts.steps)?;
+                (0..parts.count()).for_each(|_| reads.extend_from_slice(&part));
+            } else if step.probe != Probe::EmbedRaw && step.probe.weight(self.config).is_some() {
+                let weight = self.weight(step.probe)?;
+                match weight.shape(self.config).len() {
+                    1 => reads.push(Read { weight, rows: None }),
+                    _ => reads.extend(self.chunks(weight).map(|rows| Read { weight, rows: Some(rows) })),
+                }
+            }
+        }
+        Ok(reads)
+    }
+
+    pub(crate) fn check_sizes(&self, steps: &[Step], tokens: usize) -> Result<(), ModelError> {
+        let limit = self.max_tensor_bytes.unwrap_or(usize::MAX);
+        let check = |probe: Probe, parts: Option<&Parts>| {
+            let elements = probe.shape(self.config, tokens).into_iter().fold(1, usize::saturating_mul);
+            let whole = elements.saturating_mul(self.device_dtype.size());
+            let bytes = parts.map_or(whole, |parts| parts.share(whole));
+            if bytes <= limit { Ok(()) } else { Err(ModelError::TooLarge { probe, bytes, tokens, limit }) }
+        };
+        for step in steps {
+            let parts = step.parts.as_ref();
+            parts.iter().flat_map(|parts| &parts.steps).try_for_each(|inner| check(inner.probe, parts))?;
+            check(step.probe, None)?;
+        }
+        Ok(())
+    }
+
+    /// The row chunks in which a matrix is asked for, of equal size or one row apart: a small one at the end might get
+    /// another kernel, which sums in another order.
+    pub(crate) fn chunks(&self, weight: Weight) -> impl Iterator<Item = Range<usize>> {
+        let (rows, columns) = match weight.shape(self.config).as_slice() {
+            [rows, columns] => (*rows, *columns),
+            _ => (0, 1),
+        };
+        let chunk_bytes = self.limits.chunk_bytes.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
+        let most = (chunk_bytes / (columns * self.device_dtype.size()).max(1)).max(1);
+        let count = rows.div_ceil(most);
+        (0..count).map(move |at| at * rows / count..(at + 1) * rows / count)
+    }
+}

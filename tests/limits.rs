@@ -1,0 +1,103 @@
+//! What 2B needs and small models do not: matrices in several row chunks, values in parts by heads and by tokens, weights
+//! read ahead. With limits so low that every test model needs all three, every bit on a CPU is what it is without.
+//! (goldens.rs and replay.rs run with lower ones still, within their own bounds: vectors have kernels that sum in another
+//! order, and on a GPU cubek chooses a kernel by a product's shape.)
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use loupe_engine::Limits;
+use loupe_spec::{Dtype, HostTensor, Probe, Stage, Values, Weight};
+use loupe_tests::{Case, F64, Trace, WHOLE, cases, offered, same_bits};
+
+/// Tokens of a prompt, of which each part gets half: a product of two rows with so many is above the 256 numbers up to
+/// which gemm, under flex, takes a kernel that sums in another order.
+const TOKENS: usize = 300;
+
+/// Two rows of the widest matrix a chunk, half of the tokens of the MLP and one head of the attention a part, and a
+/// thread that reads ahead.
+fn low(case: &Case, dtype: Dtype) -> Limits {
+    let config = case.config();
+    let matrices: Vec<Vec<usize>> =
+        Weight::all(config).into_iter().map(|weight| weight.shape(config)).filter(|shape| shape.len() == 2).collect();
+    let chunk_bytes = 2 * dtype.size() * matrices.iter().map(|shape| shape[1]).max().unwrap();
+    let whole_bytes = TOKENS / 2 * dtype.size() * config.intermediate_size;
+    for shape in matrices {
+        assert!(shape[0] * shape[1] * dtype.size() > chunk_bytes, "{}: {shape:?} is one chunk", case.name);
+    }
+    assert!(TOKENS * TOKENS * dtype.size() > whole_bytes, "{}: scores are held whole", case.name);
+    Limits { chunk_bytes, whole_bytes, ahead_from_elements: 0 }
+}
+
+fn prompt(case: &Case) -> Trace {
+    let vocab_size = case.config().vocab_size;
+    let ids = Values::I64((0..TOKENS).map(|at| (at * 7919 % vocab_size) as i64).collect());
+    BTreeMap::from([(Probe::TokenIds, HostTensor { shape: vec![TOKENS], values: ids })])
+}
+
+/// The ends of the layers: what nobody asks to see is computed in parts.
+fn ends(case: &Case) -> BTreeSet<Probe> {
+    case.probes().into_iter().filter(|probe| matches!(probe, Probe::Layer(_, Stage::Output) | Probe::Logits)).collect()
+}
+
+/// Runs `wanted` from `given` with the limits that nothing reaches, and with low ones: every bit is the same.
+#[track_caller]
+fn agree(
+    case: &mut Case,
+    (backend, dtype): (&str, Dtype),
+    given: &Trace,
+    wanted: &BTreeSet<Probe>,
+    mistakes: &[String],
+) {
+    let run = |case: &Case| {
+        let positions = (0..TOKENS).collect();
+        case.run_at(positions, backend, dtype, given.clone(), wanted.clone(), mistakes).unwrap()
+    };
+    case.limits = WHOLE;
+    let want = run(case);
+    case.limits = low(case, dtype);
+    let got = run(case);
+    let title = format!("{backend} {dtype} {} {mistakes:?}", case.name);
+    assert!(got.keys().eq(want.keys()), "{title}");
+    let differs = want.iter().find(|(probe, value)| !same_bits(&got[probe], value));
+    assert!(differs.is_none(), "{title}: {} differs", differs.unwrap().0);
+}
+
+#[test]
+fn low_limits_change_no_bit_of_a_run() {
+    for run in offered().filter(|(backend, _)| F64.contains(backend)) {
+        for mut case in cases() {
+            let (given, wanted) = (prompt(&case), ends(&case));
+            agree(&mut case, run, &given, &wanted, &[]);
+        }
+    }
+}
+
+/// Mistakes in what is computed in parts.
+#[test]
+fn low_limits_change_no_bit_of_a_mistake() {
+    for mistake in ["gqa_tiled", "softcap_after_mask", "silu", "gate_up_swapped"] {
+        let mut case = Case::open("builtin");
+        let (given, wanted) = (prompt(&case), ends(&case));
+        agree(&mut case, ("flex", Dtype::F32), &given, &wanted, &[mistake.to_string()]);
+    }
+}
+
+/// Each stage from its own inputs, and each layer from its own, as the judge recomputes them.
+#[test]
+fn low_limits_change_no_bit_of_a_replay() {
+    for backend in F64 {
+        for mut case in cases() {
+            let everything = case.run_at((0..TOKENS).collect(), backend, Dtype::F64, prompt(&case), case.probes(), &[]);
+            let everything = everything.unwrap();
+            for probe in case.probes().into_iter().filter(|probe| *probe != Probe::TokenIds) {
+                let from = match probe {
+                    Probe::Layer(layer, Stage::Output) => vec![Probe::Layer(layer, Stage::Input)],
+                    other => other.inputs(case.config()),
+                };
+                let given = from.into_iter().map(|probe| (probe, everything[&probe].clone())).collect();
+                agree(&mut case, (backend, Dtype::F64), &given, &BTreeSet::from([probe]), &[]);
+            }
+        }
+    }
+}
