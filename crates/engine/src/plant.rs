@@ -1,5 +1,5 @@
 //! The config key `mistakes`: the one place where the catalogue meets the model. Parameters may be given other values by
-//! the same key, in a program without the catalogue too.
+//! the same key.
 
 use burn::tensor::backend::Backend;
 use loupe_model::Table;
@@ -8,12 +8,9 @@ use serde_json::Value;
 
 use crate::EngineError;
 
-/// The mistakes that can be planted; none in a program built without them.
+/// The mistakes that can be planted.
 pub fn mistakes() -> &'static [Mistake] {
-    #[cfg(feature = "mistakes")]
-    return loupe_mistakes::ALL;
-    #[cfg(not(feature = "mistakes"))]
-    return &[];
+    loupe_mistakes::ALL
 }
 
 /// Makes `document`, a config.json, say the named mistakes.
@@ -22,17 +19,8 @@ pub fn mistakes() -> &'static [Mistake] {
 /// A mistake that no config.json can say, or that does not exist.
 pub fn plant_in_config(mistakes: &[String], config: &Config, document: &mut Value) -> Result<(), EngineError> {
     for name in mistakes {
-        #[cfg(feature = "mistakes")]
-        let said = {
-            loupe_mistakes::known(name).map_err(|error| EngineError::Mistake(error.to_string()))?;
-            loupe_mistakes::edit_config(name, config, document)
-        };
-        #[cfg(not(feature = "mistakes"))]
-        let said = {
-            let _ = (config, &*document, name);
-            false
-        };
-        if !said {
+        loupe_mistakes::known(name).map_err(mistake_error)?;
+        if !loupe_mistakes::edit_config(name, config, document) {
             let reason = "cannot be exported: no config.json makes a right engine do it; plant it in a check instead";
             return Err(EngineError::Mistake(format!("\"{name}\" {reason}")));
         }
@@ -42,26 +30,12 @@ pub fn plant_in_config(mistakes: &[String], config: &Config, document: &mut Valu
 
 /// What an engine with mistakes `names` tokenizes in the place of `prompt`.
 pub fn plant_in_prompt(names: &[String], prompt: &str) -> String {
-    #[cfg(feature = "mistakes")]
-    return names
-        .iter()
-        .fold(prompt.to_string(), |text, name| loupe_mistakes::edit_prompt(name, &text).unwrap_or(text));
-    #[cfg(not(feature = "mistakes"))]
-    {
-        let _ = names;
-        prompt.to_string()
-    }
+    names.iter().fold(prompt.to_string(), |text, name| loupe_mistakes::edit_prompt(name, &text).unwrap_or(text))
 }
 
 /// The token ids that an engine with mistakes `names` runs in the place of `ids`.
 pub fn plant_in_tokens(names: &[String], ids: Vec<usize>) -> Vec<usize> {
-    #[cfg(feature = "mistakes")]
-    return names.iter().fold(ids, |ids, name| loupe_mistakes::edit_tokens(name, &ids).unwrap_or(ids));
-    #[cfg(not(feature = "mistakes"))]
-    {
-        let _ = names;
-        ids
-    }
+    names.iter().fold(ids, |ids, name| loupe_mistakes::edit_tokens(name, &ids).unwrap_or(ids))
 }
 
 /// Gemma 2's table with what `planted` names: mistakes (`silu`, `silu@3`, `norm_eps@layers.3.input_layernorm`), and
@@ -71,7 +45,7 @@ pub fn table<B: Backend>(planted: &[String], config: &Config) -> Result<Table<B>
     for name in planted {
         match name.split_once('=') {
             Some((parameter, value)) => set(parameter, value, config, &mut table)?,
-            None => mistake(name, config, &mut table)?,
+            None => loupe_mistakes::plant(name, config, &mut table).map_err(mistake_error)?,
         }
     }
     Ok(table)
@@ -101,15 +75,6 @@ fn set<B: Backend>(parameter: &str, value: &str, config: &Config, table: &mut Ta
     Ok(())
 }
 
-#[cfg(feature = "mistakes")]
-fn mistake<B: Backend>(name: &str, config: &Config, table: &mut Table<B>) -> Result<(), EngineError> {
-    loupe_mistakes::plant(name, config, table).map_err(|error| EngineError::Mistake(error.to_string()))
-}
-
-/// This program has no mistakes to plant.
-#[cfg(not(feature = "mistakes"))]
-fn mistake<B: Backend>(name: &str, _config: &Config, _table: &mut Table<B>) -> Result<(), EngineError> {
-    Err(EngineError::Mistake(format!(
-        "\"{name}\" cannot be planted: this loupe was built without the feature \"mistakes\""
-    )))
+fn mistake_error(error: loupe_mistakes::PlantError) -> EngineError {
+    EngineError::Mistake(error.to_string())
 }

@@ -1,8 +1,8 @@
 //! The catalogue of mistakes: each a named replacement of an entry of [`loupe_model::Operations`], with what it is,
 //! where it was seen, where it first shows and when it cannot be seen.
 //!
-//! Nothing depends on this crate but what offers the config key `mistakes` and what names bugs; without it the
-//! model, the checks and the comparison are whole.
+//! Nothing depends on this crate but loupe-engine, which offers the config key `mistakes`: model, checks and judge know
+//! no mistake.
 
 mod catalogue;
 mod embed;
