@@ -57,9 +57,10 @@ fn verdict_without(without: &[String], case: &Case, trace: Trace, rows: Rows, de
         rows,
         ignored: Vec::new(),
         misshapen: Vec::new(),
+        not_comparable: Vec::new(),
     };
     let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without };
-    judge(&candidate, &replayer).unwrap()
+    judge(&candidate, &replayer).unwrap().verdict
 }
 
 /// Largest share of its budget that any stage used.

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod checks;
+mod dumps;
 mod originals;
 mod snapshot;
 mod stimulus;

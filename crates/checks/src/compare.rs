@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{
-    Candidate, CandidateInfo, Rows, Verdict, Verdicts, align, judge, judge_values, one_line, summary, table,
+    Aligned, Candidate, CandidateInfo, Judged, Rows, Verdict, Verdicts, align, judge, judge_values, one_line, summary,
+    table,
 };
 use loupe_config::{Compare, Format, Input, ModelRef};
 use loupe_report::{Report, TensorFile, Written, read, read_safetensors};
@@ -21,16 +22,19 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
         return Err(CheckError::Junit);
     }
     known(&compare.without)?;
+    let saved = compare.reference.report.as_deref().map(read).transpose()?.map(|(report, _)| report);
+    let candidates = compare.candidates.iter().map(|path| load(path)).collect::<Result<Vec<_>, _>>()?;
+    mapped(compare, &candidates)?;
     let mut references = References::default();
     let mut verdicts = Vec::new();
-    for (at, path) in compare.candidates.iter().enumerate() {
+    for (at, loaded) in candidates.into_iter().enumerate() {
         let stimuli = output.filter(|_| compare.stimulus).map(|prefix| {
             let mut folder = prefix.as_os_str().to_os_string();
             folder.push("-stimulus");
             let folder = PathBuf::from(folder);
             if compare.candidates.len() == 1 { folder } else { folder.join((at + 1).to_string()) }
         });
-        verdicts.push(one(path, compare, &mut references, stimuli)?);
+        verdicts.push(one(loaded, compare, saved.as_ref(), &mut references, stimuli)?);
     }
     let verdicts = Verdicts::of(verdicts);
     let mut out = String::new();
@@ -63,6 +67,18 @@ fn known(ids: &[String]) -> Result<(), CheckError> {
     }
 }
 
+/// Whether each key of "names" is a tensor of some candidate.
+fn mapped(compare: &Compare, candidates: &[Loaded]) -> Result<(), CheckError> {
+    let held: Vec<String> = candidates.iter().flat_map(|loaded| loaded.file.names()).collect();
+    match compare.names.iter().find(|(name, _)| !held.contains(name)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let nearest = nearest(name, held.iter().map(String::as_str)).map(str::to_string);
+            Err(CheckError::NoTensor { name: name.clone(), nearest })
+        }
+    }
+}
+
 /// Checkpoints stay open from one candidate to the next.
 #[derive(Default)]
 struct References {
@@ -88,6 +104,7 @@ impl References {
 
 /// A candidate's files: Loupe's report, or a safetensors file alone.
 struct Loaded {
+    path: String,
     report: Option<Report>,
     file: TensorFile,
 }
@@ -95,26 +112,30 @@ struct Loaded {
 fn load(path: &Path) -> Result<Loaded, CheckError> {
     let prefix = path.with_extension("");
     let is_dump = path.extension().is_some_and(|e| e == "safetensors") && !Written::of(&prefix).json.exists();
+    let shown = path.display().to_string();
     if is_dump {
-        return Ok(Loaded { report: None, file: read_safetensors(path)? });
+        return Ok(Loaded { path: shown, report: None, file: read_safetensors(path)? });
     }
     let (report, file) = read(path)?;
-    Ok(Loaded { report: Some(report), file })
+    Ok(Loaded { path: shown, report: Some(report), file })
 }
 
-/// `stimuli`: the folder for them, where they are asked for.
+/// `saved`: the report that the config names as reference. `stimuli`: the folder for them, where they are asked for.
 fn one(
-    path: &Path,
+    Loaded { path: shown, report, file }: Loaded,
     compare: &Compare,
+    saved: Option<&Report>,
     references: &mut References,
     stimuli: Option<PathBuf>,
 ) -> Result<Verdict, CheckError> {
-    let Loaded { report, file } = load(path)?;
-    let shown = path.display().to_string();
-    let model = model_of(compare, report.as_ref(), &shown)?;
+    let model = model_of(compare, saved, report.as_ref(), &shown)?;
     let tensors: Vec<(String, HostTensor)> =
         file.names().into_iter().map(|name| Ok((name.clone(), file.get(&name)?))).collect::<Result<_, CheckError>>()?;
     let (checkpoint, weights) = references.open(&model)?;
+    if let Some(id) = saved.and_then(|saved| saved.model.checkpoint_id.as_ref()).filter(|id| *id != weights.id()) {
+        let (config, report) = (weights.id().to_string(), id.clone());
+        return Err(CheckError::OtherReference { what: "checkpoint", config, report });
+    }
     let declared = compare.candidate_dtype.or(report.as_ref().map(|report| report.dtype));
     let check = report.as_ref().and_then(|r| Some(r.config.get("check")?.as_str()?.to_string()));
     let backend = report.as_ref().map(|r| {
@@ -125,16 +146,17 @@ fn one(
         let expected = compare_values::expected(report, &tensors, weights)?;
         let dtype = declared.unwrap_or(Dtype::F32);
         let info = CandidateInfo { path: shown, backend, check, dtype, dtype_inferred: false };
-        return Ok(judge_values(info, &tensors, &expected));
+        let verdict = judge_values(info, &tensors, &expected);
+        if verdict.stages.is_empty() {
+            let found = tensors.into_iter().map(|(name, _)| name).collect();
+            return Err(CheckError::NoValues { path: verdict.candidate.path, found });
+        }
+        return Ok(verdict);
     }
 
-    let asked = match &compare.reference.input {
-        Some(Input::Prompt(prompt)) => Some(checkpoint.encode(prompt)?),
-        Some(Input::TokenIds(ids)) => Some(ids.clone()),
-        None => None,
-    };
-    let recorded = tensors.iter().find(|(name, _)| name == "token_ids").map(|(_, ids)| ids.values.to_f64());
-    let own = recorded.map(|ids| ids.into_iter().map(|id| id as usize).collect::<Vec<usize>>());
+    let asked = asked_for(compare, saved, checkpoint)?;
+    let recorded = tensors.iter().find(|(name, _)| name == "token_ids");
+    let own = recorded.map(|(_, ids)| token_ids(&shown, ids)).transpose()?;
     let own = own.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
     let (mut notes, mut mistake) = (Vec::new(), None);
     let ids = match (own, asked) {
@@ -156,17 +178,19 @@ fn one(
         return Err(CheckError::TokenId { id: *id, position, vocab_size });
     }
     let rows = compare.positions.clone().map_or(Rows::All, Rows::Positions);
-    let (mut trace, ignored, misshapen) =
+    let Aligned { mut trace, ignored, misshapen, not_comparable } =
         align(&shown, tensors, &compare.names, checkpoint.config(), ids.len(), &rows)?;
     let values = Values::I64(ids.iter().map(|id| *id as i64).collect());
     trace.insert(Probe::TokenIds, HostTensor { shape: vec![ids.len()], values });
     let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
-    let candidate = Candidate { path: shown, backend, check, declared, strict, trace, rows, ignored, misshapen };
+    let path = shown;
+    let candidate =
+        Candidate { path, backend, check, declared, strict, trace, rows, ignored, misshapen, not_comparable };
     let replayer = CheckpointReplayer { checkpoint, tensors: weights, tokens: ids.len(), without: &compare.without };
-    let mut verdict = judge(&candidate, &replayer)?;
+    let Judged { mut verdict, level, .. } = judge(&candidate, &replayer)?;
     let recorded = candidate.trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();
     let asked = Asked { compare, checkpoint, tensors: weights, token_ids: &ids, recorded, folder: stimuli };
-    stimulus::add(&asked, &mut verdict)?;
+    stimulus::add(&asked, level, &mut verdict)?;
     if let Some(report) = report.as_ref()
         && let Some(id) = report.model.checkpoint_id.as_ref().filter(|id| *id != weights.id())
     {
@@ -178,15 +202,54 @@ fn one(
     Ok(verdict)
 }
 
-/// The reference's model: the config's, else the saved reference's, else the candidate's own.
-fn model_of(compare: &Compare, report: Option<&Report>, path: &str) -> Result<ModelRef, CheckError> {
-    if let Some(model) = &compare.reference.model {
-        return Ok(model.clone());
-    }
-    let saved = match &compare.reference.report {
-        Some(reference) => Some(read(reference)?.0),
+/// The ids in a candidate's `token_ids`.
+fn token_ids(path: &str, ids: &HostTensor) -> Result<Vec<usize>, CheckError> {
+    let id = |(position, value): (usize, f64)| {
+        // Above 2^53 a float is no exact integer; no vocabulary comes near.
+        let is_id = value >= 0.0 && value.fract() == 0.0 && value < 2f64.powi(53);
+        let path = path.to_string();
+        if is_id { Ok(value as usize) } else { Err(CheckError::NoTokenId { path, position, value }) }
+    };
+    ids.values.to_f64().into_iter().enumerate().map(id).collect()
+}
+
+/// The ids of the prompt: the config's, else the saved reference's. Where both are given they agree.
+fn asked_for(
+    compare: &Compare,
+    saved: Option<&Report>,
+    checkpoint: &Checkpoint,
+) -> Result<Option<Vec<usize>>, CheckError> {
+    let asked = match &compare.reference.input {
+        Some(Input::Prompt(prompt)) => Some(checkpoint.encode(prompt)?),
+        Some(Input::TokenIds(ids)) => Some(ids.clone()),
         None => None,
     };
-    let named = saved.as_ref().or(report).ok_or_else(|| CheckError::NoModel { path: path.to_string() })?;
-    Ok(ModelRef { id: named.model.id.clone(), revision: named.model.revision.clone() })
+    let saved = saved.map(|report| report.token_ids.clone()).filter(|ids| !ids.is_empty());
+    match (asked, saved) {
+        (Some(config), Some(report)) if config != report => Err(CheckError::OtherReference {
+            what: "token ids",
+            config: format!("{config:?}"),
+            report: format!("{report:?}"),
+        }),
+        (asked, saved) => Ok(asked.or(saved)),
+    }
+}
+
+/// The reference's model: the config's, else the saved reference's, else the candidate's own. Where the first two are
+/// given they agree.
+fn model_of(
+    compare: &Compare,
+    saved: Option<&Report>,
+    report: Option<&Report>,
+    path: &str,
+) -> Result<ModelRef, CheckError> {
+    let named = |report: &Report| ModelRef { id: report.model.id.clone(), revision: report.model.revision.clone() };
+    let (config, saved) = (compare.reference.model.clone(), saved.map(named));
+    if let (Some(config), Some(saved)) = (&config, &saved)
+        && config.id != saved.id
+    {
+        let [config, report] = [config, saved].map(|model| format!("\"{}\"", model.id));
+        return Err(CheckError::OtherReference { what: "model", config, report });
+    }
+    config.or(saved).or(report.map(named)).ok_or_else(|| CheckError::NoModel { path: path.to_string() })
 }

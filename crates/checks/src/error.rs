@@ -30,6 +30,18 @@ pub enum CheckError {
     Align(#[from] loupe_compare::AlignError),
     #[error(transparent)]
     Replay(#[from] loupe_compare::ReplayError),
+    #[error(transparent)]
+    Judge(#[from] loupe_compare::JudgeError),
+    #[error("{path}: \"token_ids\" holds {value} at position {position}, expected an integer of 0 or more")]
+    NoTokenId { path: String, position: usize, value: f64 },
+    #[error("\"names\": no candidate has a tensor \"{name}\"{}", .nearest.as_ref().map(|n| format!("; the nearest is \"{n}\"")).unwrap_or_default())]
+    NoTensor { name: String, nearest: Option<String> },
+    #[error(
+        "the config's {what} is {config}, the saved reference's is {report}: both must say the same, or delete one"
+    )]
+    OtherReference { what: &'static str, config: String, report: String },
+    #[error("{path}: nothing to compare: {}", if .found.is_empty() { "the report has no tensors".to_string() } else { format!("none of {} is a value of this model", .found.join(", ")) })]
+    NoValues { path: String, found: Vec<String> },
     #[error(
         "\"format\": \"junit\" is written by `cargo xtask compare`, which knows the runs; this check has text and json"
     )]

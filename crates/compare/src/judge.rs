@@ -17,48 +17,76 @@ use crate::verdict::{
 };
 use crate::{Candidate, Replay, ReplayError, Replayer, Trace};
 
+/// A verdict, and what it was judged by.
+#[derive(Debug)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The precision that it takes the candidate to have computed in.
+    pub level: Level,
+    /// Whether a stage fails that nothing explains.
+    unnamed: bool,
+}
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// A stage could not be recomputed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// Tensors were recorded, and none of their values can be held against anything.
+    #[error(
+        "{path}: nothing to compare: no value of {} counts (a score that the engine masked in place, or what does not \
+         follow from numbers, does not)", .stages.join(", ")
+    )]
+    Nothing {
+        /// The candidate's file.
+        path: String,
+        /// What was recorded.
+        stages: Vec<String>,
+    },
+}
+
 /// Judges one candidate against the model behind `replayer`.
 ///
 /// # Errors
-/// A stage that cannot be recomputed.
-pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Verdict, ReplayError> {
+/// A stage that cannot be recomputed, or nothing to hold against it.
+pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, JudgeError> {
     let mut case = Case::open(candidate, replayer)?;
     let Chosen { noise, strictest, lesser } = case.choose_level()?;
     // A precision that is taken only because everything then fits must not swallow a mistake that has a name or a value.
     if let Some(strictest) = strictest {
-        let Judged { verdict, unnamed } = case.judge_at(&strictest)?;
-        let explained = !verdict.mistakes.is_empty() || !verdict.fitted.is_empty();
-        if explained && !unnamed {
-            return Ok(verdict);
+        let judged = case.judge_at(&strictest)?;
+        let explained = !judged.verdict.mistakes.is_empty() || !judged.verdict.fitted.is_empty();
+        if explained && !judged.unnamed {
+            return Ok(judged);
         }
         // Weights rounded to a half predict other values: to hit those by chance is as unlikely as to hit the right ones.
         case.by_fallback = candidate.declared.is_none() && noise.level.weights.half().is_none();
     }
-    let Judged { verdict, unnamed } = case.judge_at(&noise)?;
-    if !unnamed {
-        return Ok(verdict);
+    let judged = case.judge_at(&noise)?;
+    if !judged.unnamed {
+        return Ok(judged);
     }
     // Where the projections are off as a body, and not by a mistake that has a name, it may be a lesser precision still.
     for level in lesser {
         let noise = measure(replayer, &case.given, &case.recorded, &[], level)?;
         if case.stages(&noise).iter().all(|stage| stage.fit(&stage.exact).passes()) {
-            return Ok(case.judge_at(&noise)?.verdict);
+            return case.judge_at(&noise);
         }
     }
-    Ok(verdict)
-}
-
-/// The verdict at one precision.
-struct Judged {
-    verdict: Verdict,
-    /// Whether a stage fails that nothing explains.
-    unnamed: bool,
+    Ok(judged)
 }
 
 impl Case<'_> {
-    fn judge_at(&self, noise: &Noise) -> Result<Judged, ReplayError> {
+    /// The verdict at the precision of `noise`.
+    fn judge_at(&self, noise: &Noise) -> Result<Judged, JudgeError> {
         let (case, candidate, replayer) = (self, self.candidate, self.replayer);
         let stages = case.stages(noise);
+        if candidate.misshapen.is_empty() && stages.iter().all(|stage| stage.indices().next().is_none()) {
+            let stages = case.recorded.iter().map(ToString::to_string).collect();
+            return Err(JudgeError::Nothing { path: candidate.path.clone(), stages });
+        }
         let fits: BTreeMap<Probe, Fit> = stages.iter().map(|stage| (stage.probe, stage.fit(&stage.exact))).collect();
         let storage = noise.level.storage;
         let failing: BTreeSet<Probe> = fits.iter().filter(|(_, fit)| !fit.passes()).map(|(probe, _)| *probe).collect();
@@ -112,7 +140,7 @@ impl Case<'_> {
             notes,
             stages: stage_verdicts,
         };
-        Ok(Judged { verdict, unnamed })
+        Ok(Judged { verdict, level: noise.level, unnamed })
     }
 }
 
@@ -300,6 +328,7 @@ impl<'a> Case<'a> {
             probes: self.recorded.len(),
             of: Probe::all(config).len() - 1,
             ignored: self.candidate.ignored.clone(),
+            not_comparable: self.candidate.not_comparable.clone(),
         }
     }
 

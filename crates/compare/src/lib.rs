@@ -21,8 +21,9 @@ mod values;
 mod verdict;
 mod visibility;
 
-pub use align::{AlignError, Candidate, Rows, align};
-pub use judge::judge;
+pub use align::{AlignError, Aligned, Candidate, Rows, align};
+pub use judge::{JudgeError, Judged, judge};
+pub use noise::Level;
 pub use render::{one_line, summary, table};
 pub use replayer::{Replay, ReplayError, Replayer, Trace};
 pub use values::{Expected, judge_values};

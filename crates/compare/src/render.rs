@@ -125,6 +125,9 @@ pub fn summary(verdict: &Verdict) -> String {
     if !coverage.ignored.is_empty() {
         let _ = writeln!(out, "  not judged (no probe of ours): {}", coverage.ignored.join(", "));
     }
+    for what in &coverage.not_comparable {
+        let _ = writeln!(out, "  not compared: {what}");
+    }
     for note in &verdict.notes {
         let _ = writeln!(out, "  note: {note}");
     }

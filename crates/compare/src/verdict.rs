@@ -293,8 +293,10 @@ pub struct Coverage {
     pub probes: usize,
     /// All that the model has.
     pub of: usize,
-    /// Tensors of the candidate that no name of probe-points.md fits.
+    /// Tensors of the candidate that have no probe's name.
     pub ignored: Vec<String>,
+    /// Tensors that are packed in a way that cannot be read, a sentence each with what would make them comparable.
+    pub not_comparable: Vec<String>,
 }
 
 /// The answer for one candidate.

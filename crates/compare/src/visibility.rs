@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Dtype, HostTensor, Mistake, Probe, Rounding, Values};
+use loupe_spec::{HostTensor, Mistake, Probe, Rounding, Values};
 
 use crate::noise::{Level, Noise, measure};
-use crate::precision::ladder;
 use crate::segments::segments;
 use crate::stage::{ROW_LIMIT, Stage, TENSOR_LIMIT};
 use crate::{Replay, ReplayError, Replayer, Trace};
@@ -30,7 +29,7 @@ pub struct Moved {
 
 impl<'a> Visibility<'a> {
     /// Runs the right model on `token_ids`, recording `recorded`, and measures the noise of each recorded stage under
-    /// the judge's own eyes: recomputed from what is recorded before it. `detail` as in the verdict: "tf32".
+    /// the judge's own eyes: recomputed from what is recorded before it, at the `level` of the verdict.
     ///
     /// # Errors
     /// What the replayer says.
@@ -38,12 +37,8 @@ impl<'a> Visibility<'a> {
         replayer: &'a dyn Replayer,
         token_ids: &[usize],
         recorded: &BTreeSet<Probe>,
-        storage: Dtype,
-        detail: Option<&str>,
+        level: Level,
     ) -> Result<Visibility<'a>, ReplayError> {
-        let levels = ladder(storage, replayer.weights_dtype(), None);
-        let named = levels.into_iter().find(|level| detail.is_some() && level.detail().as_deref() == detail);
-        let level = named.unwrap_or(Level::plain(storage));
         let ids = Values::I64(token_ids.iter().map(|id| *id as i64).collect());
         let start = Trace::from([(Probe::TokenIds, HostTensor { shape: vec![token_ids.len()], values: ids })]);
         let simulation = level.simulation(Rounding::Exact);

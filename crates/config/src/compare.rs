@@ -17,7 +17,7 @@ pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
     let reference = reference(fields);
     let names = names(fields);
     let candidate_dtype = fields.optional("candidate_dtype", float);
-    let positions = fields.optional("positions", list(index));
+    let positions = positions(fields);
     let without = without(fields);
     let format = format(fields);
     let stimulus = stimulus(fields);
@@ -70,6 +70,20 @@ fn names(fields: &Fields) -> Result<Vec<(String, Probe)>, Noted> {
         }
     }
     Ok(entries)
+}
+
+/// `positions`: those of the candidate's rows, in ascending order.
+fn positions(fields: &Fields) -> Result<Option<Vec<usize>>, Noted> {
+    let positions = fields.optional("positions", list(index))?;
+    if let Some(pair) = positions.iter().flat_map(|positions| positions.windows(2)).find(|pair| pair[0] >= pair[1]) {
+        let message = match pair[0] == pair[1] {
+            true => format!("\"positions\" holds {} twice, expected each row's once", pair[0]),
+            false => format!("\"positions\" holds {} after {}, expected ascending order", pair[1], pair[0]),
+        };
+        let help = "they say which token of the prompt each row of the candidate is".to_string();
+        return Err(fields.note_key("positions", message, Some(help)));
+    }
+    Ok(positions)
 }
 
 /// `policy`: what the judge leaves out.

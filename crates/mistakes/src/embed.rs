@@ -85,7 +85,7 @@ impl Plant for LmHeadScaled {
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
-        operations.linear = |x, weight, p| {
+        operations.linear = |x, weight, _, p| {
             let [_t, d] = x.dims();
             let scale = p.round((d as f64).sqrt());
             ops::linear::linear(x, p.op(weight, |w| w.mul_scalar(scale)), p)

@@ -20,14 +20,14 @@ impl Plant for Q4kRepeatedBlock {
         seen_in: "the reference scripts' own list of suspects",
         right: right!(
             "crates/model/src/model.rs",
-            "let matrix = self.weights.rows(weight, rows).map_err(ModelError::Weight)?;"
+            "let matrix = self.weights.rows(weight, chunk.rows.clone()).map_err(ModelError::Weight)?;"
         ),
         hidden_when: "rows are shorter than two blocks",
         at: is_projection,
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
-        operations.linear = |x, weight, p| {
+        operations.linear = |x, weight, _, p| {
             let [_out, inner] = weight.dims();
             let block = weight.clone().narrow(1, 0, inner.min(32));
             let repeated = Tensor::cat(vec![block; inner.div_ceil(32)], 1).narrow(1, 0, inner);
@@ -35,6 +35,9 @@ impl Plant for Q4kRepeatedBlock {
         };
     }
 }
+
+/// Columns of the product that are left unwritten.
+const TILE: usize = 8;
 
 /// A kernel leaves a tile of the product unwritten: a block of exact zeros.
 pub(crate) struct MatmulZeroTiles;
@@ -52,12 +55,16 @@ impl Plant for MatmulZeroTiles {
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
-        operations.linear = |x, weight, p| {
+        operations.linear = |x, weight, chunk, p| {
             let product = ops::linear::linear(x, weight, p);
             let [_t, out] = product.dims();
-            let tile = out.min(8);
-            let zeros = product.clone().narrow(1, 0, tile).mul_scalar(0.0);
+            // The first columns of the whole product, so far as they are in this chunk.
+            let tile = TILE.saturating_sub(chunk.rows.start).min(out);
             // burn refuses a part of no columns.
+            if tile == 0 {
+                return product;
+            }
+            let zeros = product.clone().narrow(1, 0, tile).mul_scalar(0.0);
             if tile == out { zeros } else { Tensor::cat(vec![zeros, product.narrow(1, tile, out - tile)], 1) }
         };
     }

@@ -79,8 +79,9 @@ impl Plant for WeightTransposed {
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
-        operations.linear = |x, weight, p| {
-            let [out, inner] = weight.dims();
+        operations.whole = |[out, inner]| out == inner;
+        operations.linear = |x, weight, chunk, p| {
+            let [out, inner] = chunk.of;
             let weight = if out == inner { weight.transpose() } else { weight };
             ops::linear::linear(x, weight, p)
         };

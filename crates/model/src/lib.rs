@@ -23,4 +23,4 @@ pub use model::{Model, ModelError, Observe, ObserverError, Run};
 pub use operations::{Constants, Operations, Table};
 pub use precision::{Arithmetic, Native, Precision, burn_dtype};
 pub use value::{Due, Inputs, Value, Values};
-pub use weights::{Read, WeightError, Weights};
+pub use weights::{Chunk, Read, WeightError, Weights};

@@ -211,10 +211,10 @@ impl<B: Backend> Model<'_, B> {
             let linear = self.operations(probe)?.linear;
             let weight = self.weight(probe)?;
             let sides: Vec<(&Run<B>, &Due<B>)> = runs.iter().zip(&due).collect();
-            for rows in self.chunks(weight) {
-                let matrix = self.weights.rows(weight, rows).map_err(ModelError::Weight)?;
+            for chunk in self.chunks(probe)? {
+                let matrix = self.weights.rows(weight, chunk.rows.clone()).map_err(ModelError::Weight)?;
                 let multiply = |(run, due): &(&Run<B>, &Due<B>)| match due {
-                    Due::Product { x, .. } => Ok(Some(linear(x.clone(), matrix.clone(), &run.precision))),
+                    Due::Product { x, .. } => Ok(Some(linear(x.clone(), matrix.clone(), &chunk, &run.precision))),
                     Due::Value(_) => Ok(None),
                 };
                 for (chunks, product) in chunks.iter_mut().zip(side_by_side(&sides, multiply)?) {

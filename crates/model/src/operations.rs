@@ -6,10 +6,10 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_spec::{Config, Dtype, Parameter, Probe, Weight};
 
-use crate::Precision;
 use crate::ops;
 use crate::ops::mask::Mask;
 use crate::ops::rope::Rotations;
+use crate::{Chunk, Precision};
 
 /// The numbers that Gemma 2's formulas hold. All from config.json.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,8 +56,8 @@ impl Constants {
     }
 }
 
-/// `x` [T, in] by `weight` [out, in] → [T, out].
-pub type Linear<B> = fn(Tensor<B, 2>, Tensor<B, 2>, &Precision<B>) -> Tensor<B, 2>;
+/// `x` [T, in] by `weight` [out, in] → [T, out]. The weight is a chunk of the matrix, and `out` its rows.
+pub type Linear<B> = fn(Tensor<B, 2>, Tensor<B, 2>, &Chunk, &Precision<B>) -> Tensor<B, 2>;
 /// `x` [T, D], `weight` [D], eps → [T, D].
 pub type RmsNorm<B> = fn(Tensor<B, 2>, Tensor<B, 1>, f64, &Precision<B>) -> Tensor<B, 2>;
 
@@ -78,6 +78,9 @@ pub struct Operations<B: Backend> {
     pub rms_norm: RmsNorm<B>,
     /// [`ops::linear::linear`]
     pub linear: Linear<B>,
+    /// Whether `linear` needs all rows of a matrix of this shape at once. Gemma 2 does of none: an output column depends
+    /// on one row.
+    pub whole: fn([usize; 2]) -> bool,
     /// [`ops::rope::rotations`]: position → cosines and sines.
     pub rotations: fn(&[usize], usize, f64, Dtype) -> Rotations,
     /// [`ops::rope::rotate_halves`]
@@ -113,7 +116,8 @@ impl<B: Backend> Operations<B> {
             weight: |weight, _| weight,
             embed_scale: ops::embed::scale,
             rms_norm: ops::norm::rms_norm,
-            linear: ops::linear::linear,
+            linear: |x, weight, _, p| ops::linear::linear(x, weight, p),
+            whole: |_| false,
             rotations: ops::rope::rotations,
             rotate: ops::rope::rotate_halves,
             repeat_kv: ops::attention::repeat_kv,

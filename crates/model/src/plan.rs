@@ -1,13 +1,12 @@
 //! Which stages a question needs, in which order, and what they will ask of the weights.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use burn::tensor::backend::Backend;
-use loupe_spec::{Probe, Weight};
+use loupe_spec::Probe;
 
 use crate::parts::{self, Parts};
-use crate::{Model, ModelError, Read};
+use crate::{Chunk, Model, ModelError, Read};
 
 /// One stage to compute.
 pub(crate) struct Step {
@@ -65,7 +64,7 @@ impl<B: Backend> Model<'_, B> {
                 let weight = self.weight(step.probe)?;
                 match weight.shape(self.config).len() {
                     1 => reads.push(Read { weight, rows: None }),
-                    _ => reads.extend(self.chunks(weight).map(|rows| Read { weight, rows: Some(rows) })),
+                    _ => reads.extend(self.chunks(step.probe)?.map(|chunk| Read { weight, rows: Some(chunk.rows) })),
                 }
             }
         }
@@ -88,16 +87,17 @@ impl<B: Backend> Model<'_, B> {
         Ok(())
     }
 
-    /// The row chunks in which a matrix is asked for, of equal size or one row apart: a small one at the end might get
-    /// another kernel, which sums in another order.
-    pub(crate) fn chunks(&self, weight: Weight) -> impl Iterator<Item = Range<usize>> {
-        let (rows, columns) = match weight.shape(self.config).as_slice() {
-            [rows, columns] => (*rows, *columns),
-            _ => (0, 1),
+    /// The row chunks in which the matrix of `probe` is asked for, of equal size or one row apart: a small one at the end
+    /// might get another kernel, which sums in another order.
+    pub(crate) fn chunks(&self, probe: Probe) -> Result<impl Iterator<Item = Chunk> + use<B>, ModelError> {
+        let of = match self.weight(probe)?.shape(self.config).as_slice() {
+            [rows, columns] => [*rows, *columns],
+            _ => [0, 1],
         };
-        let chunk_bytes = self.limits.chunk_bytes.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
-        let most = (chunk_bytes / (columns * self.device_dtype.size()).max(1)).max(1);
-        let count = rows.div_ceil(most);
-        (0..count).map(move |at| at * rows / count..(at + 1) * rows / count)
+        let [rows, columns] = of;
+        let bytes = self.limits.chunk_bytes.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
+        let most = (bytes / (columns * self.device_dtype.size()).max(1)).max(1);
+        let count = if (self.operations(probe)?.whole)(of) { rows.min(1) } else { rows.div_ceil(most) };
+        Ok((0..count).map(move |at| Chunk { rows: at * rows / count..(at + 1) * rows / count, of }))
     }
 }

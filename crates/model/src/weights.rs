@@ -18,6 +18,15 @@ pub struct Read {
     pub rows: Option<Range<usize>>,
 }
 
+/// Some consecutive rows of a matrix, as they are multiplied by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Which rows.
+    pub rows: Range<usize>,
+    /// The shape of the matrix, [out, in].
+    pub of: [usize; 2],
+}
+
 /// A source of tensors on the model's device in the model's dtype. The model asks for one at a time, uses it
 /// and drops it: a layer's weights live no longer than the layer's computation. Runs that go side by side ask from
 /// several threads, each for its own norms' vectors; matrices are asked for once for all of them.

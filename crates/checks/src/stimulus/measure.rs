@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use loupe_compare::{Moved, NamedMistake, ReplayError, Verdict, Visibility};
-use loupe_spec::{Config, Dtype, Mistake, Probe, Weight};
+use loupe_compare::{Level, Moved, NamedMistake, ReplayError, Verdict, Visibility};
+use loupe_spec::{Config, Mistake, Probe, Weight};
 
 use super::part::Part;
 use super::variant::{Base, Variant};
@@ -98,9 +98,7 @@ pub struct Bench<'a> {
     /// What the judged run recorded.
     pub recorded: &'a BTreeSet<Probe>,
     /// What it was computed in.
-    pub storage: Dtype,
-    /// As in its verdict.
-    pub detail: Option<String>,
+    pub level: Level,
     pub targets: &'a [Target],
 }
 
@@ -124,8 +122,7 @@ impl Bench<'_> {
         if recorded.is_empty() {
             return Ok(vec![None; self.targets.len()]);
         }
-        let detail = self.detail.as_deref();
-        let visibility = Visibility::open(variant, &variant.token_ids, &recorded, self.storage, detail)?;
+        let visibility = Visibility::open(variant, &variant.token_ids, &recorded, self.level)?;
         let found = self.targets.iter().map(|target| {
             let found = target.pairs.iter().map(|(one, other)| Ok(first_shown(&visibility.between(*one, other)?)));
             let found = found.collect::<Result<Vec<_>, ReplayError>>()?;

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use loupe_checkpoint::{Checkpoint, Tensors};
-use loupe_compare::{Shown, Stimulus, Unseen, Verdict};
+use loupe_compare::{Level, Shown, Stimulus, Unseen, Verdict};
 use loupe_config::Compare;
 use loupe_spec::Probe;
 
@@ -37,8 +37,9 @@ pub(crate) struct Asked<'a> {
 }
 
 /// Designs stimuli for what `verdict` could not tell, writes them where a folder is given, and says so in it. Without a
-/// folder only mistakes that explain the run alike are told apart, on a model where that takes a moment.
-pub(crate) fn add(asked: &Asked<'_>, verdict: &mut Verdict) -> Result<(), CheckError> {
+/// folder only mistakes that explain the run alike are told apart, on a model where that takes a moment. `level` is the
+/// precision that the verdict takes the candidate to have computed in.
+pub(crate) fn add(asked: &Asked<'_>, level: Level, verdict: &mut Verdict) -> Result<(), CheckError> {
     let targets = match &asked.folder {
         Some(_) => Target::of(verdict),
         None if is_cheap(asked.checkpoint.config(), asked.token_ids.len()) => Target::ties(verdict),
@@ -50,8 +51,7 @@ pub(crate) fn add(asked: &Asked<'_>, verdict: &mut Verdict) -> Result<(), CheckE
     let bench = Bench {
         base: Base::measure(asked.checkpoint, asked.tensors, asked.token_ids)?,
         recorded: &asked.recorded,
-        storage: verdict.candidate.dtype,
-        detail: verdict.detail.clone(),
+        level,
         targets: &targets,
     };
     let Cover { chosen, here, closest } = cover(&bench)?;

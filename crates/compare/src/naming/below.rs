@@ -351,8 +351,9 @@ mod tests {
             rows: Rows::All,
             ignored: Vec::new(),
             misshapen: Vec::new(),
+            not_comparable: Vec::new(),
         };
-        let verdict = judge(&candidate, &model).unwrap();
+        let verdict = judge(&candidate, &model).unwrap().verdict;
         assert_eq!(verdict.verdict, Judgement::Exact);
         let said: Vec<_> =
             verdict.unseen.iter().map(|unseen| (unseen.id.as_str(), unseen.why, &unseen.sites)).collect();
