@@ -1,4 +1,4 @@
-//! Which keys each check has: the table of interfaces.md.
+//! Which keys each check has: the table of README.md.
 
 use std::fmt;
 
