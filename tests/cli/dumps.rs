@@ -84,6 +84,14 @@ fn a_dump_with_no_known_name_is_refused_with_the_entries_that_would_map_it() {
     Dump::right().only(&["token_ids"]).refused("", &["nothing to compare", "token_ids alone"]);
 }
 
+/// The ids under another name are the prompt all the same.
+#[test]
+fn token_ids_may_be_mapped() {
+    let dump = Dump::right().only(&["token_ids", "norm"]).rename("token_ids", "input_ids");
+    dump.refused("", &["no token_ids"]);
+    assert_eq!(dump.judge(r#", "names": {"input_ids": "token_ids"}"#).code, 0);
+}
+
 #[test]
 fn a_key_of_names_is_a_tensor_of_the_dump() {
     let dump = Dump::right().only(&["token_ids", "norm"]);
@@ -166,6 +174,13 @@ fn a_saved_reference_and_the_config_say_the_same() {
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{keys}: {}", run.stderr);
         assert!(run.stderr.contains(said), "{keys}: {}", run.stderr);
     }
+    // The files that the saved reference was made from are others now.
+    std::fs::remove_dir_all(dump.sandbox.path("out/tiny")).unwrap();
+    std::fs::rename(dump.sandbox.checkpoint(crate::SMALL, 1), dump.sandbox.path("out/tiny")).unwrap();
+    let run = dump.sandbox.config(&with(r#""reference": {"report": "other.json"}"#));
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{}", run.stderr);
+    assert!(run.stderr.contains("not the same files"), "{}", run.stderr);
+
     let same = with(
         r#""model": "builtin:tiny", "prompt": "The color of the sky is", "reference": {"report": "out/trace-tiny.json"}"#,
     );

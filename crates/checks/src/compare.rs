@@ -133,8 +133,8 @@ fn one(
         file.names().into_iter().map(|name| Ok((name.clone(), file.get(&name)?))).collect::<Result<_, CheckError>>()?;
     let (checkpoint, weights) = references.open(&model)?;
     if let Some(id) = saved.and_then(|saved| saved.model.checkpoint_id.as_ref()).filter(|id| *id != weights.id()) {
-        let (config, report) = (weights.id().to_string(), id.clone());
-        return Err(CheckError::OtherReference { what: "checkpoint", config, report });
+        let (found, report) = (weights.id().to_string(), id.clone());
+        return Err(CheckError::OtherCheckpoint { model: model.id, found, report });
     }
     let declared = compare.candidate_dtype.or(report.as_ref().map(|report| report.dtype));
     let check = report.as_ref().and_then(|r| Some(r.config.get("check")?.as_str()?.to_string()));
@@ -155,7 +155,8 @@ fn one(
     }
 
     let asked = asked_for(compare, saved, checkpoint)?;
-    let recorded = tensors.iter().find(|(name, _)| name == "token_ids");
+    let mapped = compare.names.iter().find(|(_, probe)| *probe == Probe::TokenIds).map(|(name, _)| name.as_str());
+    let recorded = tensors.iter().find(|(name, _)| name == mapped.unwrap_or("token_ids"));
     let own = recorded.map(|(_, ids)| token_ids(&shown, ids)).transpose()?;
     let own = own.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
     let (mut notes, mut mistake) = (Vec::new(), None);

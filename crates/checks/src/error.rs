@@ -40,6 +40,11 @@ pub enum CheckError {
         "the config's {what} is {config}, the saved reference's is {report}: both must say the same, or delete one"
     )]
     OtherReference { what: &'static str, config: String, report: String },
+    #[error(
+        "the saved reference was made from checkpoint {report}, and \"{model}\" is {found} now: not the same files; make \
+         the reference again, or name the model that it was made from"
+    )]
+    OtherCheckpoint { model: String, found: String, report: String },
     #[error("{path}: nothing to compare: {}", if .found.is_empty() { "the report has no tensors".to_string() } else { format!("none of {} is a value of this model", .found.join(", ")) })]
     NoValues { path: String, found: Vec<String> },
     #[error(

@@ -90,6 +90,7 @@ impl ReplayJob<'_> {
             && !drawn(self)
             && !drawn(other);
         same_weights
+            && self.config == other.config
             && self.positions == other.positions
             && self.given.keys().eq(other.given.keys())
             && self.wanted == other.wanted
