@@ -6,71 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use loupe_checks::CheckpointReplayer;
-use loupe_compare::{Candidate, Judgement, Rows, Verdict, judge};
+use loupe_compare::{Judgement, Rows};
 use loupe_report::read_safetensors;
 use loupe_spec::{Dtype, HostTensor, Probe, Stage, Values};
+use loupe_tests::judged::{Kept, budget_used, ids, verdict, verdict_without};
 use loupe_tests::{Case, Trace, cases, fixture, offered, present, read_trace};
-
-/// What a dump may hold.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kept {
-    Everything,
-    Layers,
-    Logits,
-}
-
-impl Kept {
-    const ALL: [Kept; 3] = [Kept::Everything, Kept::Layers, Kept::Logits];
-
-    fn keeps(self, probe: Probe) -> bool {
-        match self {
-            Kept::Everything => true,
-            Kept::Layers => matches!(
-                probe,
-                Probe::TokenIds | Probe::EmbedScaled | Probe::Layer(_, Stage::Output) | Probe::Norm | Probe::Logits
-            ),
-            Kept::Logits => matches!(probe, Probe::TokenIds | Probe::Logits),
-        }
-    }
-}
-
-fn verdict(case: &Case, trace: &Trace, kept: Kept, declared: Option<Dtype>) -> Verdict {
-    let trace: Trace = trace.iter().filter(|(p, _)| kept.keeps(**p)).map(|(p, t)| (*p, t.clone())).collect();
-    verdict_of_rows(case, trace, Rows::All, declared)
-}
-
-fn verdict_of_rows(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>) -> Verdict {
-    verdict_without(&[], case, trace, rows, declared)
-}
-
-/// By a judge that does not know the mistakes `without`.
-fn verdict_without(without: &[String], case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>) -> Verdict {
-    let tokens = trace[&Probe::TokenIds].values.len();
-    let candidate = Candidate {
-        path: case.name.to_string(),
-        backend: None,
-        check: None,
-        declared,
-        strict: declared.is_some(),
-        trace,
-        rows,
-        ignored: Vec::new(),
-        misshapen: Vec::new(),
-        not_comparable: Vec::new(),
-    };
-    let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without };
-    judge(&candidate, &replayer).unwrap().verdict
-}
-
-/// Largest share of its budget that any stage used.
-fn budget_used(verdict: &Verdict) -> f64 {
-    verdict.stages.iter().map(|stage| stage.budget_used).fold(0.0, f64::max)
-}
-
-fn ids(verdict: &Verdict) -> Vec<&str> {
-    verdict.mistakes.iter().map(|mistake| mistake.id.as_str()).collect()
-}
 
 /// Every trace that transformers made of `mini`: name, first stage that its metadata declares, values.
 fn planted() -> Vec<(String, String, Trace)> {
@@ -274,37 +214,6 @@ fn a_value_is_fitted_below_the_budget_and_above() {
         let [("rms_norm_eps", Some(found))] = fitted[..] else { unreachable!("{planted}: {fitted:?}") };
         assert!((found - value).abs() <= 0.1 * value, "{planted}: {found:e}");
     }
-}
-
-/// A decode step records one row: [1, D] of the residual, [N, 1, S] of the scores.
-#[test]
-fn the_row_of_a_decode_step_is_held_against_the_prefill() {
-    let case = Case::open("builtin");
-    for (mistakes, expected) in [(vec![], vec![]), (vec!["rope_interleaved".to_string()], vec!["rope_interleaved"])] {
-        let run = case.forward("flex", Dtype::F32, case.probes(), &mistakes);
-        let last = run[&Probe::TokenIds].values.len() - 1;
-        let step: Trace = run.iter().map(|(probe, tensor)| (*probe, row_of(*probe, tensor, last))).collect();
-        let verdict = verdict_of_rows(&case, step, Rows::Positions(vec![last]), Some(Dtype::F32));
-        assert_eq!(ids(&verdict), expected);
-        assert_eq!(verdict.exit_code == 0, expected.is_empty());
-        assert_eq!(verdict.coverage.tokens, 1);
-    }
-}
-
-/// `tensor` with the row of token `at` alone; token ids stay whole.
-fn row_of(probe: Probe, tensor: &HostTensor, at: usize) -> HostTensor {
-    if probe == Probe::TokenIds {
-        return tensor.clone();
-    }
-    let over_heads = matches!(probe, Probe::Layer(_, Stage::Scores | Stage::ScoresCapped | Stage::Probs));
-    let axis = usize::from(over_heads);
-    let (tokens, width) = (tensor.shape[axis], tensor.shape[axis + 1..].iter().product::<usize>());
-    let outer: usize = tensor.shape[..axis].iter().product();
-    let kept = (0..outer).flat_map(|o| (0..width).map(move |w| (o * tokens + at) * width + w));
-    let values = Values::F64(kept.map(|index| tensor.values.get(index)).collect());
-    let mut shape = tensor.shape.clone();
-    shape[axis] = 1;
-    HostTensor { shape, values }
 }
 
 #[test]

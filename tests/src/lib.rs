@@ -3,6 +3,8 @@
 //! Helpers panic with the whole reason: a test that cannot run has failed.
 #![allow(clippy::expect_used, clippy::panic)]
 
+pub mod judged;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};

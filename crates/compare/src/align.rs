@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use loupe_spec::{Config, Dtype, HostTensor, Probe, Stage, Values, nearest};
+use loupe_spec::{Config, Dtype, HostTensor, Probe, Stage, nearest};
 
 use crate::Trace;
 
@@ -190,14 +190,6 @@ fn entries(unknown: &[String], config: &Config) -> String {
     if entries.is_empty() { "\"ITS_NAME\": \"layers.0.output\"".to_string() } else { entries.join(", ") }
 }
 
-/// Which axis counts tokens.
-pub fn token_axis(probe: Probe) -> usize {
-    match probe {
-        Probe::Layer(_, Stage::Scores | Stage::ScoresCapped | Stage::Probs) => 1,
-        _ => 0,
-    }
-}
-
 /// Why a tensor has not its probe's shape.
 #[derive(Debug)]
 enum Misfit {
@@ -215,7 +207,7 @@ fn shaped(
     positions: &[usize],
 ) -> Result<HostTensor, Misfit> {
     let found = tensor.shape.clone();
-    let axis = token_axis(probe);
+    let axis = probe.token_axis();
     let mut expected = probe.shape(config, tokens);
     if let Some(rows) = expected.get_mut(axis) {
         *rows = positions.len();
@@ -282,30 +274,11 @@ fn remedy(found: &[usize], expected: &[usize], axis: usize, tokens: usize) -> St
     "whole rows are compared; record all of its values".to_string()
 }
 
-/// `reference`, with the candidate's rows in the place of its own at `positions`.
-pub fn splice(probe: Probe, candidate: &HostTensor, reference: &HostTensor, positions: &[usize]) -> HostTensor {
-    if candidate.shape == reference.shape && positions.iter().enumerate().all(|(row, position)| row == *position) {
-        return candidate.clone();
-    }
-    let mut values = reference.values.to_f64();
-    let axis = token_axis(probe);
-    let outer: usize = reference.shape.iter().take(axis).product();
-    let (rows, given) = (reference.shape[axis], positions.len());
-    let width: usize = reference.shape.iter().skip(axis + 1).product();
-    let own: usize = candidate.shape.iter().skip(axis + 1).product();
-    for block in 0..outer {
-        for (row, position) in positions.iter().enumerate() {
-            for at in 0..own {
-                values[(block * rows + position) * width + at] = candidate.values.get((block * given + row) * own + at);
-            }
-        }
-    }
-    HostTensor { shape: reference.shape.clone(), values: Values::F64(values) }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
+    use loupe_spec::Values;
+
     use super::*;
 
     fn of(stage: Stage, shape: &[usize]) -> Result<Vec<usize>, Misfit> {

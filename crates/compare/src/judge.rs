@@ -4,18 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_spec::{Accumulator, MistakeKind, Probe, Rounding};
 
-use crate::align::splice;
 use crate::faults::{f16_overflow, fault};
 use crate::metrics::{Metrics, relative_l2};
 use crate::naming::{Findings, Search};
 use crate::noise::{Level, Noise, measure};
 use crate::precision::{infer_decimals, infer_storage, is_linear, ladder, median};
-use crate::segments::segments;
+use crate::segments::Segments;
 use crate::stage::{Fit, Stage, TENSOR_LIMIT};
 use crate::verdict::{
     CandidateInfo, Class, Coverage, Divergence, FittedParameter, Judgement, SCHEMA, StageVerdict, Unseen, Verdict,
 };
-use crate::{Candidate, Replay, ReplayError, Replayer, Trace};
+use crate::{Candidate, Given, Replay, ReplayError, Replayer, Trace};
 
 /// A verdict, and what it was judged by.
 #[derive(Debug)]
@@ -70,7 +69,7 @@ pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, J
     }
     // Where the projections are off as a body, and not by a mistake that has a name, it may be a lesser precision still.
     for level in lesser {
-        let noise = measure(replayer, &case.given, &case.recorded, &[], level)?;
+        let noise = measure(replayer, case.given(), &case.recorded, &[], level)?;
         if case.stages(&noise).iter().all(|stage| stage.fit(&stage.exact).passes()) {
             return case.judge_at(&noise);
         }
@@ -99,7 +98,7 @@ impl Case<'_> {
             .collect();
 
         let search =
-            Search { replayer, given: &case.given, segments: &case.segments, stages: &stages, level: noise.level };
+            Search { replayer, given: case.given(), segments: &case.segments, stages: &stages, level: noise.level };
         let told = |probe: &Probe| faults.contains_key(probe) || overflows.contains_key(probe);
         let unexplained: BTreeSet<Probe> = failing.iter().copied().filter(|probe| !told(probe)).collect();
         let findings = search.run(&unexplained, faults.is_empty() && overflows.is_empty())?;
@@ -220,13 +219,13 @@ fn conclude(
 struct Case<'a> {
     candidate: &'a Candidate,
     replayer: &'a dyn Replayer,
-    /// The candidate's tensors, rows that it lacks filled with the reference's.
-    given: Trace,
     /// The reference's own run from the token ids.
     reference: Trace,
     /// What was recorded and can be judged.
     recorded: BTreeSet<Probe>,
-    segments: BTreeMap<Probe, BTreeSet<Probe>>,
+    segments: Segments,
+    /// The tokens that were recorded.
+    rows: Vec<usize>,
     /// Whether each token's row is the candidate's.
     judged: Vec<bool>,
     /// The precision was taken because it fits, with nothing to tell it by.
@@ -244,22 +243,20 @@ impl<'a> Case<'a> {
             candidate.trace.iter().filter(|(p, _)| **p == Probe::TokenIds).map(|(p, t)| (*p, t.clone())).collect();
         let plain = Level::plain(storage);
         let reference = replayer.replay(Replay {
-            given: &start,
+            given: Given::whole(&start),
             wanted: &recorded,
             mistakes: &[],
             simulation: plain.simulation(Rounding::Exact),
         })?;
-        let positions = candidate.rows.positions(tokens);
-        let mut given = start;
-        for probe in &recorded {
-            if let (Some(own), Some(right)) = (candidate.trace.get(probe), reference.get(probe)) {
-                given.insert(*probe, splice(*probe, own, right, &positions));
-            }
-        }
+        let rows = candidate.rows.positions(tokens);
         let notes = candidate.misshapen.clone();
-        let segments = segments(replayer.config(), &recorded);
-        let judged = (0..tokens).map(|token| positions.contains(&token)).collect();
-        Ok(Case { candidate, replayer, given, reference, recorded, segments, judged, by_fallback: false, notes })
+        let segments = Segments::of(replayer.config(), &recorded, rows.len() < tokens);
+        let judged = (0..tokens).map(|token| rows.binary_search(&token).is_ok()).collect();
+        Ok(Case { candidate, replayer, reference, recorded, segments, rows, judged, by_fallback: false, notes })
+    }
+
+    fn given(&self) -> Given<'_> {
+        Given { trace: &self.candidate.trace, rows: &self.rows }
     }
 
     /// The first precision at which the projections are right as a body: a mistake spoils some of them, a precision
@@ -271,7 +268,7 @@ impl<'a> Case<'a> {
         let mut off_as_a_body = false;
         let mut lesser = Vec::new();
         for (at, level) in levels.iter().enumerate() {
-            let noise = measure(self.replayer, &self.given, &self.recorded, &[], *level)?;
+            let noise = measure(self.replayer, self.given(), &self.recorded, &[], *level)?;
             let stages = self.stages(&noise);
             let projections = self.misfits(&stages, |probe, segment| is_linear(probe) && segment.len() == 1);
             let alone = projections.is_empty();
@@ -310,12 +307,12 @@ impl<'a> Case<'a> {
 
     /// How far the stages that `pick` picks, by their probe and its segment, are off.
     fn misfits(&self, stages: &[Stage], pick: impl Fn(Probe, &BTreeSet<Probe>) -> bool) -> Vec<f64> {
-        let picked = stages.iter().filter(|stage| pick(stage.probe, &self.segments[&stage.probe]));
+        let picked = stages.iter().filter(|stage| pick(stage.probe, &self.segments.own[&stage.probe]));
         picked.map(|stage| stage.fit(&stage.exact).tensor).collect()
     }
 
     fn stages(&self, noise: &Noise) -> Vec<Stage> {
-        let stage = |probe: &Probe| Stage::new(*probe, self.given.get(probe)?, noise, &self.judged);
+        let stage = |probe: &Probe| Stage::new(*probe, self.candidate.trace.get(probe)?, noise, &self.judged);
         self.recorded.iter().filter_map(stage).collect()
     }
 
@@ -356,7 +353,7 @@ impl<'a> Case<'a> {
             budget,
             budget_used: fit.size() / TENSOR_LIMIT,
             class,
-            recomputed: self.segments[&stage.probe].len(),
+            recomputed: self.segments.own[&stage.probe].len(),
             metrics: Metrics::of(is_logits(stage.probe), &recorded, &select(&stage.exact), width, level.storage),
         }
     }

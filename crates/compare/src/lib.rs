@@ -25,7 +25,7 @@ pub use align::{AlignError, Aligned, Candidate, Rows, align};
 pub use judge::{JudgeError, Judged, judge};
 pub use noise::Level;
 pub use render::{one_line, summary, table};
-pub use replayer::{Replay, ReplayError, Replayer, Trace};
+pub use replayer::{Given, Replay, ReplayError, Replayer, Trace};
 pub use values::{Expected, judge_values};
 pub use verdict::{
     CandidateInfo, Class, Coverage, Divergence, FittedParameter, Judgement, NamedMistake, SCHEMA, Shown, StageVerdict,

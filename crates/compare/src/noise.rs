@@ -12,7 +12,7 @@ use loupe_spec::{
 };
 
 use crate::stage::Layout;
-use crate::{Replay, ReplayError, Replayer, Trace};
+use crate::{Given, Replay, ReplayError, Replayer, Trace};
 
 /// The exact stages and the noisy ones.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl Level {
 /// What the replayer says.
 pub fn measure(
     replayer: &dyn Replayer,
-    given: &Trace,
+    given: Given<'_>,
     wanted: &BTreeSet<Probe>,
     mistakes: &[String],
     level: Level,
@@ -94,7 +94,7 @@ pub fn measure(
 /// What the replayer says.
 pub fn run_each(
     replayer: &dyn Replayer,
-    given: &Trace,
+    given: Given<'_>,
     wanted: &BTreeSet<Probe>,
     mistakes: &[String],
     level: Level,
@@ -102,14 +102,17 @@ pub fn run_each(
 ) -> Result<Vec<Trace>, ReplayError> {
     // Printed inputs are themselves rounded: each noisy run starts from others that print the same.
     let start = |rounding: &Rounding| match level.decimals {
-        Some(decimals) if *rounding != Rounding::Exact => Cow::Owned(unprinted(given, decimals, rounding.seed())),
-        _ => Cow::Borrowed(given),
+        Some(decimals) if *rounding != Rounding::Exact => Cow::Owned(unprinted(given.trace, decimals, rounding.seed())),
+        _ => Cow::Borrowed(given.trace),
     };
     let starts: Vec<Cow<'_, Trace>> = roundings.iter().map(start).collect();
     let asked: Vec<Replay<'_>> = starts
         .iter()
         .zip(roundings)
-        .map(|(given, rounding)| Replay { given, wanted, mistakes, simulation: level.simulation(*rounding) })
+        .map(|(trace, rounding)| {
+            let given = Given { trace, rows: given.rows };
+            Replay { given, wanted, mistakes, simulation: level.simulation(*rounding) }
+        })
         .collect();
     replayer.replay_all(&asked)
 }

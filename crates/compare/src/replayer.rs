@@ -12,11 +12,27 @@ pub type Trace = BTreeMap<Probe, HostTensor>;
 #[error("a stage could not be recomputed: {0}")]
 pub struct ReplayError(pub String);
 
+/// What was recorded, and of which tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The values.
+    pub trace: &'a Trace,
+    /// The tokens whose rows a tensor of `trace` holds that has not all T, in ascending order.
+    pub rows: &'a [usize],
+}
+
+impl<'a> Given<'a> {
+    /// Values of every token.
+    pub fn whole(trace: &'a Trace) -> Given<'a> {
+        Given { trace, rows: &[] }
+    }
+}
+
 /// A question to the model.
 #[derive(Clone, Copy, Debug)]
 pub struct Replay<'a> {
-    /// What was recorded.
-    pub given: &'a Trace,
+    /// What was recorded. Rows of tokens that were not are computed, as the mistakes and the simulation have them.
+    pub given: Given<'a>,
     /// What to compute: each from its nearest recorded ancestors, even where it was recorded itself.
     pub wanted: &'a BTreeSet<Probe>,
     /// Mistakes to plant, as `id`, `id@layer` or `id@probe`.

@@ -4,20 +4,50 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_spec::{Config, Probe};
 
-/// For each recorded probe, the probes that must be recomputed to predict it: itself and its unrecorded ancestors.
-pub fn segments(config: &Config, recorded: &BTreeSet<Probe>) -> BTreeMap<Probe, BTreeSet<Probe>> {
-    recorded.iter().map(|probe| (*probe, segment(config, recorded, *probe))).collect()
+/// What must be recomputed to predict each recorded probe.
+#[derive(Clone, Debug)]
+pub struct Segments {
+    /// In the tokens that were recorded: the probe itself and its unrecorded ancestors.
+    pub own: BTreeMap<Probe, BTreeSet<Probe>>,
+    /// In any token. Where some tokens were not recorded, attention leads back through all that came before it: what it
+    /// takes in of those tokens has to be computed from the token ids on.
+    pub reach: BTreeMap<Probe, BTreeSet<Probe>>,
 }
 
-fn segment(config: &Config, recorded: &BTreeSet<Probe>, probe: Probe) -> BTreeSet<Probe> {
-    let mut segment = BTreeSet::from([probe]);
+impl Segments {
+    /// Of `recorded`, `in_part` where not every token was.
+    pub fn of(config: &Config, recorded: &BTreeSet<Probe>, in_part: bool) -> Segments {
+        let own: BTreeMap<Probe, BTreeSet<Probe>> =
+            recorded.iter().map(|probe| (*probe, ancestry(config, *probe, |input| recorded.contains(input)))).collect();
+        if !in_part {
+            return Segments { reach: own.clone(), own };
+        }
+        let with_others = |(probe, own): (&Probe, &BTreeSet<Probe>)| {
+            let mut reach = own.clone();
+            for input in own.iter().filter_map(|inner| inner.input_of_other_tokens()) {
+                reach.extend(ancestry(config, input, |_| false));
+            }
+            (*probe, reach)
+        };
+        Segments { reach: own.iter().map(with_others).collect(), own }
+    }
+
+    /// Whether some tokens were not recorded, and matter.
+    pub fn in_part(&self) -> bool {
+        self.own != self.reach
+    }
+}
+
+/// `probe` and what it is computed from, up to where `stop` says.
+fn ancestry(config: &Config, probe: Probe, stop: impl Fn(&Probe) -> bool) -> BTreeSet<Probe> {
+    let mut found = BTreeSet::from([probe]);
     let mut open = probe.inputs(config);
     while let Some(input) = open.pop() {
-        if input != Probe::TokenIds && !recorded.contains(&input) && segment.insert(input) {
+        if input != Probe::TokenIds && !stop(&input) && found.insert(input) {
             open.extend(input.inputs(config));
         }
     }
-    segment
+    found
 }
 
 #[cfg(test)]
@@ -33,10 +63,32 @@ mod tests {
         let first = Probe::Layer(0, Stage::Output);
         let second = Probe::Layer(1, Stage::Output);
         let recorded = BTreeSet::from([first, second, Probe::Layer(1, Stage::QProj)]);
-        let segments = segments(&config, &recorded);
+        let Segments { own, reach } = Segments::of(&config, &recorded, false);
         // All of layer 1 but q_proj, which was recorded.
-        assert_eq!(segments[&second].len(), Stage::ALL.len() - 1);
-        assert!(segments[&first].contains(&Probe::EmbedRaw));
-        assert_eq!(segments[&Probe::Layer(1, Stage::QProj)].len(), 3);
+        assert_eq!(own[&second].len(), Stage::ALL.len() - 1);
+        assert!(own[&first].contains(&Probe::EmbedRaw));
+        assert_eq!(own[&Probe::Layer(1, Stage::QProj)].len(), 3);
+        assert_eq!(own, reach);
+    }
+
+    #[test]
+    fn attention_takes_in_tokens_that_were_not_recorded() {
+        let config = crate::small_config();
+        let all: BTreeSet<Probe> = Probe::all(&config).into_iter().filter(|probe| *probe != Probe::TokenIds).collect();
+        let segments = Segments::of(&config, &all, true);
+        assert!(segments.in_part());
+        for (probe, own) in &segments.own {
+            assert_eq!(own, &BTreeSet::from([*probe]));
+            let others = &segments.reach[probe];
+            match probe {
+                // Every layer before it, and of its own the way of the keys or of the values.
+                Probe::Layer(1, Stage::Scores | Stage::Context) => {
+                    assert!(others.contains(&Probe::EmbedRaw) && others.contains(&Probe::Layer(0, Stage::Output)));
+                    assert!(!others.contains(&Probe::Layer(1, Stage::QRope)));
+                }
+                Probe::Layer(0, Stage::Scores | Stage::Context) => assert!(others.contains(&Probe::EmbedRaw)),
+                _ => assert_eq!(others, own),
+            }
+        }
     }
 }

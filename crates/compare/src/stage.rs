@@ -1,8 +1,7 @@
 //! One recorded stage against its prediction.
 
-use loupe_spec::{Dtype, HostTensor, Probe, Stage as ModelStage};
+use loupe_spec::{Dtype, HostTensor, Probe, Stage as ModelStage, Values};
 
-use crate::align::token_axis;
 use crate::noise::{Noise, variance};
 
 /// A tensor fails when the size of its residual is beyond this many times the size of the noise. Right code of a
@@ -22,7 +21,7 @@ pub struct Layout {
 impl Layout {
     /// Of a full tensor of `probe` with `shape`.
     pub fn of(probe: Probe, shape: &[usize]) -> Layout {
-        let axis = token_axis(probe);
+        let axis = probe.token_axis();
         Layout {
             tokens: shape.get(axis).copied().unwrap_or(1),
             width: shape.iter().skip(axis + 1).product::<usize>().max(1),
@@ -55,8 +54,10 @@ pub struct Stage {
     pub shape: Vec<usize>,
     /// Which element belongs to which token.
     pub layout: Layout,
-    /// What the candidate recorded.
+    /// What the candidate recorded; of the tokens that it did not, the prediction.
     pub recorded: Vec<f64>,
+    /// How many values of the last axis it recorded: of scores and masks, a decode step knows the keys up to its own.
+    last: usize,
     /// What the reference computes from the candidate's own inputs.
     pub exact: Vec<f64>,
     /// The expected square of their difference.
@@ -67,7 +68,7 @@ pub struct Stage {
     rounded: Vec<f64>,
     /// What the candidate's values are stored in.
     storage: Dtype,
-    /// The tokens that the candidate recorded; the others are the reference's own.
+    /// The tokens that the candidate recorded.
     pub judged: Vec<bool>,
 }
 
@@ -99,22 +100,40 @@ fn ratio((squares, variance): (f64, f64)) -> f64 {
     if squares == 0.0 { 0.0 } else { (squares / variance).sqrt() }
 }
 
+/// The rows of `recorded`, which are those of the tokens that are `judged`, in their places among those of `whole`.
+fn spread(recorded: &HostTensor, whole: &[f64], shape: &[usize], layout: &Layout, judged: &[bool]) -> Vec<f64> {
+    if recorded.shape == shape {
+        return recorded.values.to_f64();
+    }
+    let (mut values, mut next) = (whole.to_vec(), 0);
+    let (last, own) = (shape.last().copied().unwrap_or(1), recorded.shape.last().copied().unwrap_or(1));
+    for (at, value) in values.iter_mut().enumerate() {
+        if judged[layout.row(at)] && at % last.max(1) < own {
+            *value = recorded.values.get(next);
+            next += 1;
+        }
+    }
+    values
+}
+
 impl Stage {
     /// Of `recorded` under `noise`.
     pub fn new(probe: Probe, recorded: &HostTensor, noise: &Noise, judged: &[bool]) -> Option<Stage> {
-        let exact = noise.exact.get(&probe)?.values.to_f64();
+        let HostTensor { shape, values } = noise.exact.get(&probe)?;
+        let exact = values.to_f64();
         let runs: Vec<Vec<f64>> =
             noise.runs.iter().map(|run| run.get(&probe).map(|t| t.values.to_f64())).collect::<Option<_>>()?;
-        let layout = Layout::of(probe, &recorded.shape);
+        let layout = Layout::of(probe, shape);
         let (level, storage) = (noise.level, noise.level.storage);
         let variance = variance(probe, &exact, &runs, &layout, level);
         let rounded = runs.first().cloned().unwrap_or_default();
         let noise = runs.into_iter().map(|run| run.iter().zip(&exact).map(|(n, e)| n - e).collect()).collect();
         Some(Stage {
             probe,
-            shape: recorded.shape.clone(),
+            shape: shape.clone(),
+            recorded: spread(recorded, &exact, shape, &layout, judged),
+            last: recorded.shape.last().copied().unwrap_or(1),
             layout,
-            recorded: recorded.values.to_f64(),
             exact,
             variance,
             noise,
@@ -148,13 +167,14 @@ impl Stage {
         matches!(self.probe, Probe::Layer(_, ModelStage::Probs)) && self.storage.round(value) == 0.0
     }
 
-    /// Whether element `at` counts: its token was recorded, its inputs lead to a number, and it is not a score that an engine masked in place
+    /// Whether element `at` counts: it was recorded, its inputs lead to a number, and it is not a score that an engine masked in place
     /// (-inf, or a number no cap lets through) where the reference leaves hidden scores as they are.
     pub fn counts(&self, at: usize) -> bool {
         let masked_in_place = matches!(self.probe, Probe::Layer(_, ModelStage::ScoresCapped | ModelStage::Scores))
             && self.recorded[at] < -1e4
             && self.recorded[at] < self.exact[at] - 1e3;
-        self.judged[self.layout.row(at)] && self.exact[at].is_finite() && !masked_in_place
+        let known = self.judged[self.layout.row(at)] && at % self.shape.last().copied().unwrap_or(1).max(1) < self.last;
+        known && self.exact[at].is_finite() && !masked_in_place
     }
 
     /// Indices that count.
@@ -237,6 +257,15 @@ impl Stage {
             if residual.is_nan() { f64::INFINITY } else { residual }
         };
         self.indices().max_by(|a, b| off(*a).total_cmp(&off(*b))).unwrap_or(0)
+    }
+
+    /// `predicted` with the recorded values in the place of its own.
+    pub fn in_place(&self, predicted: &HostTensor) -> HostTensor {
+        let mut values = predicted.values.to_f64();
+        for (at, value) in values.iter_mut().enumerate().filter(|(at, _)| self.judged[self.layout.row(*at)]) {
+            *value = self.recorded[at];
+        }
+        HostTensor { shape: predicted.shape.clone(), values: Values::F64(values) }
     }
 
     /// Element `at` as a coordinate.

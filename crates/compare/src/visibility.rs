@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use loupe_spec::{HostTensor, Mistake, Probe, Rounding, Values};
 
 use crate::noise::{Level, Noise, measure};
-use crate::segments::segments;
+use crate::segments::Segments;
 use crate::stage::{ROW_LIMIT, Stage, TENSOR_LIMIT};
-use crate::{Replay, ReplayError, Replayer, Trace};
+use crate::{Given, Replay, ReplayError, Replayer, Trace};
 
 /// An input, the right values of what is recorded on it, and the noise of each.
 pub struct Visibility<'a> {
@@ -42,10 +42,11 @@ impl<'a> Visibility<'a> {
         let ids = Values::I64(token_ids.iter().map(|id| *id as i64).collect());
         let start = Trace::from([(Probe::TokenIds, HostTensor { shape: vec![token_ids.len()], values: ids })]);
         let simulation = level.simulation(Rounding::Exact);
-        let mut right = replayer.replay(Replay { given: &start, wanted: recorded, mistakes: &[], simulation })?;
+        let mut right =
+            replayer.replay(Replay { given: Given::whole(&start), wanted: recorded, mistakes: &[], simulation })?;
         right.extend(start);
-        let noise = measure(replayer, &right, recorded, &[], level)?;
-        Ok(Visibility { replayer, segments: segments(replayer.config(), recorded), right, noise })
+        let noise = measure(replayer, Given::whole(&right), recorded, &[], level)?;
+        Ok(Visibility { replayer, segments: Segments::of(replayer.config(), recorded, false).own, right, noise })
     }
 
     /// How far apart `one` (`None`: the right code) and `other` are at each recorded stage that either changes, in
@@ -63,7 +64,8 @@ impl<'a> Visibility<'a> {
         let run = |mistake: &Mistake| {
             let simulation = self.noise.level.simulation(Rounding::Exact);
             let mistakes = [mistake.name()];
-            self.replayer.replay(Replay { given: &self.right, wanted: &affected, mistakes: &mistakes, simulation })
+            let given = Given::whole(&self.right);
+            self.replayer.replay(Replay { given, wanted: &affected, mistakes: &mistakes, simulation })
         };
         let predicted = one.map(run).transpose()?;
         let recorded = run(other)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Task, dispatch, referee};
 use loupe_checkpoint::Tensors;
-use loupe_model::{Limits, Precision, Run, Weights};
+use loupe_model::{Limits, Precision, Run, SomeRows, Weights};
 use loupe_spec::{Config, Dtype, HostTensor, Probe, Rounding, Simulation, WeightForm};
 use rayon::prelude::*;
 
@@ -27,6 +27,8 @@ pub struct ReplayJob<'a> {
     pub positions: Vec<usize>,
     /// What was recorded.
     pub given: &'a BTreeMap<Probe, HostTensor>,
+    /// The tokens whose rows a tensor of `given` holds that has not all T, in ascending order.
+    pub rows: &'a [usize],
     /// What to recompute. A probe that was recorded too is computed from its recorded inputs.
     pub wanted: BTreeSet<Probe>,
     /// Mistakes to plant first.
@@ -78,6 +80,21 @@ impl Task for Replays<'_, '_> {
 }
 
 impl ReplayJob<'_> {
+    /// Whether `tensor` has a row for each token.
+    fn is_whole(&self, probe: Probe, tensor: &HostTensor) -> bool {
+        tensor.shape.get(probe.token_axis()).is_none_or(|rows| *rows == self.positions.len())
+    }
+
+    /// What was recorded of some tokens only.
+    fn in_part(&self) -> impl Iterator<Item = (&Probe, &HostTensor)> {
+        self.given.iter().filter(|(probe, tensor)| !self.is_whole(**probe, tensor))
+    }
+
+    /// What was recorded of every token.
+    fn whole(&self) -> impl Iterator<Item = (&Probe, &HostTensor)> {
+        self.given.iter().filter(|(probe, tensor)| self.is_whole(**probe, tensor))
+    }
+
     /// Whether both compute the same stages from the same probes with the same weights.
     fn goes_in_step_with(&self, other: &ReplayJob<'_>) -> bool {
         // Weights that are drawn at random differ from one replay to the next.
@@ -93,6 +110,8 @@ impl ReplayJob<'_> {
             && self.config == other.config
             && self.positions == other.positions
             && self.given.keys().eq(other.given.keys())
+            && self.rows == other.rows
+            && self.in_part().map(|(probe, _)| probe).eq(other.in_part().map(|(probe, _)| probe))
             && self.wanted == other.wanted
             && self.mistakes == other.mistakes
             && self.limits == other.limits
@@ -110,7 +129,8 @@ fn in_step<B: Backend>(
     let run = |job: &ReplayJob<'_>| {
         let arithmetic = Simulated::<B>::new(job.simulation, engine.matmul);
         let precision = Precision::simulated(job.simulation.storage, Dtype::F64, Arc::new(arithmetic));
-        Ok(Run { precision, values: values_on(engine, job.given, Dtype::F64)? })
+        let rows = SomeRows { tokens: job.rows.to_vec(), values: values_on(engine, job.in_part(), Dtype::F64)? };
+        Ok(Run { precision, values: values_on(engine, job.whole(), Dtype::F64)?, rows })
     };
     let runs = jobs.iter().map(run).collect::<Result<_, EngineError>>()?;
     let table = plant::table(first.mistakes, first.config)?;
@@ -184,6 +204,7 @@ mod tests {
             tensors: &tensors,
             positions: (0..3).collect(),
             given: &given,
+            rows: &[],
             wanted: BTreeSet::from([Probe::Logits]),
             mistakes: &[],
             simulation: Simulation { rounding: *rounding, storage: Dtype::F32, ..Simulation::exact() },

@@ -7,7 +7,7 @@ use std::{fmt, thread};
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Info, Spec, Task, dispatch};
 use loupe_checkpoint::Tensors;
-use loupe_model::{Limits, Model, ModelError, Precision, Run, Table, Values, Weights};
+use loupe_model::{Limits, Model, ModelError, Precision, Run, SomeRows, Table, Values, Weights};
 use loupe_spec::{Config, Dtype, HostTensor, Probe};
 
 use crate::host::{from_value, to_value};
@@ -94,7 +94,7 @@ impl Task for TraceJob<'_> {
             let ahead_from = self.limits.ahead_from_elements;
             let loader = Loader::new(self.tensors, self.dtype, &engine, scope, ahead_from, self.progress);
             let model = model(&engine, self.config, &loader, self.dtype, table, self.limits);
-            let runs = vec![Run { precision, values: start }];
+            let runs = vec![Run { precision, values: start, rows: SomeRows::none() }];
             model.run(&self.positions, runs, &self.wanted, &mut |_, probe, value| {
                 values.insert(probe, from_value(value));
                 Ok(())
@@ -120,9 +120,9 @@ pub(crate) fn model<'a, B: Backend>(
 }
 
 /// Recorded values on the device, in `dtype`.
-pub(crate) fn values_on<B: Backend>(
+pub(crate) fn values_on<'h, B: Backend>(
     engine: &Engine<B>,
-    given: &BTreeMap<Probe, HostTensor>,
+    given: impl IntoIterator<Item = (&'h Probe, &'h HostTensor)>,
     dtype: Dtype,
 ) -> Result<Values<B>, EngineError> {
     let value = |(probe, tensor): (&Probe, &HostTensor)| {
@@ -130,5 +130,5 @@ pub(crate) fn values_on<B: Backend>(
         let value = to_value(*probe, tensor, dtype, &engine.device);
         Ok((*probe, value.ok_or(ModelError::Input { probe: *probe, index: 0, expected })?))
     };
-    given.iter().map(value).collect()
+    given.into_iter().map(value).collect()
 }

@@ -22,5 +22,5 @@ pub use limits::Limits;
 pub use model::{Model, ModelError, Observe, ObserverError, Run};
 pub use operations::{Constants, Operations, Table};
 pub use precision::{Arithmetic, Native, Precision, burn_dtype};
-pub use value::{Due, Inputs, Value, Values};
+pub use value::{Due, Inputs, SomeRows, Value, Values};
 pub use weights::{Chunk, Read, WeightError, Weights};

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::parts;
 use crate::plan::Step;
-use crate::value::{Due, Inputs, Value, Values};
+use crate::value::{Due, Inputs, SomeRows, Value, Values};
 use crate::{Limits, Operations, Precision, Table, WeightError, Weights, burn_dtype, layer, ops};
 
 /// What an observer says went wrong.
@@ -103,6 +103,9 @@ pub struct Run<B: Backend> {
     pub precision: Precision<B>,
     /// What the run starts from: `token_ids` for a forward pass, anything recorded for a replay.
     pub values: Values<B>,
+    /// What was recorded of some tokens only. Attention takes in the others' rows as well, so these probes are computed
+    /// from their own inputs for all tokens, and the stages after them use the recorded rows and the computed others.
+    pub rows: SomeRows<B>,
 }
 
 impl<B: Backend> Model<'_, B> {
@@ -126,8 +129,12 @@ impl<B: Backend> Model<'_, B> {
         wanted: &BTreeSet<Probe>,
         observe: &mut Observe<'_, B>,
     ) -> Result<(), ModelError> {
-        let given: BTreeSet<Probe> = runs.first().map(|run| run.values.keys().copied().collect()).unwrap_or_default();
-        let steps = self.plan(&given, wanted, positions.len())?;
+        let probes = |values: fn(&Run<B>) -> &Values<B>| -> BTreeSet<Probe> {
+            runs.first().map(|run| values(run).keys().copied().collect()).unwrap_or_default()
+        };
+        let (given, in_part) = (probes(|run| &run.values), probes(|run| &run.rows.values));
+        let seen = wanted.iter().chain(&in_part).copied().collect();
+        let steps = self.plan(&given, wanted, &seen, positions.len())?;
         self.check_sizes(&steps, positions.len())?;
         self.weights.announce(self.reads(&steps)?);
         for (at, run) in runs.iter().enumerate() {
@@ -161,8 +168,8 @@ impl<B: Backend> Model<'_, B> {
                 for input in step.inputs.iter().filter(|input| last_use.get(input) == Some(&at)) {
                     run.values.remove(input);
                 }
-                if last_use.contains_key(&step.probe) {
-                    run.values.entry(step.probe).or_insert(value);
+                if last_use.contains_key(&step.probe) && !run.values.contains_key(&step.probe) {
+                    run.values.insert(step.probe, run.rows.put_into(step.probe, value)?);
                 }
             }
         }

@@ -13,7 +13,7 @@ use loupe_spec::{Config, Probe, Stage};
 
 use crate::model::Run;
 use crate::plan::Step;
-use crate::value::{Value, Values};
+use crate::value::{SomeRows, Value, Values};
 use crate::{Model, ModelError};
 
 /// How several steps are computed as one.
@@ -133,6 +133,7 @@ pub(crate) fn compute<B: Backend>(
         let part = |(run, inputs): (&Run<B>, &Values<B>)| Run {
             precision: run.precision.clone(),
             values: inputs.iter().map(|(probe, value)| (*probe, slice(value))).collect(),
+            rows: SomeRows::none(),
         };
         let part = runs.iter().zip(&inputs).map(part).collect();
         let positions = match parts.along {

@@ -18,11 +18,12 @@ pub(crate) struct Step {
 
 impl<B: Backend> Model<'_, B> {
     /// The stages to compute, each after its inputs. The order of [`Probe`] is a computing order, so a sorted set
-    /// of what is needed is the plan.
+    /// of what is needed is the plan. What is in `seen` is not folded into parts: its value must exist whole.
     pub(crate) fn plan(
         &self,
         given: &BTreeSet<Probe>,
         wanted: &BTreeSet<Probe>,
+        seen: &BTreeSet<Probe>,
         tokens: usize,
     ) -> Result<Vec<Step>, ModelError> {
         let mut steps: BTreeMap<Probe, Step> = BTreeMap::new();
@@ -47,7 +48,7 @@ impl<B: Backend> Model<'_, B> {
             }
             steps.insert(probe, Step { probe, inputs, parts: None });
         }
-        let seen = wanted.union(given).copied().collect();
+        let seen = seen.union(given).copied().collect();
         let limit = self.limits.whole_bytes.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
         parts::fold(&mut steps, self.config, &seen, tokens, self.device_dtype.size(), limit);
         Ok(steps.into_values().collect())

@@ -223,6 +223,23 @@ impl Probe {
         }
     }
 
+    /// The input of which a token's row takes in the rows of other tokens, too: attention, and nothing else, mixes them.
+    pub fn input_of_other_tokens(self) -> Option<Probe> {
+        match self {
+            Probe::Layer(layer, Stage::Scores) => Some(Probe::Layer(layer, Stage::KRope)),
+            Probe::Layer(layer, Stage::Context) => Some(Probe::Layer(layer, Stage::VProj)),
+            _ => None,
+        }
+    }
+
+    /// Which axis of its shape counts tokens.
+    pub fn token_axis(self) -> usize {
+        match self {
+            Probe::Layer(_, Stage::Scores | Stage::ScoresCapped | Stage::Probs) => 1,
+            _ => 0,
+        }
+    }
+
     /// The checkpoint tensor this probe is computed with, if any.
     pub fn weight(self, config: &Config) -> Option<Weight> {
         match self {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_checkpoint::{Change, Checkpoint, Rows, Tensors};
-use loupe_compare::{Replay, ReplayError, Replayer, Trace};
+use loupe_compare::{Given, Replay, ReplayError, Replayer, Trace};
 use loupe_spec::{Config, Dtype, HostTensor, LayerWeight, Mistake, Probe, Simulation, Stage, Values, Weight};
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ impl<'a> Base<'a> {
         let ids = Values::I64(token_ids.iter().map(|id| *id as i64).collect());
         let given = Trace::from([(Probe::TokenIds, HostTensor { shape: vec![token_ids.len()], values: ids })]);
         let simulation = Simulation::exact();
-        let question = Replay { given: &given, wanted: &wanted, mistakes: &[], simulation };
+        let question = Replay { given: Given::whole(&given), wanted: &wanted, mistakes: &[], simulation };
         let run = answer(config, tensors, token_ids.len(), question)?;
         let [scores, attention, mlp] = sizes.map(|stage| {
             let of_layer = |l| run.get(&Probe::Layer(l, stage)).map(|tensor| rms(&tensor.values.to_f64()));

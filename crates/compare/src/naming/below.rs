@@ -7,6 +7,7 @@ use loupe_spec::{Mistake, MistakeKind, Probe};
 
 use crate::ReplayError;
 use crate::naming::explain::MOST_WEIGHTS;
+use crate::naming::fit::Below;
 use crate::naming::hypothesis::{Scope, scopes};
 use crate::naming::scene::{Made, Scene, Trial};
 use crate::naming::slope::{Part, Slope, excludes};
@@ -42,7 +43,7 @@ impl Scene<'_> {
             if naming && rounds < MOST_ROUNDS {
                 found = self.name_the_present(&mut trials, findings)?;
                 if found.is_none() {
-                    found = self.value_below_the_budget(findings)?;
+                    found = self.value_below_the_budget(&trials, findings)?;
                 }
             }
             match found {
@@ -62,20 +63,23 @@ impl Scene<'_> {
     /// is tried on the first stages alone. Single stages of those that hide several are tried where nothing was found so
     /// far.
     fn try_all(&self) -> Result<(Vec<Trial>, LeftOut), ReplayError> {
-        let coarse: Vec<&BTreeSet<Probe>> = self.segments.values().collect();
+        let recorded: BTreeSet<Probe> = self.segments.own.keys().copied().collect();
         let (mut trials, mut not_tried) = (Vec::new(), BTreeMap::new());
         for mistake in self.replayer.mistakes() {
             let fine = self.planted.is_empty();
-            for hypothesis in scopes(mistake, &coarse).into_iter().filter(|h| fine || !h.scope.is_fine()) {
+            for hypothesis in
+                scopes(mistake, self.segments, &recorded).into_iter().filter(|h| fine || !h.scope.is_fine())
+            {
                 let affected = self.affected(|probe| hypothesis.touches(probe));
                 if affected.is_empty() {
                     continue;
                 }
-                if self.weights_read(&affected) <= MOST_WEIGHTS {
+                let touches = |probe| hypothesis.touches(probe);
+                if self.weights_read(&affected, touches) <= MOST_WEIGHTS {
                     trials.push(self.attempt(hypothesis, &affected)?);
                     continue;
                 }
-                let sample = self.cheap_stages(&affected);
+                let sample = self.cheap_stages(&affected, touches);
                 let rest: BTreeSet<Probe> = affected.difference(&sample).copied().collect();
                 if !sample.is_empty() {
                     trials.push(self.attempt(hypothesis, &sample)?);
@@ -90,12 +94,12 @@ impl Scene<'_> {
     }
 
     /// As many of `stages`, from the first on, as can be recomputed for each mistake of the catalogue in a few seconds.
-    fn cheap_stages(&self, stages: &BTreeSet<Probe>) -> BTreeSet<Probe> {
+    fn cheap_stages(&self, stages: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool + Copy) -> BTreeSet<Probe> {
         let mut sample = BTreeSet::new();
         for probe in stages {
             sample.insert(*probe);
             let limit = if sample.len() == 1 { LARGEST_STAGE } else { SAMPLED_WEIGHTS };
-            if self.weights_read(&sample) > limit {
+            if self.weights_read(&sample, touches) > limit {
                 sample.remove(probe);
             }
         }
@@ -154,9 +158,22 @@ impl Scene<'_> {
         Ok(made)
     }
 
-    /// Adds the number whose wrong value shows below the budget; what to plant for it.
-    fn value_below_the_budget(&self, findings: &mut Findings) -> Result<Option<Made>, ReplayError> {
-        let Some(fitted) = self.fit_below()? else { return Ok(None) };
+    /// Adds the number whose wrong value shows below the budget, by the name of the mistake that it is where one has that
+    /// value; what to plant for it.
+    fn value_below_the_budget(&self, trials: &[Trial], findings: &mut Findings) -> Result<Option<Made>, ReplayError> {
+        let Some(Below { fitted, predicted, stages }) = self.fit_below()? else { return Ok(None) };
+        let by_probe = self.by_probe();
+        let has_it = |trial: &&Trial| {
+            trial.parts.keys().eq(&stages) && !excludes(&by_probe, stages.iter().copied(), &predicted, &trial.compared)
+        };
+        for trial in trials.iter().filter(has_it) {
+            if let Some(slope) = self.confirms(trial, &stages)? {
+                let made = self.made(trial.hypothesis, &stages, true);
+                let first = stages.first().copied();
+                findings.name(trial.hypothesis.mistake, first, &made.sites, Vec::new(), slope.evidence());
+                return Ok(Some(made));
+            }
+        }
         findings.fitted.push(fitted.report());
         Ok(Some(fitted.made()))
     }
@@ -233,18 +250,22 @@ impl Scene<'_> {
                 Scope::Layer(layer) if !trial.decides(trial.whole_slope()) => {
                     layers.insert(layer);
                 }
-                Scope::Everywhere if !by_layer => {
-                    let blunt = groups(&trial.parts)
-                        .into_iter()
-                        .filter(|(_, on)| !trial.decides(trial.slope(on.iter().copied())));
-                    layers.extend(blunt.filter_map(|(layer, _)| layer));
-                    probes
-                        .extend(self.blunt_sites(trial).into_iter().filter(|(_, alone)| *alone).map(|(site, _)| site));
+                Scope::Everywhere => {
+                    if !by_layer {
+                        let blunt = groups(&trial.parts)
+                            .into_iter()
+                            .filter(|(_, on)| !trial.decides(trial.slope(on.iter().copied())));
+                        layers.extend(blunt.filter_map(|(layer, _)| layer));
+                    }
+                    if !by_layer || self.segments.in_part() {
+                        let blunt = self.blunt_sites(trial).into_iter().filter(|(_, alone)| *alone);
+                        probes.extend(blunt.map(|(site, _)| site));
+                    }
                 }
                 Scope::Stage(_) | Scope::Site(_) => {
                     probes.extend(self.blunt_sites(trial).into_iter().map(|(site, _)| site))
                 }
-                Scope::Layer(_) | Scope::Everywhere => {}
+                Scope::Layer(_) => {}
             }
         }
         let others =
@@ -257,7 +278,7 @@ impl Scene<'_> {
     fn blunt_sites(&self, trial: &Trial) -> Vec<(Probe, bool)> {
         let mut blunt = Vec::new();
         for (recorded, part) in &trial.parts {
-            let touched = self.touched(&BTreeSet::from([*recorded]), |probe| trial.hypothesis.touches(probe));
+            let touched = self.touched_own(&BTreeSet::from([*recorded]), |probe| trial.hypothesis.touches(probe));
             if !trial.decides(Slope::of(std::iter::once::<&Part>(part))) {
                 let alone = touched.len() == 1;
                 blunt.extend(touched.into_iter().map(|probe| (probe, alone)));
@@ -288,7 +309,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use loupe_spec::{Code, Config, Dtype, HostTensor, Simulation, Stage, Values};
 
-    use crate::{Candidate, Judgement, Replay, ReplayError, Replayer, Rows, Trace, judge};
+    use crate::{Candidate, Given, Judgement, Replay, ReplayError, Replayer, Rows, Trace, judge};
 
     use super::*;
 
@@ -338,7 +359,7 @@ mod tests {
         let mut recorded: BTreeSet<Probe> = (0..26).map(|layer| Probe::Layer(layer, Stage::Output)).collect();
         recorded.extend([Probe::Norm, Probe::Logits]);
         let (given, simulation) = (Trace::new(), Simulation::exact());
-        let right = Replay { given: &given, wanted: &recorded, mistakes: &[], simulation };
+        let right = Replay { given: Given::whole(&given), wanted: &recorded, mistakes: &[], simulation };
         let mut trace = model.replay(right).unwrap();
         trace.insert(Probe::TokenIds, HostTensor { shape: vec![1], values: Values::I64(vec![2]) });
         let candidate = Candidate {

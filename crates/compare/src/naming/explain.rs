@@ -28,17 +28,18 @@ impl Scene<'_> {
     /// Every mistake that may explain a stage of `failing`, in the `fine` scopes or in the others, tried on those stages
     /// and, where that is cheap, on all others that it changes.
     pub fn trials(&self, failing: &BTreeSet<Probe>, fine: bool) -> Result<Vec<Trial>, ReplayError> {
-        let coarse: Vec<&BTreeSet<Probe>> = failing.iter().map(|probe| &self.segments[probe]).collect();
         let mut trials = Vec::new();
         for mistake in self.replayer.mistakes() {
-            for hypothesis in scopes(mistake, &coarse).into_iter().filter(|h| h.scope.is_fine() == fine) {
-                let affected = self.affected(|probe| hypothesis.touches(probe));
+            for hypothesis in scopes(mistake, self.segments, failing).into_iter().filter(|h| h.scope.is_fine() == fine)
+            {
+                let touches = |probe| hypothesis.touches(probe);
+                let affected = self.affected(touches);
                 let about: BTreeSet<Probe> = affected.intersection(failing).copied().collect();
                 let scoped = !matches!(hypothesis.scope, Scope::Everywhere);
-                if about.is_empty() || (scoped && self.weights_read(&about) > MOST_WEIGHTS) {
+                if about.is_empty() || (scoped && self.weights_read(&about, touches) > MOST_WEIGHTS) {
                     continue;
                 }
-                let wanted = if self.weights_read(&affected) > MOST_WEIGHTS { about } else { affected };
+                let wanted = if self.weights_read(&affected, touches) > MOST_WEIGHTS { about } else { affected };
                 trials.push(self.attempt(hypothesis, &wanted)?);
             }
         }

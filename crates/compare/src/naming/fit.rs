@@ -101,6 +101,14 @@ impl Fitted {
     }
 }
 
+/// A value that no stage shows by itself.
+pub struct Below {
+    pub fitted: Fitted,
+    /// The stages as they are with it.
+    pub predicted: Trace,
+    pub stages: BTreeSet<Probe>,
+}
+
 fn names(parameter: Parameter, value: f64, sites: &BTreeSet<Probe>) -> Vec<String> {
     sites.iter().map(|probe| format!("{}={value}@{probe}", parameter.name())).collect()
 }
@@ -129,8 +137,8 @@ impl Scene<'_> {
 
     /// The parameter whose wrong value no stage shows by itself, but all of them together: of several, the one that
     /// accounts for most.
-    pub fn fit_below(&self) -> Result<Option<Fitted>, ReplayError> {
-        let mut best: Option<(Slope, Fitted)> = None;
+    pub fn fit_below(&self) -> Result<Option<Below>, ReplayError> {
+        let mut best: Option<(Slope, Below)> = None;
         for asked in self.parameters(|_| true) {
             let nudged = asked.expected * (1.0 + NUDGE);
             let towards = self.direction(&self.with_value(&asked, asked.expected)?, &self.with_value(&asked, nudged)?);
@@ -140,13 +148,14 @@ impl Scene<'_> {
             let Some(mut fitted) = self.fit(&asked)?.filter(|fitted| fitted.explained == asked.stages) else {
                 continue;
             };
-            let slope = self.second_slope(&self.with_value(&asked, fitted.value)?, &asked.stages, false)?;
+            let predicted = self.with_value(&asked, fitted.value)?;
+            let slope = self.second_slope(&predicted, &asked.stages, false)?;
             if slope.stands_out() && best.as_ref().is_none_or(|(best, _)| slope.explained > best.explained) {
                 fitted.below = Some(slope);
-                best = Some((slope, fitted));
+                best = Some((slope, Below { fitted, predicted, stages: asked.stages }));
             }
         }
-        Ok(best.map(|(_, fitted)| fitted))
+        Ok(best.map(|(_, below)| below))
     }
 
     /// The parameters that stages picked by `pick` depend on, where trying values is not too dear.
@@ -156,7 +165,8 @@ impl Scene<'_> {
             let stages: BTreeSet<Probe> = affected.into_iter().filter(|probe| pick(probe)).collect();
             let sites = self.touched(&stages, |probe| parameter.at(probe));
             let expected = parameter.value(self.replayer.config())?;
-            let worth_it = !stages.is_empty() && self.weights_read(&stages) <= MOST_WEIGHTS;
+            let worth_it =
+                !stages.is_empty() && self.weights_read(&stages, |probe| parameter.at(probe)) <= MOST_WEIGHTS;
             worth_it.then_some(Asked { parameter, expected, stages, sites })
         };
         Parameter::ALL.into_iter().filter_map(asked).collect()
@@ -217,7 +227,7 @@ impl Scene<'_> {
             return Ok(None);
         }
         let parameter = asked.parameter;
-        let sites = self.touched(&explained, |probe| parameter.at(probe));
+        let sites = self.sites(&explained, |probe| parameter.at(probe));
         Ok(Some(Fitted { parameter, value, error, expected, explained, misfit, sites, below: None }))
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use loupe_spec::{Mistake, Probe, Stage};
 
+use crate::segments::Segments;
+
 /// Where a mistake is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
@@ -54,12 +56,17 @@ impl Hypothesis {
     }
 }
 
-/// The scopes to try `mistake` in, the plainest first. A recording that is cut at every stage needs only the first: each
-/// of its stages is predicted by itself, and shows where the mistake is. `coarse` are the segments that hide several
-/// stages.
-pub fn scopes(mistake: &'static Mistake, coarse: &[&BTreeSet<Probe>]) -> Vec<Hypothesis> {
+/// The scopes to try `mistake` in on the stages of `probes`, the plainest first. A recording that is cut at every stage
+/// needs only the first: each of its stages is predicted by itself, and shows where the mistake is. Segments that hide
+/// several stages need more; and where tokens were not recorded, what was made in one layer of theirs is seen in others.
+pub fn scopes(mistake: &'static Mistake, segments: &Segments, probes: &BTreeSet<Probe>) -> Vec<Hypothesis> {
     let (mut stages, mut layers, mut sites) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for segment in coarse {
+    if segments.in_part() {
+        let reach = probes.iter().filter_map(|probe| segments.reach.get(probe)).flatten();
+        let own = reach.filter(|probe| (mistake.at)(**probe)).filter_map(|probe| probe.layer());
+        layers.extend(own.map(Scope::Layer));
+    }
+    for segment in probes.iter().filter_map(|probe| segments.own.get(probe)) {
         let touched: BTreeSet<Probe> = segment.iter().copied().filter(|probe| (mistake.at)(*probe)).collect();
         let own_layers: BTreeSet<Option<usize>> = touched.iter().map(|probe| probe.layer()).collect();
         let several_layers = own_layers.len() > 1;

@@ -15,14 +15,15 @@ mod scene;
 mod sets;
 mod slope;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use loupe_spec::{Mistake, MistakeKind, Probe};
 
 use crate::noise::Level;
+use crate::segments::Segments;
 use crate::stage::Stage;
 use crate::verdict::{FittedParameter, NamedMistake, Unseen};
-use crate::{ReplayError, Replayer, Trace};
+use crate::{Given, ReplayError, Replayer};
 
 use scene::{Made, Scene};
 use sets::Member;
@@ -50,9 +51,9 @@ pub struct Search<'a> {
     /// The model.
     pub replayer: &'a dyn Replayer,
     /// What was recorded.
-    pub given: &'a Trace,
+    pub given: Given<'a>,
     /// What each recorded probe is recomputed through.
-    pub segments: &'a BTreeMap<Probe, BTreeSet<Probe>>,
+    pub segments: &'a Segments,
     /// The recorded stages with their right predictions and noise.
     pub stages: &'a [Stage],
     /// The candidate's precision.

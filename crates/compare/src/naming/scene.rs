@@ -7,8 +7,9 @@ use loupe_spec::{Mistake, MistakeKind, Probe, Rounding, Stage as ModelStage};
 use crate::naming::hypothesis::{Hypothesis, Scope};
 use crate::naming::slope::{Part, Slope};
 use crate::noise::{Level, measure};
+use crate::segments::Segments;
 use crate::stage::{Fit, Stage};
-use crate::{Replay, ReplayError, Replayer, Trace};
+use crate::{Given, Replay, ReplayError, Replayer, Trace};
 
 /// A prediction this much nearer than the right one is worth measuring with its own noise.
 const NEARER: f64 = 0.7;
@@ -21,9 +22,9 @@ pub struct Scene<'a> {
     /// The model.
     pub replayer: &'a dyn Replayer,
     /// What was recorded.
-    pub given: &'a Trace,
+    pub given: Given<'a>,
     /// What each recorded probe is recomputed through.
-    pub segments: &'a BTreeMap<Probe, BTreeSet<Probe>>,
+    pub segments: &'a Segments,
     /// The candidate's precision.
     pub level: Level,
     /// The recorded stages, predicted with what is planted.
@@ -60,8 +61,8 @@ pub struct Trial {
 impl<'a> Scene<'a> {
     pub fn open(
         replayer: &'a dyn Replayer,
-        given: &'a Trace,
-        segments: &'a BTreeMap<Probe, BTreeSet<Probe>>,
+        given: Given<'a>,
+        segments: &'a Segments,
         stages: &[Stage],
         level: Level,
     ) -> Result<Scene<'a>, ReplayError> {
@@ -71,21 +72,30 @@ impl<'a> Scene<'a> {
         Ok(scene)
     }
 
-    /// The inputs of layers that begin inside a segment.
+    /// The inputs of layers that begin inside a segment; where tokens were not recorded, of all layers.
     fn stream_now(&self) -> Result<Trace, ReplayError> {
+        let own = &self.segments.own;
         let begins = |probe: &&Probe| {
             matches!(probe, Probe::Layer(layer, ModelStage::Input) if *layer > 0)
-                && !self.segments.contains_key(*probe)
-                && probe.inputs(self.replayer.config()).iter().all(|input| !self.segments.contains_key(input))
+                && (self.segments.in_part()
+                    || (!own.contains_key(*probe)
+                        && probe.inputs(self.replayer.config()).iter().all(|input| !own.contains_key(input))))
         };
-        let wanted: BTreeSet<Probe> = self.segments.values().flatten().filter(begins).copied().collect();
+        let wanted: BTreeSet<Probe> = self.segments.reach.values().flatten().filter(begins).copied().collect();
         if wanted.is_empty() {
             return Ok(Trace::new());
         }
-        self.replay(self.given, &wanted, &self.planted)
+        let mut stream = self.replay(self.given, &wanted, &self.planted)?;
+        // Of a recorded input it is the prediction: the layer itself starts from the recorded rows.
+        for stage in self.stages.iter().filter(|stage| wanted.contains(&stage.probe)) {
+            if let Some(tensor) = stream.get_mut(&stage.probe) {
+                *tensor = stage.in_place(tensor);
+            }
+        }
+        Ok(stream)
     }
 
-    fn replay(&self, given: &Trace, wanted: &BTreeSet<Probe>, mistakes: &[String]) -> Result<Trace, ReplayError> {
+    fn replay(&self, given: Given<'_>, wanted: &BTreeSet<Probe>, mistakes: &[String]) -> Result<Trace, ReplayError> {
         let simulation = self.level.simulation(Rounding::Exact);
         self.replayer.replay(Replay { given, wanted, mistakes, simulation })
     }
@@ -101,26 +111,45 @@ impl<'a> Scene<'a> {
         self.stages.iter().map(|stage| (stage.probe, stage)).collect()
     }
 
-    /// The recorded stages whose segment runs through a probe that `touches` picks.
+    /// The recorded stages that a change of the probes which `touches` picks can reach.
     pub fn affected(&self, touches: impl Fn(Probe) -> bool) -> BTreeSet<Probe> {
-        let touched = |probe: &&Probe| self.segments[*probe].iter().any(|inner| touches(*inner));
-        self.segments.keys().filter(touched).copied().collect()
+        let touched = |(_, reach): &(&Probe, &BTreeSet<Probe>)| reach.iter().any(|inner| touches(*inner));
+        self.segments.reach.iter().filter(touched).map(|(probe, _)| *probe).collect()
     }
 
-    /// The probes that `touches` picks in the segments of `recorded`.
+    /// The probes that `touches` picks among those that `recorded` are computed through, of any token.
     pub fn touched(&self, recorded: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool) -> BTreeSet<Probe> {
-        let inner = recorded.iter().flat_map(|probe| &self.segments[probe]);
+        let inner = recorded.iter().flat_map(|probe| &self.segments.reach[probe]);
         inner.copied().filter(|probe| touches(*probe)).collect()
     }
 
-    /// How many weights recomputing `recorded` reads: of the embedding only the prompt's rows.
-    pub fn weights_read(&self, recorded: &BTreeSet<Probe>) -> usize {
+    /// The same of the tokens that were recorded.
+    pub fn touched_own(&self, recorded: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool) -> BTreeSet<Probe> {
+        let inner = recorded.iter().flat_map(|probe| &self.segments.own[probe]);
+        inner.copied().filter(|probe| touches(*probe)).collect()
+    }
+
+    /// Where what shows in `stages` was made: in the recorded tokens, or else in the others.
+    pub fn sites(&self, stages: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool + Copy) -> BTreeSet<Probe> {
+        let own = self.touched_own(stages, touches);
+        if own.is_empty() { self.touched(stages, touches) } else { own }
+    }
+
+    /// How many weights recomputing `recorded` reads where the probes that `touches` picks are changed: of the embedding
+    /// only the prompt's rows. Of tokens that were not recorded, what comes before the first change is known.
+    pub fn weights_read(&self, recorded: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool) -> usize {
         let config = self.replayer.config();
+        let first = self.touched(recorded, touches).first().and_then(|probe| probe.layer());
         let read = |probe: &Probe| match probe {
             Probe::EmbedRaw => self.replayer.tokens() * config.hidden_size,
             _ => probe.weight(config).map_or(0, |weight| weight.shape(config).iter().product()),
         };
-        recorded.iter().flat_map(|probe| &self.segments[probe]).map(read).sum()
+        let own: usize = recorded.iter().flat_map(|probe| &self.segments.own[probe]).map(read).sum();
+        let others: BTreeSet<&Probe> = recorded
+            .iter()
+            .flat_map(|probe| self.segments.reach[probe].difference(&self.segments.own[probe]))
+            .collect();
+        own + others.into_iter().filter(|probe| probe.layer() >= first).map(read).sum::<usize>()
     }
 
     /// `names` on top of what is planted.
@@ -136,9 +165,9 @@ impl<'a> Scene<'a> {
         wanted: &BTreeSet<Probe>,
     ) -> Result<Trace, ReplayError> {
         let before = self.stream.iter().filter(|(probe, _)| first.is_some_and(|first| **probe < first));
-        let mut given = self.given.clone();
-        given.extend(before.map(|(probe, tensor)| (*probe, tensor.clone())));
-        self.replay(&given, wanted, &self.with(names))
+        let mut trace = self.given.trace.clone();
+        trace.extend(before.map(|(probe, tensor)| (*probe, tensor.clone())));
+        self.replay(Given { trace: &trace, ..self.given }, wanted, &self.with(names))
     }
 
     /// Holds `hypothesis` against the stages of `wanted` that it changes.
@@ -193,7 +222,7 @@ impl<'a> Scene<'a> {
             return Ok(Vec::new());
         }
         let noise = measure(self.replayer, self.given, probes, mistakes, self.level)?;
-        let of = |stage: &Stage| Stage::new(stage.probe, self.given.get(&stage.probe)?, &noise, &stage.judged);
+        let of = |stage: &Stage| Stage::new(stage.probe, self.given.trace.get(&stage.probe)?, &noise, &stage.judged);
         Ok(self.stages.iter().filter(|stage| probes.contains(&stage.probe)).filter_map(of).collect())
     }
 
@@ -208,8 +237,12 @@ impl<'a> Scene<'a> {
 
     /// What `hypothesis` is made of where it shows in `stages`; `everywhere`: wherever it can be.
     pub fn made(&self, hypothesis: Hypothesis, stages: &BTreeSet<Probe>, everywhere: bool) -> Made {
-        let recorded = if everywhere { self.segments.keys().copied().collect() } else { stages.clone() };
-        let sites = self.touched(&recorded, |probe| hypothesis.touches(probe));
+        let touches = |probe| hypothesis.touches(probe);
+        let sites = if everywhere {
+            self.touched_own(&self.segments.own.keys().copied().collect(), touches)
+        } else {
+            self.sites(stages, touches)
+        };
         let name = hypothesis.mistake.name();
         let names = if everywhere && hypothesis.scope == Scope::Everywhere {
             vec![name]

@@ -52,7 +52,7 @@ impl Scene<'_> {
         trials: &[Trial],
         open: &BTreeSet<Probe>,
     ) -> Result<Option<Vec<Member>>, ReplayError> {
-        if self.weights_read(open) > MOST_WEIGHTS {
+        if self.weights_read(open, |_| true) > MOST_WEIGHTS {
             return Ok(None);
         }
         let changes = |trial: &&Trial| {

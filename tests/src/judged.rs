@@ -1,0 +1,75 @@
+//! Verdicts on what a dump may hold of a run.
+
+use loupe_checks::CheckpointReplayer;
+use loupe_compare::{Candidate, Rows, Verdict, judge};
+use loupe_spec::{Dtype, Probe, Stage};
+
+use crate::{Case, Trace};
+
+/// What a dump may hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kept {
+    /// Every probe.
+    Everything,
+    /// Layer outputs, what comes before the first and after the last.
+    Layers,
+    /// Logits alone.
+    Logits,
+}
+
+impl Kept {
+    /// Each, the most first.
+    pub const ALL: [Kept; 3] = [Kept::Everything, Kept::Layers, Kept::Logits];
+
+    /// Whether a dump of this kind holds `probe`.
+    pub fn keeps(self, probe: Probe) -> bool {
+        match self {
+            Kept::Everything => true,
+            Kept::Layers => matches!(
+                probe,
+                Probe::TokenIds | Probe::EmbedScaled | Probe::Layer(_, Stage::Output) | Probe::Norm | Probe::Logits
+            ),
+            Kept::Logits => matches!(probe, Probe::TokenIds | Probe::Logits),
+        }
+    }
+}
+
+/// The verdict on what `kept` keeps of `trace`.
+pub fn verdict(case: &Case, trace: &Trace, kept: Kept, declared: Option<Dtype>) -> Verdict {
+    let trace: Trace = trace.iter().filter(|(p, _)| kept.keeps(**p)).map(|(p, t)| (*p, t.clone())).collect();
+    verdict_of_rows(case, trace, Rows::All, declared)
+}
+
+/// The verdict on a dump of `rows` alone.
+pub fn verdict_of_rows(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>) -> Verdict {
+    verdict_without(&[], case, trace, rows, declared)
+}
+
+/// The verdict of a judge that does not know the mistakes `without`.
+pub fn verdict_without(without: &[String], case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>) -> Verdict {
+    let tokens = trace[&Probe::TokenIds].values.len();
+    let candidate = Candidate {
+        path: case.name.to_string(),
+        backend: None,
+        check: None,
+        declared,
+        strict: declared.is_some(),
+        trace,
+        rows,
+        ignored: Vec::new(),
+        misshapen: Vec::new(),
+        not_comparable: Vec::new(),
+    };
+    let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without };
+    judge(&candidate, &replayer).unwrap_or_else(|error| panic!("{}: {error}", case.name)).verdict
+}
+
+/// Largest share of its budget that any stage used.
+pub fn budget_used(verdict: &Verdict) -> f64 {
+    verdict.stages.iter().map(|stage| stage.budget_used).fold(0.0, f64::max)
+}
+
+/// The mistakes that it names.
+pub fn ids(verdict: &Verdict) -> Vec<&str> {
+    verdict.mistakes.iter().map(|mistake| mistake.id.as_str()).collect()
+}
