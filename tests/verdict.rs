@@ -4,12 +4,13 @@
 //! no code with what judges them. Run with `--nocapture` for the figures.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_compare::{Judgement, Rows};
+use loupe_checks::CheckpointReplayer;
+use loupe_compare::{Given, Judgement, Replay, Replayer, Rows, one_line, summary};
 use loupe_report::read_safetensors;
-use loupe_spec::{Dtype, HostTensor, Probe, Stage, Values};
-use loupe_tests::judged::{Kept, budget_used, ids, verdict, verdict_without};
+use loupe_spec::{Arithmetic, Dtype, HostTensor, Probe, Rounding, Simulation, Stage, Values, WeightForm};
+use loupe_tests::judged::{Kept, budget_used, candidate, ids, judged, verdict, verdict_without};
 use loupe_tests::{Case, Trace, cases, fixture, offered, present, read_trace};
 
 /// Every trace that transformers made of `mini`: name, first stage that its metadata declares, values.
@@ -266,5 +267,62 @@ fn thresholds_may_move_by_two_either_way() {
         if (0.5..=2.0).contains(&factor) {
             assert_eq!((alarms, misses), (0, 0), "at {factor} times the limits");
         }
+    }
+}
+
+/// A run of an engine that keeps its matrices in blocks of 32 with 4 bits a weight, and plants `mistakes`.
+fn quantised(case: &Case, mistakes: &[String]) -> Trace {
+    let tokens = case.f32[&Probe::TokenIds].values.len();
+    let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without: &[] };
+    let start = case.f32.iter().filter(|(probe, _)| **probe == Probe::TokenIds).map(|(p, t)| (*p, t.clone())).collect();
+    let weights = WeightForm::Blocks { bits: 4 };
+    // No seed of the judge's own.
+    let simulation =
+        Simulation { storage: Dtype::F32, weights, rounding: Rounding::Stochastic(0x77), ..Simulation::exact() };
+    let given = Given::whole(&start);
+    replayer.replay(Replay { given, wanted: &case.probes(), mistakes, simulation }).unwrap()
+}
+
+/// What four bits a weight lose hides erf-GELU and more: the verdict says how many, in its own line.
+#[test]
+fn what_a_coarse_precision_hides_is_counted() {
+    let case = Case::open("builtin");
+    let kept = |probe: &Probe| {
+        let own = matches!(probe, Probe::Layer(_, Stage::InputLayernorm | Stage::QProj | Stage::Output));
+        own || *probe == Probe::TokenIds
+    };
+    let run: Trace = quantised(&case, &["gelu_erf".to_string()]).into_iter().filter(|(probe, _)| kept(probe)).collect();
+    let verdict = judged(&[], &case, &candidate(&case, run, Rows::All, None)).unwrap();
+    assert_eq!(verdict.verdict, Judgement::Numeric, "{:?}", verdict.detail);
+    assert!(verdict.detail.as_ref().is_some_and(|detail| detail.ends_with("_k")), "{:?}", verdict.detail);
+    assert!(verdict.indistinguishable.iter().any(|id| id == "gelu_erf"), "{:?}", verdict.indistinguishable);
+    let below = verdict.unseen.iter().filter(|unseen| unseen.why == "below the noise" && unseen.sites.is_none());
+    let below = below.map(|unseen| &unseen.id).collect::<BTreeSet<_>>().len();
+    let line = format!("; {below} mistakes would go unnoticed at this precision");
+    assert!(summary(&verdict).lines().last().unwrap().contains(&line), "{}", summary(&verdict));
+    assert!(one_line(&verdict).contains(&line), "{}", one_line(&verdict));
+}
+
+/// Of layer outputs alone the precision cannot be told from a small mistake. The note says what to say of it, and saying it
+/// is an answer.
+#[test]
+fn candidate_dtype_takes_what_the_note_proposes() {
+    let case = Case::open("mini");
+    let run = quantised(&case, &[]);
+    let kept = |probe: &Probe| matches!(probe, Probe::TokenIds | Probe::Layer(_, Stage::Output));
+    let run: Trace = run.into_iter().filter(|(probe, _)| kept(probe)).collect();
+    for declared in [None, Some(Dtype::F32)] {
+        let mut dump = candidate(&case, run.clone(), Rows::All, declared);
+        dump.strict = false;
+        let verdict = judged(&[], &case, &dump).unwrap();
+        assert_eq!(verdict.verdict, Judgement::Inconclusive, "{declared:?}: {:?}", verdict.detail);
+        let note = verdict.notes.iter().find_map(|note| note.split_once("\"candidate_dtype\": \"")).unwrap();
+        let proposed = note.1.split_once('"').unwrap().0;
+        dump.arithmetic = Arithmetic::ALL.into_iter().find(|arithmetic| arithmetic.name() == proposed);
+        let verdict = judged(&[], &case, &dump).unwrap();
+        assert_eq!((verdict.verdict, verdict.detail.as_deref()), (Judgement::Numeric, Some(proposed)));
+        dump.arithmetic = Some(Arithmetic::Bf16Accumulation);
+        let error = judged(&[], &case, &dump).unwrap_err().to_string();
+        assert!(error.contains("no arithmetic of values stored in") && error.contains("q4_k"), "{error}");
     }
 }

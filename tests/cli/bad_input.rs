@@ -71,6 +71,24 @@ fn keys_and_values() {
     tiny(r#""prompt": "x", "probes": ["*.nothing"]"#, &["*.nothing", "matches no probe point"]);
     tiny(r#""prompt": "x", "mistakes": ["rope_interleavd"]"#, &["rope_interleavd", "nearest is \"rope_interleaved\""]);
     tiny(r#""prompt": "x", "mistakes": ["gelu_erf@9"]"#, &["gelu_erf", "\"9\"", "for example"]);
+    for [one, other, what] in [
+        ["embed_scale_missing", "embed_scale_twice", "embed_scale at embed.scaled"],
+        ["norm_without_one", "norm_mean_subtracted@2", "rms_norm at layers.2.input_layernorm"],
+        ["silu", "gelu_erf@layers.1.mlp.act", "activation at layers.1.mlp.act"],
+        ["attn_scale=0.5", "scale_missing", "attn_scale at layers.0.self_attn.scores"],
+        ["bos_missing", "bos_twice", "the token ids"],
+    ] {
+        let keys = format!(r#""prompt": "x", "mistakes": ["rope_interleaved", "{one}", "{other}"]"#);
+        tiny(&keys, &[&format!("\"{one}\" and \"{other}\" contradict each other"), what]);
+    }
+    config(
+        r#"{"check": "export", "model": "builtin:tiny", "output": "out/m", "mistakes": ["norm_eps", "norm_eps--none"]}"#,
+        &["\"norm_eps\" and \"norm_eps--none\" contradict each other"],
+    );
+    config(
+        r#"{"check": "compare", "candidate": "a", "model": "builtin:tiny", "format": "junit"}"#,
+        &["expected \"text\" or \"json\""],
+    );
     config(r#"{"check": "trce", "model": "builtin:tiny", "prompt": "x"}"#, &["\"trce\"", "\"trace\""]);
     config(r#"{"check": "rope", "model": "builtin:tiny", "pos": 1, "dim": 7, "theta": 1e4}"#, &["\"dim\"", "even"]);
     config(r#"{"check": "weights", "model": "builtin:tiny", "layer": 0, "proj": "r"}"#, &["\"proj\"", "\"gate\""]);

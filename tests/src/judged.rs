@@ -1,7 +1,7 @@
 //! Verdicts on what a dump may hold of a run.
 
 use loupe_checks::CheckpointReplayer;
-use loupe_compare::{Candidate, Rows, Verdict, judge};
+use loupe_compare::{Candidate, JudgeError, Rows, Verdict, judge};
 use loupe_spec::{Dtype, Probe, Stage};
 
 use crate::{Case, Trace};
@@ -47,21 +47,32 @@ pub fn verdict_of_rows(case: &Case, trace: Trace, rows: Rows, declared: Option<D
 
 /// The verdict of a judge that does not know the mistakes `without`.
 pub fn verdict_without(without: &[String], case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>) -> Verdict {
-    let tokens = trace[&Probe::TokenIds].values.len();
-    let candidate = Candidate {
+    let judged = judged(without, case, &candidate(case, trace, rows, declared));
+    judged.unwrap_or_else(|error| panic!("{}: {error}", case.name))
+}
+
+/// A dump; one whose dtype is `declared` was made strictly.
+pub fn candidate(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>) -> Candidate {
+    Candidate {
         path: case.name.to_string(),
         backend: None,
         check: None,
         declared,
+        arithmetic: None,
         strict: declared.is_some(),
         trace,
         rows,
         ignored: Vec::new(),
         misshapen: Vec::new(),
         not_comparable: Vec::new(),
-    };
+    }
+}
+
+/// The verdict on `candidate`, or why there is none.
+pub fn judged(without: &[String], case: &Case, candidate: &Candidate) -> Result<Verdict, JudgeError> {
+    let tokens = candidate.trace[&Probe::TokenIds].values.len();
     let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without };
-    judge(&candidate, &replayer).unwrap_or_else(|error| panic!("{}: {error}", case.name)).verdict
+    judge(candidate, &replayer).map(|judged| judged.verdict)
 }
 
 /// Largest share of its budget that any stage used.

@@ -7,7 +7,7 @@ use loupe_compare::{
     Aligned, Candidate, CandidateInfo, Judged, Rows, Verdict, Verdicts, align, judge, judge_values, one_line, summary,
     table,
 };
-use loupe_config::{Compare, Format, Input, ModelRef};
+use loupe_config::{Compare, ComputedIn, Format, Input, ModelRef};
 use loupe_report::{Report, TensorFile, Written, read, read_safetensors};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, nearest};
 
@@ -18,9 +18,6 @@ use crate::{CheckError, compare_values};
 
 /// The text and the verdicts of every candidate.
 pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, Verdicts), CheckError> {
-    if compare.format.contains(&Format::Junit) {
-        return Err(CheckError::Junit);
-    }
     known(&compare.without)?;
     let saved = compare.reference.report.as_deref().map(read).transpose()?.map(|(report, _)| report);
     let candidates = compare.candidates.iter().map(|path| load(path)).collect::<Result<Vec<_>, _>>()?;
@@ -136,7 +133,12 @@ fn one(
         let (found, report) = (weights.id().to_string(), id.clone());
         return Err(CheckError::OtherCheckpoint { model: model.id, found, report });
     }
-    let declared = compare.candidate_dtype.or(report.as_ref().map(|report| report.dtype));
+    let (dtype, arithmetic) = match compare.candidate_dtype {
+        Some(ComputedIn::Dtype(dtype)) => (Some(dtype), None),
+        Some(ComputedIn::Arithmetic(arithmetic)) => (None, Some(arithmetic)),
+        None => (None, None),
+    };
+    let declared = dtype.or(report.as_ref().map(|report| report.dtype));
     let check = report.as_ref().and_then(|r| Some(r.config.get("check")?.as_str()?.to_string()));
     let backend = report.as_ref().map(|r| {
         if r.precision == "strict" { r.backend.name.clone() } else { format!("{} {}", r.backend.name, r.precision) }
@@ -185,8 +187,19 @@ fn one(
     trace.insert(Probe::TokenIds, HostTensor { shape: vec![ids.len()], values });
     let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
     let path = shown;
-    let candidate =
-        Candidate { path, backend, check, declared, strict, trace, rows, ignored, misshapen, not_comparable };
+    let candidate = Candidate {
+        path,
+        backend,
+        check,
+        declared,
+        arithmetic,
+        strict,
+        trace,
+        rows,
+        ignored,
+        misshapen,
+        not_comparable,
+    };
     let replayer = CheckpointReplayer { checkpoint, tensors: weights, tokens: ids.len(), without: &compare.without };
     let Judged { mut verdict, level, .. } = judge(&candidate, &replayer)?;
     let recorded = candidate.trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();

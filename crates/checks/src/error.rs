@@ -47,10 +47,6 @@ pub enum CheckError {
     OtherCheckpoint { model: String, found: String, report: String },
     #[error("{path}: nothing to compare: {}", if .found.is_empty() { "the report has no tensors".to_string() } else { format!("none of {} is a value of this model", .found.join(", ")) })]
     NoValues { path: String, found: Vec<String> },
-    #[error(
-        "\"format\": \"junit\" is written by `cargo xtask compare`, which knows the runs; this check has text and json"
-    )]
-    Junit,
     #[error("the config.json of a stimulus would be wrong: {reason}")]
     StimulusConfig { reason: String },
     #[error("{path} holds no token_ids, and the config gives no prompt: add \"prompt\" or \"token_ids\"")]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use loupe_checkpoint::Checkpoint;
 use loupe_config::{Common, ModelRef};
-use loupe_engine::plant_in_config;
+use loupe_engine::{plant_in_config, plantable};
 use serde_json::Value;
 
 use crate::{CheckError, text};
@@ -14,6 +14,7 @@ pub(crate) fn run(model: &ModelRef, folder: &Path, common: &Common) -> Result<St
     if common.mistakes.is_empty() {
         checkpoint.export(folder, None)?;
     } else {
+        plantable(&common.mistakes, checkpoint.config())?;
         let mut document: Value = serde_json::from_str(checkpoint.config_json()).map_err(CheckError::ConfigJson)?;
         plant_in_config(&common.mistakes, checkpoint.config(), &mut document)?;
         checkpoint.export(folder, Some(&document))?;

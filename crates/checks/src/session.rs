@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::{Common, Input, ModelRef};
-use loupe_engine::{Info, Limits, Progress, Recorded, Spec, TraceJob, plant_in_prompt, plant_in_tokens, trace};
+use loupe_engine::{
+    Info, Limits, Progress, Recorded, Spec, TraceJob, plant_in_prompt, plant_in_tokens, plantable, trace,
+};
 use loupe_spec::{Config, HostTensor, Probe, Values};
 
 use crate::{CheckError, progress, text};
@@ -35,6 +37,7 @@ impl<'a> Session<'a> {
         let checkpoint = Checkpoint::open(&model.id, model.revision.as_deref())?;
         let tensors = checkpoint.tensors()?;
         let opened = started.elapsed().as_secs_f64();
+        plantable(&common.mistakes, checkpoint.config())?;
         let token_ids = match input {
             Input::Prompt(prompt) => checkpoint.encode(&plant_in_prompt(&common.mistakes, prompt))?,
             Input::TokenIds(ids) => ids.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use loupe_spec::{Config, Dtype, HostTensor, Probe, Stage, nearest};
+use loupe_spec::{Arithmetic, Config, Dtype, HostTensor, Probe, Stage, nearest};
 
 use crate::Trace;
 
@@ -36,6 +36,8 @@ pub struct Candidate {
     pub check: Option<String>,
     /// What its report or the config says that it was computed in.
     pub declared: Option<Dtype>,
+    /// What the config says that it loses beside its storage.
+    pub arithmetic: Option<Arithmetic>,
     /// Its report says that f32 was f32 in matrix products.
     pub strict: bool,
     /// The tensors, with `rows` rows each. `token_ids` are the prompt's, all of them.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Accumulator, MistakeKind, Probe, Rounding};
+use loupe_spec::{Accumulator, Arithmetic, Dtype, MistakeKind, Probe, Rounding};
 
 use crate::faults::{f16_overflow, fault};
 use crate::metrics::{Metrics, relative_l2};
@@ -33,6 +33,21 @@ pub enum JudgeError {
     /// A stage could not be recomputed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// The config names an arithmetic that values of this storage do not come from.
+    #[error(
+        "\"candidate_dtype\": \"{arithmetic}\" is no arithmetic of values stored in {storage}, as {path}'s are; leave it out, \
+         or say one of {}", .known.join(", ")
+    )]
+    Arithmetic {
+        /// The candidate's file.
+        path: String,
+        /// As named.
+        arithmetic: Arithmetic,
+        /// What its values are stored in.
+        storage: Dtype,
+        /// Those that are.
+        known: Vec<String>,
+    },
     /// Tensors were recorded, and none of their values can be held against anything.
     #[error(
         "{path}: nothing to compare: no value of {} counts (a score that the engine masked in place, or what does not \
@@ -61,7 +76,7 @@ pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, J
             return Ok(judged);
         }
         // Weights rounded to a half predict other values: to hit those by chance is as unlikely as to hit the right ones.
-        case.by_fallback = candidate.declared.is_none() && noise.level.weights.half().is_none();
+        case.by_fallback = candidate.backend.is_none() && noise.level.weights.half().is_none();
     }
     let judged = case.judge_at(&noise)?;
     if !judged.unnamed {
@@ -207,8 +222,10 @@ fn conclude(
     if case.by_fallback {
         notes.push(format!(
             "the recorded stages fit {} precision, but no projection was recorded with its own input to tell that \
-             from a small mistake; record one (for example layers.0.self_attn.q_proj), or say \"candidate_dtype\"",
-            level.detail().unwrap_or(level.storage.name().to_string())
+             from a small mistake; record one (for example layers.0.self_attn.q_proj), or say \"candidate_dtype\": \
+             \"{}\" if that is what it computes in",
+            level.detail().unwrap_or(level.storage.name().to_string()),
+            level.arithmetic().map_or(level.storage.name(), Arithmetic::name)
         ));
         return (Judgement::Inconclusive, level.detail());
     }
@@ -261,9 +278,17 @@ impl<'a> Case<'a> {
 
     /// The first precision at which the projections are right as a body: a mistake spoils some of them, a precision
     /// all. Without projections of their own, the first at which everything is.
-    fn choose_level(&self) -> Result<Chosen, ReplayError> {
+    fn choose_level(&self) -> Result<Chosen, JudgeError> {
         let storage = self.candidate.declared.unwrap_or_else(|| infer_storage(&self.candidate.trace));
-        let levels = ladder(storage, self.replayer.weights_dtype(), infer_decimals(&self.candidate.trace));
+        let mut levels = ladder(storage, self.replayer.weights_dtype(), infer_decimals(&self.candidate.trace));
+        if let Some(arithmetic) = self.candidate.arithmetic {
+            let known: BTreeSet<&str> = levels.iter().filter_map(|l| l.arithmetic()).map(Arithmetic::name).collect();
+            if !known.contains(arithmetic.name()) {
+                let (path, known) = (self.candidate.path.clone(), known.into_iter().map(str::to_string).collect());
+                return Err(JudgeError::Arithmetic { path, arithmetic, storage, known });
+            }
+            levels.retain(|level| level.arithmetic() == Some(arithmetic));
+        }
         let mut first: Option<Noise> = None;
         let mut off_as_a_body = false;
         let mut lesser = Vec::new();

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use loupe_spec::{
-    Accumulator, Dtype, HostTensor, LIBRARY_UNITS, Probe, Random, Rounding, Simulation, Stage, Values, WeightForm,
+    Accumulator, Arithmetic, Dtype, HostTensor, LIBRARY_UNITS, Probe, Random, Rounding, Simulation, Stage, Values,
+    WeightForm,
 };
 
 use crate::stage::Layout;
@@ -53,18 +54,14 @@ impl Level {
         Simulation { storage, operand_bits, accumulator, weights, rounding }
     }
 
+    /// What is lost beside the storage.
+    pub fn arithmetic(self) -> Option<Arithmetic> {
+        Arithmetic::of(self.weights, self.accumulator, self.operand_bits)
+    }
+
     /// What a verdict calls it; `None`: plain.
     pub fn detail(self) -> Option<String> {
-        let arithmetic = match (self.weights, self.accumulator, self.operand_bits) {
-            (WeightForm::Rounded(half) | WeightForm::RoundedMatrices(half), ..) => Some(format!("weights_{half}")),
-            // As GGUF names the usual quantisation of so many bits.
-            (WeightForm::Blocks { bits: 8 }, ..) => Some("q8_0".to_string()),
-            (WeightForm::Blocks { bits }, ..) => Some(format!("q{bits}_k")),
-            (_, Accumulator::Half(half), _) => Some(format!("{half}_accumulation")),
-            (.., Some(11)) => Some("tf32".to_string()),
-            (.., Some(_)) => Some("bf16_operands".to_string()),
-            (.., None) => None,
-        };
+        let arithmetic = self.arithmetic().map(|arithmetic| arithmetic.to_string());
         let printed = self.decimals.map(|decimals| format!("{decimals}_decimals"));
         let parts: Vec<String> = arithmetic.into_iter().chain(printed).collect();
         (!parts.is_empty()).then(|| parts.join(" + "))

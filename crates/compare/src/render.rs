@@ -90,16 +90,21 @@ fn headline(verdict: &Verdict) -> String {
     format!("{}{detail}", verdict.verdict.name())
 }
 
+/// Where nothing is wrong, how much that does not say.
+fn unnoticed(verdict: &Verdict) -> Option<String> {
+    verdict.unnoticed().filter(|_| !matches!(verdict.exit_code, 1 | 3))
+}
+
 /// One candidate in a line, for where many were right.
 pub fn one_line(verdict: &Verdict) -> String {
     let coverage = &verdict.coverage;
     format!(
-        "{}: {}; looked at {} of {} stages; {} mistake(s) cannot be told from it (listed in the JSON)\n",
+        "{}: {}{}; looked at {} of {} stages\n",
         verdict.candidate.path,
         headline(verdict),
+        unnoticed(verdict).map(|unnoticed| format!("; {unnoticed}")).unwrap_or_default(),
         coverage.probes,
-        coverage.of,
-        verdict.indistinguishable.len()
+        coverage.of
     )
 }
 
@@ -178,12 +183,13 @@ pub fn summary(verdict: &Verdict) -> String {
     stimuli(&mut out, verdict);
     let word = match verdict.verdict {
         Judgement::Exact => "every bit is the reference's",
-        Judgement::Numeric => "every difference is rounding",
+        Judgement::Numeric => "no difference is larger than rounding",
         Judgement::Architectural => "the mathematics differs",
         Judgement::BackendFault => "what ran it is broken",
         Judgement::Inconclusive => "not to be told from what was recorded",
     };
-    let _ = writeln!(out, "  {}: {word}", headline(verdict));
+    let unnoticed = unnoticed(verdict).map(|unnoticed| format!("; {unnoticed}")).unwrap_or_default();
+    let _ = writeln!(out, "  {}: {word}{unnoticed}", headline(verdict));
     out
 }
 
@@ -195,7 +201,8 @@ fn stimuli(out: &mut String, verdict: &Verdict) {
     if !asked && count > 0 {
         let _ = writeln!(
             out,
-            "  {count} mistake(s) cannot be told here; \"stimulus\": true beside \"output\" writes inputs that show them"
+            "  {count} mistake(s) cannot be told here; \"stimulus\": true beside \"output\" looks for inputs that show them, \
+             and says of which there is none"
         );
     }
     if written {

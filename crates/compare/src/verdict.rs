@@ -333,6 +333,29 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// How much is right only so far as could be seen: "14 mistakes would go unnoticed at this precision, 3 on this
+    /// input". `None` where nothing would.
+    pub fn unnoticed(&self) -> Option<String> {
+        let mut counted: BTreeSet<&str> = BTreeSet::new();
+        let mut parts: Vec<String> = Vec::new();
+        for (why, of) in [
+            ("below the noise", "at this precision"),
+            ("identical here", "on this input"),
+            ("not recorded", "in what was recorded"),
+            ("not tried", "in a model of this size"),
+        ] {
+            let nowhere = self.unseen.iter().filter(|unseen| unseen.why == why && unseen.sites.is_none());
+            let count = nowhere.filter(|unseen| counted.insert(&unseen.id)).count();
+            match count {
+                0 => {}
+                1 if parts.is_empty() => parts.push(format!("1 mistake would go unnoticed {of}")),
+                _ if parts.is_empty() => parts.push(format!("{count} mistakes would go unnoticed {of}")),
+                _ => parts.push(format!("{count} {of}")),
+            }
+        }
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
     /// The candidate answers another question than was asked: other tokens, by `mistake` if it is known, or another
     /// checkpoint. That is the answer; what was judged stands beside it.
     pub fn different_question(&mut self, notes: Vec<String>, mistake: Option<&Mistake>) {

@@ -7,7 +7,9 @@ use serde_json::Value;
 use crate::compare::compare;
 use crate::error::Noted;
 use crate::fields::Fields;
-use crate::read::{Mismatch, choice, even, float, index, integer, list, path, positive, prefix, probe_pattern, text};
+use crate::read::{
+    Mismatch, any_list, choice, even, float, index, integer, list, path, positive, prefix, probe_pattern, text,
+};
 use crate::{BACKENDS, Check, CheckName, Common, Device, Input, ModelRef, Precision, Proj, Request, Target};
 
 /// The whole document.
@@ -59,7 +61,7 @@ pub(crate) fn common(fields: &Fields) -> Result<Common, Noted> {
     let dtype = fields.optional("dtype", float);
     let precision = fields.optional("precision", precision);
     let output = fields.optional("output", prefix);
-    let mistakes = fields.optional("mistakes", list(text));
+    let mistakes = fields.optional("mistakes", any_list(text));
     Ok(Common {
         backend: backend?.unwrap_or(BACKENDS[0]).to_string(),
         device: device?,

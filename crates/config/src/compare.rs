@@ -3,23 +3,23 @@
 use std::path::PathBuf;
 
 use jsonc_parser::ast::Value as Ast;
-use loupe_spec::Probe;
+use loupe_spec::{Arithmetic, Dtype, Probe};
 
 use crate::build::{input, model};
 use crate::error::Noted;
 use crate::fields::{Fields, INHERITED};
-use crate::read::{Mismatch, boolean, choice, float, index, list, path, probe, text};
-use crate::{Compare, Format, Reference};
+use crate::read::{Mismatch, any_list, boolean, choice, index, list, path, probe, text};
+use crate::{Compare, ComputedIn, Format, Reference};
 
 /// The keys of `compare` that are its own.
 pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
     let candidates = candidates(fields);
     let reference = reference(fields);
     let names = names(fields);
-    let candidate_dtype = fields.optional("candidate_dtype", float);
+    let candidate_dtype = fields.optional("candidate_dtype", computed_in);
     let positions = positions(fields);
     let without = without(fields);
-    let format = format(fields);
+    let format = format(fields, &[Format::Text, Format::Json]);
     let stimulus = stimulus(fields);
     Ok(Compare {
         candidates: candidates?,
@@ -31,6 +31,12 @@ pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
         format: format?,
         stimulus: stimulus?,
     })
+}
+
+fn computed_in(value: &Ast) -> Result<ComputedIn, Mismatch> {
+    let dtypes = Dtype::FLOATS.map(ComputedIn::Dtype);
+    let all = dtypes.into_iter().chain(Arithmetic::ALL.map(ComputedIn::Arithmetic));
+    choice(&all.map(|computed| (computed.name(), computed)).collect::<Vec<_>>())(value)
 }
 
 /// `candidates`, or `candidate` for a list of one.
@@ -90,7 +96,7 @@ fn positions(fields: &Fields) -> Result<Option<Vec<usize>>, Noted> {
 fn without(fields: &Fields) -> Result<Vec<String>, Noted> {
     let Some(policy) = fields.object("policy", "\"policy\"")? else { return Ok(Vec::new()) };
     policy.only(&["without"]);
-    Ok(policy.optional("without", list(text))?.unwrap_or_default())
+    Ok(policy.optional("without", any_list(text))?.unwrap_or_default())
 }
 
 /// `stimulus`, which writes checkpoints and so needs to be told where.
@@ -104,19 +110,18 @@ fn stimulus(fields: &Fields) -> Result<bool, Noted> {
     Ok(asked)
 }
 
-/// `format`: one name or a list of them, each kept once.
-pub(crate) fn format(fields: &Fields) -> Result<Vec<Format>, Noted> {
+/// `format`, of those that are `known`: one name or a list of them, each kept once.
+pub(crate) fn format(fields: &Fields, known: &[Format]) -> Result<Vec<Format>, Noted> {
+    let options: Vec<(&'static str, Format)> = known.iter().map(|format| (format.name(), *format)).collect();
+    let names = |value: &Ast| {
+        let one = choice(&options);
+        if matches!(value, Ast::Array(_)) { list(one)(value) } else { Ok(vec![one(value)?]) }
+    };
     let mut formats: Vec<Format> = Vec::new();
-    for format in fields.optional("format", format_names)?.unwrap_or_else(|| vec![Format::Text]) {
+    for format in fields.optional("format", names)?.unwrap_or_else(|| vec![Format::Text]) {
         if !formats.contains(&format) {
             formats.push(format);
         }
     }
     Ok(formats)
-}
-
-fn format_names(value: &Ast) -> Result<Vec<Format>, Mismatch> {
-    let options = Format::ALL.map(|format| (format.name(), format));
-    let one = choice(&options);
-    if matches!(value, Ast::Array(_)) { list(one)(value) } else { Ok(vec![one(value)?]) }
 }

@@ -95,7 +95,7 @@ pub(crate) fn matrix(fields: &Fields, document: Value) -> Result<Matrix, Noted> 
     let reports = fields.optional("reports", list(path));
     let require = fields.optional("require", list(backend));
     let time_limit = fields.optional("time_limit_s", positive);
-    let (format, output) = (format(&fields), fields.optional("output", prefix));
+    let (format, output) = (format(&fields, &Format::ALL), fields.optional("output", prefix));
     let (checks, runs, reports) = (checks?, runs?, reports?.unwrap_or_default());
     if runs.is_empty() && reports.is_empty() {
         return Err(fields.missing(&["runs", "reports"]));

@@ -80,6 +80,16 @@ fn number_as<T: std::str::FromStr>(value: &Value) -> Option<T> {
     value.as_number_lit().and_then(|literal| literal.value.parse().ok())
 }
 
+/// A list, which may be empty.
+pub(crate) fn any_list<T>(
+    element: impl Fn(&Value) -> Result<T, Mismatch>,
+) -> impl Fn(&Value) -> Result<Vec<T>, Mismatch> {
+    move |value| match value {
+        Value::Array(array) => array.elements.iter().map(&element).collect(),
+        other => Err(Mismatch::new(other, "a list")),
+    }
+}
+
 /// A list of at least one element.
 pub(crate) fn list<T>(element: impl Fn(&Value) -> Result<T, Mismatch>) -> impl Fn(&Value) -> Result<Vec<T>, Mismatch> {
     move |value| match value {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use loupe_spec::{Dtype, Probe};
+use loupe_spec::{Arithmetic, Dtype, Probe};
 use serde_json::Value;
 
 use crate::CheckName;
@@ -210,7 +210,7 @@ pub struct Compare {
     /// For a candidate with names of its own: its tensor's name and the probe point that it holds, as written.
     pub names: Vec<(String, Probe)>,
     /// What the candidate was computed in, where its file does not say.
-    pub candidate_dtype: Option<Dtype>,
+    pub candidate_dtype: Option<ComputedIn>,
     /// Which prompt positions the candidate's rows are; `None`: all, in order.
     pub positions: Option<Vec<usize>>,
     /// Ids of mistakes that are not to be named: `"policy": {"without": [..]}`.
@@ -219,6 +219,25 @@ pub struct Compare {
     pub format: Vec<Format>,
     /// Whether to write inputs that show the mistakes which this one hides, below `output`.
     pub stimulus: bool,
+}
+
+/// What an engine computed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ComputedIn {
+    /// Results of this type; what else is lost is read off the values.
+    Dtype(Dtype),
+    /// An arithmetic that loses more than storing its results does.
+    Arithmetic(Arithmetic),
+}
+
+impl ComputedIn {
+    /// The name in configs.
+    pub fn name(self) -> &'static str {
+        match self {
+            ComputedIn::Dtype(dtype) => dtype.name(),
+            ComputedIn::Arithmetic(arithmetic) => arithmetic.name(),
+        }
+    }
 }
 
 /// The right side of a comparison: a run that Loupe makes, a saved report, or both.

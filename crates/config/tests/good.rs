@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use loupe_config::{
-    Check, Compare, Device, Format, Input, ModelRef, Precision, Proj, Reference, Request, Target, parse,
+    Check, Compare, ComputedIn, Device, Format, Input, ModelRef, Precision, Proj, Reference, Request, Target, parse,
 };
-use loupe_spec::{Dtype, Probe, Stage};
+use loupe_spec::{Arithmetic, Dtype, Probe, Stage};
 
 fn request(text: &str) -> Request {
     parse(Path::new("test.json"), text).unwrap()
@@ -122,7 +122,7 @@ fn compare_takes_its_reference_in_three_ways() {
 fn compare_takes_names_positions_and_formats() {
     let request = request(
         r#"{"check":"compare","candidates":["a","b"],"model":"m","token_ids":[2],"positions":[6],"stimulus":true,"output":"out/v",
-            "names":{"l_out-0":"layers.0.output"},"candidate_dtype":"f16","format":["junit","text","junit"]}"#,
+            "names":{"l_out-0":"layers.0.output"},"candidate_dtype":"q5_k","format":["json","text","json"]}"#,
     );
     let Check::Compare(Compare { candidates, names, candidate_dtype, positions, format, stimulus, .. }) = request.check
     else {
@@ -130,8 +130,8 @@ fn compare_takes_names_positions_and_formats() {
     };
     assert_eq!(candidates, [PathBuf::from("a"), PathBuf::from("b")]);
     assert_eq!(names, [("l_out-0".to_string(), Probe::Layer(0, Stage::Output))]);
-    assert_eq!((candidate_dtype, positions), (Some(Dtype::F16), Some(vec![6])));
-    assert_eq!(format, [Format::Junit, Format::Text]);
+    assert_eq!((candidate_dtype, positions), (Some(ComputedIn::Arithmetic(Arithmetic::Q5K)), Some(vec![6])));
+    assert_eq!(format, [Format::Json, Format::Text]);
     assert!(stimulus);
 }
 

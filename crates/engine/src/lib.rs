@@ -22,7 +22,7 @@ pub use error::EngineError;
 pub use loupe_backends::{BackendError, Info, Spec, referee};
 pub use loupe_model::ops::rope::{Rotations, rotations};
 pub use loupe_model::{Limits, ModelError};
-pub use plant::{mistakes, plant_in_config, plant_in_prompt, plant_in_tokens};
+pub use plant::{mistakes, plant_in_config, plant_in_prompt, plant_in_tokens, plantable};
 pub use replay::{ReplayJob, replay, replay_all};
 pub use rotate::{Rotated, rotate};
 pub use round_trip::round_trip;

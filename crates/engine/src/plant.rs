@@ -1,8 +1,11 @@
 //! The config key `mistakes`: the one place where the catalogue meets the model. Parameters may be given other values by
 //! the same key.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use burn::tensor::backend::Backend;
-use loupe_model::Table;
+use loupe_backends::{Engine, Task, dispatch, referee};
+use loupe_model::{Operations, Table};
 use loupe_spec::{Config, Mistake, Parameter, Probe, nearest};
 use serde_json::Value;
 
@@ -11,6 +14,65 @@ use crate::EngineError;
 /// The mistakes that can be planted.
 pub fn mistakes() -> &'static [Mistake] {
     loupe_mistakes::ALL
+}
+
+/// Whether `names` can be planted together in a model of `config`.
+///
+/// # Errors
+/// A name that cannot be planted, or two of which only the later would be: they give one operation, or one number, two
+/// meanings.
+pub fn plantable(names: &[String], config: &Config) -> Result<(), EngineError> {
+    if names.len() < 2 {
+        return Ok(());
+    }
+    let after =
+        |names: &[&String]| names.iter().fold(SOME_IDS.to_vec(), |ids, name| plant_in_tokens(&[name.to_string()], ids));
+    let of_tokens: BTreeSet<&String> = names.iter().filter(|name| after(&[*name]) != SOME_IDS).collect();
+    for (one, other) in of_tokens.iter().flat_map(|one| of_tokens.iter().map(move |other| (*one, *other))) {
+        if after(&[one, other]) != after(&[other, one]) {
+            return Err(contradiction(one, other, "the token ids"));
+        }
+    }
+    dispatch(&referee(), Apart { names, config })?
+}
+
+/// Token ids that tell one order of edits from another: each is different.
+const SOME_IDS: [usize; 3] = [0, 1, 2];
+
+struct Apart<'a> {
+    names: &'a [String],
+    config: &'a Config,
+}
+
+impl Task for Apart<'_> {
+    type Output = Result<(), EngineError>;
+
+    fn run<B: Backend>(self, _engine: Engine<B>) -> Self::Output {
+        let right = Table::<B>::gemma2(self.config);
+        let probes = Probe::all(self.config);
+        // Who changed an entry of a probe's operations, and to what.
+        let mut taken: BTreeMap<(Probe, &str), (&String, Operations<B>)> = BTreeMap::new();
+        for name in self.names {
+            let own = table::<B>(std::slice::from_ref(name), self.config)?;
+            for probe in &probes {
+                let (Some(own), Some(right)) = (own.at(*probe), right.at(*probe)) else { continue };
+                for entry in own.changed_from(right) {
+                    let (other, theirs) = taken.entry((*probe, entry)).or_insert_with(|| (name, own.clone()));
+                    if own.changed_from(theirs).contains(&entry) {
+                        return Err(contradiction(other, name, &format!("{entry} at {probe}")));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn contradiction(one: &str, other: &str, what: &str) -> EngineError {
+    EngineError::Mistake(format!(
+        "\"{one}\" and \"{other}\" contradict each other: both change {what}, and only one of them would be planted; \
+         leave one out, or write where each is made (id@LAYER or id@PROBE)"
+    ))
 }
 
 /// Makes `document`, a config.json, say the named mistakes.

@@ -1,6 +1,7 @@
 //! The table of mathematical choices. The default is Gemma 2; a mistake is a replaced entry.
 
 use std::collections::BTreeMap;
+use std::ptr::fn_addr_eq;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
@@ -40,6 +41,20 @@ impl Constants {
             rms_norm_eps: value(Parameter::RmsNormEps).unwrap_or(0.0),
             rope_theta: value(Parameter::RopeTheta).unwrap_or(1.0),
         }
+    }
+
+    /// The names of those that are others than in `before`.
+    fn changed_from(&self, before: &Constants) -> Vec<&'static str> {
+        let Constants { embed_scale, attn_scale, attn_softcap, final_softcap, rms_norm_eps, rope_theta } = self;
+        let constants = [
+            (Parameter::EmbedScale, *embed_scale == before.embed_scale),
+            (Parameter::AttnScale, *attn_scale == before.attn_scale),
+            (Parameter::AttnSoftcap, *attn_softcap == before.attn_softcap),
+            (Parameter::FinalSoftcap, *final_softcap == before.final_softcap),
+            (Parameter::RmsNormEps, *rms_norm_eps == before.rms_norm_eps),
+            (Parameter::RopeTheta, *rope_theta == before.rope_theta),
+        ];
+        constants.into_iter().filter(|(_, same)| !same).map(|(parameter, _)| parameter.name()).collect()
     }
 
     /// Gives one of them another value; an infinite cap is none.
@@ -108,6 +123,54 @@ pub struct Operations<B: Backend> {
 }
 
 impl<B: Backend> Operations<B> {
+    /// The names of the entries that are others than in `before`.
+    pub fn changed_from(&self, before: &Operations<B>) -> Vec<&'static str> {
+        // In full, so that a new entry is not forgotten.
+        let Operations {
+            constants,
+            inputs,
+            weight,
+            embed_scale,
+            rms_norm,
+            linear,
+            whole,
+            rotations,
+            rotate,
+            repeat_kv,
+            scores,
+            softcap_scores,
+            window,
+            mask,
+            softmax,
+            context,
+            activation,
+            multiply,
+            softcap_logits,
+        } = self;
+        let entries = [
+            ("inputs", fn_addr_eq(*inputs, before.inputs)),
+            ("weight", fn_addr_eq(*weight, before.weight)),
+            ("embed_scale", fn_addr_eq(*embed_scale, before.embed_scale)),
+            ("rms_norm", fn_addr_eq(*rms_norm, before.rms_norm)),
+            ("linear", fn_addr_eq(*linear, before.linear)),
+            ("whole", fn_addr_eq(*whole, before.whole)),
+            ("rotations", fn_addr_eq(*rotations, before.rotations)),
+            ("rotate", fn_addr_eq(*rotate, before.rotate)),
+            ("repeat_kv", fn_addr_eq(*repeat_kv, before.repeat_kv)),
+            ("scores", fn_addr_eq(*scores, before.scores)),
+            ("softcap_scores", fn_addr_eq(*softcap_scores, before.softcap_scores)),
+            ("window", fn_addr_eq(*window, before.window)),
+            ("mask", fn_addr_eq(*mask, before.mask)),
+            ("softmax", fn_addr_eq(*softmax, before.softmax)),
+            ("context", fn_addr_eq(*context, before.context)),
+            ("activation", fn_addr_eq(*activation, before.activation)),
+            ("multiply", fn_addr_eq(*multiply, before.multiply)),
+            ("softcap_logits", fn_addr_eq(*softcap_logits, before.softcap_logits)),
+        ];
+        let operations = entries.into_iter().filter(|(_, same)| !same).map(|(name, _)| name);
+        constants.changed_from(&before.constants).into_iter().chain(operations).collect()
+    }
+
     /// Gemma 2.
     pub fn gemma2(config: &Config) -> Operations<B> {
         Operations {

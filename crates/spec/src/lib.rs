@@ -18,6 +18,7 @@
 //! | V | vocabulary | `vocab_size` |
 //! | l | layer, from 0 | `num_hidden_layers` |
 
+mod arithmetic;
 mod config;
 mod mistake;
 mod nearest;
@@ -28,6 +29,7 @@ mod simulation;
 mod tensor;
 mod weight;
 
+pub use arithmetic::Arithmetic;
 pub use config::{Config, ConfigError, LayerType};
 pub use mistake::{Code, Mistake, MistakeKind, NoLine};
 pub use nearest::nearest;

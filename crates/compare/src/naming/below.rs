@@ -367,6 +367,7 @@ mod tests {
             backend: None,
             check: None,
             declared: Some(Dtype::F32),
+            arithmetic: None,
             strict: true,
             trace,
             rows: Rows::All,
