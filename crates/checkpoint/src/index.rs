@@ -1,7 +1,7 @@
 //! Which file holds which tensor: model.safetensors, or model.safetensors.index.json and its shards.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -27,6 +27,23 @@ pub(crate) struct Shards {
 struct Index {
     weight_map: BTreeMap<String, String>,
 }
+
+/// The files of the checkpoint in the folder `model` that a run may read, whether or not each is there. None of a model
+/// that is no folder: nobody writes to the hub's cache by hand.
+pub fn files_of(model: &str) -> Vec<PathBuf> {
+    let folder = Path::new(model);
+    if !folder.is_dir() {
+        return Vec::new();
+    }
+    let index = loupe_files::read(&folder.join(INDEX), LARGEST_INDEX).ok();
+    let index = index.and_then(|bytes| serde_json::from_slice::<Index>(&bytes).ok());
+    let shards = index.into_iter().flat_map(|index| index.weight_map.into_values());
+    let names = [SINGLE, INDEX, "config.json", "tokenizer.json", "tokenizer_config.json"].map(str::to_string);
+    names.into_iter().chain(shards).map(|name| folder.join(name)).collect()
+}
+
+/// Of a thousand tensors an index has a tenth of a megabyte.
+const LARGEST_INDEX: u64 = 64 << 20;
 
 impl Shards {
     /// Opens every file and reads its header. What is on this machine comes before what would have to be fetched.

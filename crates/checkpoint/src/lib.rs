@@ -34,6 +34,7 @@ pub use change::Change;
 pub use checkpoint::Checkpoint;
 pub use error::CheckpointError;
 pub use hash::sha256_hex;
+pub use index::files_of;
 pub use link::Linked;
 pub use random::write_random;
 pub use tensors::{Entry, Rows, Tensors};

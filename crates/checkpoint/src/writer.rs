@@ -1,16 +1,18 @@
 //! Writing a checkpoint's files: each under a temporary name, renamed when it is whole.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
 
+use loupe_files::NewFile;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::CheckpointError;
 
 /// Refuses a folder that already holds a checkpoint, and creates it where it is missing.
 pub(crate) fn prepare_folder(folder: &Path) -> Result<(), CheckpointError> {
-    let taken = ["config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"];
+    let taken =
+        ["config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json"];
     if let Some(name) = taken.into_iter().find(|name| folder.join(name).exists()) {
         let reason = format!("it already holds {name}, and nothing is overwritten; name a new folder");
         return Err(CheckpointError::Write { folder: folder.into(), reason });
@@ -25,24 +27,12 @@ pub(crate) fn write_file(
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), CheckpointError> {
     let path = folder.join(name);
-    let partial = Partial(folder.join(format!(".{name}.partial")));
     let write = || {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(&partial.0)?);
-        fill(&mut out)?;
-        out.into_inner()?.sync_all()?;
-        fs::rename(&partial.0, &path)
+        let new = NewFile::write(folder, fill)?;
+        new.sync()?;
+        new.rename(&path)
     };
     write().map_err(|source| CheckpointError::Io { doing: "write", path: path.clone(), source })
-}
-
-/// A file that goes away with this value, unless it has been renamed.
-struct Partial(PathBuf);
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // Gone already where it was renamed; where removing fails there is nobody left to tell.
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 /// The length and the header of a safetensors file of these tensors (name, type, shape), in this order, padded to 8

@@ -14,6 +14,10 @@ pub enum CheckError {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Report(#[from] ReportError),
+    #[error(
+        "\"output\": \"{}\" would overwrite {}, which this run reads; name another output", .output.display(), .file.display()
+    )]
+    Overwrite { output: std::path::PathBuf, file: std::path::PathBuf },
     #[error("layer {layer} is out of range: this model has {layers} layers, 0 to {}", .layers - 1)]
     Layer { layer: usize, layers: usize },
     #[error("token {token} is out of range: the prompt has {tokens} tokens, 0 to {} (or -1 to -{tokens} from the end)", .tokens - 1)]

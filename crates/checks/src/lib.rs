@@ -12,6 +12,7 @@ mod embed;
 mod error;
 mod export;
 mod layer_out;
+mod overwrite;
 mod progress;
 mod replayer;
 mod rope;
@@ -24,6 +25,7 @@ mod trace_check;
 mod weights;
 
 pub use error::CheckError;
+pub use overwrite::refuse_overwriting;
 pub use replayer::CheckpointReplayer;
 pub use run::{Files, Outcome, run};
 pub use session::Session;

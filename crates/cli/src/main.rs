@@ -1,13 +1,15 @@
 //! `loupe <config.json>`: one JSON document in, text and a report out.
 
 mod allocator;
+mod crash;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::process::ExitCode;
 
-use loupe_checks::Files;
+use loupe_checks::{CheckError, Files};
 use miette::{GraphicalReportHandler, GraphicalTheme, Report, miette};
 
 const HELP: &str = "\
@@ -23,31 +25,35 @@ exit codes
   0  ran; nothing wrong, or a difference that is rounding
   1  a mistake in the architecture, or a check's own finding
   2  could not run: usage, config, a file, a backend that is not there
-  3  a backend computed nonsense
+  3  a backend computed nonsense, or loupe itself failed
   4  inconclusive
 ";
 
 fn main() -> ExitCode {
     allocator::keep_freed_buffers();
-    // burn and its drivers report what is missing by panicking; what they say becomes an error message, once.
-    std::panic::set_hook(Box::new(|_| {}));
-    match run(&std::env::args_os().skip(1).collect::<Vec<_>>()) {
+    crash::note_panics();
+    // Where signals cannot be listened to, a run that they end leaves its temporary files to the next.
+    let _ = loupe_files::clean_up_on_signals();
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let outcome = catch_unwind(|| run(&args)).unwrap_or_else(|_| Err(crash::failure()));
+    match outcome {
         Ok(code) => code,
         Err(Failure { report, exit_code }) => {
             let mut text = String::new();
             let theme = if plain() { GraphicalTheme::unicode_nocolor() } else { GraphicalTheme::unicode() };
             // Writing to a String cannot fail.
             let _ = GraphicalReportHandler::new_themed(theme).with_width(120).render_report(&mut text, report.as_ref());
-            eprint!("{text}");
+            // Where stderr is full or closed there is nobody left to tell.
+            let _ = std::io::stderr().write_all(text.as_bytes());
             ExitCode::from(exit_code)
         }
     }
 }
 
 /// What is said on stderr, and the exit code.
-struct Failure {
-    report: Report,
-    exit_code: u8,
+pub(crate) struct Failure {
+    pub report: Report,
+    pub exit_code: u8,
 }
 
 impl<E: Into<Report>> From<E> for Failure {
@@ -64,11 +70,11 @@ fn plain() -> bool {
 fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
     let path = match args {
         [only] if only == "--help" || only == "-h" => {
-            say(HELP);
+            say(HELP)?;
             return Ok(ExitCode::SUCCESS);
         }
         [only] if only == "--version" || only == "-V" => {
-            say(concat!("loupe ", env!("CARGO_PKG_VERSION"), " (burn 0.21.0)\n"));
+            say(concat!("loupe ", env!("CARGO_PKG_VERSION"), " (burn 0.21.0)\n"))?;
             return Ok(ExitCode::SUCCESS);
         }
         [only] if only.to_string_lossy().starts_with('-') => {
@@ -79,33 +85,43 @@ fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
         many => return Err(usage(&format!("{} arguments were given, expected one config", many.len())).into()),
     };
     let request = loupe_config::read(path)?;
-    let outcome = loupe_checks::run(&request)
-        .map_err(|error| Failure { exit_code: error.exit_code(), report: miette!("{error}") })?;
-    say(&outcome.text);
+    let failed = |error: CheckError| Failure { exit_code: error.exit_code(), report: miette!("{error}") };
+    loupe_checks::refuse_overwriting(path, &request).map_err(failed)?;
+    let outcome = loupe_checks::run(&request).map_err(failed)?;
+    // What cannot be said may still be written.
+    let said = say(&outcome.text);
     if let Some(prefix) = &request.common.output {
-        write(prefix, &outcome.files)?;
+        let written = write(prefix, &outcome.files)?;
+        said?;
+        say(&written)?;
+    } else {
+        said?;
     }
     Ok(ExitCode::from(outcome.exit_code))
 }
 
-fn write(prefix: &Path, files: &Files) -> Result<(), Report> {
+/// Writes `files`; which, as a line of text.
+fn write(prefix: &Path, files: &Files) -> Result<String, Report> {
     match files {
-        Files::None => {}
+        Files::None => Ok(String::new()),
         Files::Report(report, tensors) => {
             let written = loupe_report::write(prefix, report, tensors).map_err(|error| miette!("{error}"))?;
-            say(&format!("\nwritten: {} and {}\n", written.json.display(), written.safetensors.display()));
+            Ok(format!("\nwritten: {} and {}\n", written.json.display(), written.safetensors.display()))
         }
         Files::Verdicts(verdicts) => {
             let path = loupe_report::write_json(prefix, verdicts).map_err(|error| miette!("{error}"))?;
-            say(&format!("\nwritten: {}\n", path.display()));
+            Ok(format!("\nwritten: {}\n", path.display()))
         }
     }
-    Ok(())
 }
 
-/// To stdout. A reader that has seen enough (`loupe … | head`) is no error.
-fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+/// To stdout. A reader that has seen enough (`loupe … | head`) is no error; a full disk is.
+fn say(text: &str) -> Result<(), Report> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(miette!("cannot write to stdout: {error}")),
+        _ => Ok(()),
+    }
 }
 
 fn usage(what: &str) -> Report {

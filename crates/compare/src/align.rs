@@ -164,11 +164,12 @@ pub fn align(
     Err(AlignError::Nothing { path, count, found: found(&ignored), entries: entries(&ignored, config) })
 }
 
-/// Names that a message shows.
+/// Names that a message shows; and so many are likened to all of ours.
 const SHOWN: usize = 5;
+const MOST_LIKENED: usize = 100;
 
 /// The first of `names`, and how many more there are.
-fn found(names: &[String]) -> String {
+pub fn found(names: &[String]) -> String {
     let mut shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("\"{name}\"")).collect();
     match names.len().saturating_sub(SHOWN) {
         0 if shown.is_empty() => "token_ids alone".to_string(),
@@ -188,7 +189,7 @@ fn entries(unknown: &[String], config: &Config) -> String {
         ends.map(String::as_str).or_else(|| nearest(name, known.iter().map(String::as_str)))
     };
     let entry = |name: &String| like(name).map(|probe| format!("\"{name}\": \"{probe}\""));
-    let entries: Vec<String> = unknown.iter().filter_map(entry).take(SHOWN).collect();
+    let entries: Vec<String> = unknown.iter().take(MOST_LIKENED).filter_map(entry).take(SHOWN).collect();
     if entries.is_empty() { "\"ITS_NAME\": \"layers.0.output\"".to_string() } else { entries.join(", ") }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use crate::align::found;
 use crate::verdict::{Class, Judgement, StageVerdict, Unseen, Verdict, Verdicts};
 
 /// Probe by candidate: local error, budget used, and a mark. Stages of one kind stand in one row, the layer that used
@@ -128,7 +129,7 @@ pub fn summary(verdict: &Verdict) -> String {
         coverage.tokens
     );
     if !coverage.ignored.is_empty() {
-        let _ = writeln!(out, "  not judged (no probe of ours): {}", coverage.ignored.join(", "));
+        let _ = writeln!(out, "  not judged (no probe of ours): {}", found(&coverage.ignored));
     }
     for what in &coverage.not_comparable {
         let _ = writeln!(out, "  not compared: {what}");

@@ -42,13 +42,16 @@ pub enum ConfigError {
     Invalid(Box<Invalid>),
 }
 
+/// A prompt as long as any model's context has less than a megabyte.
+const LARGEST: u64 = 16 << 20;
+
 /// Reads a file, telling the ways in which that fails apart.
 pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
     let owned = path.to_path_buf();
     if path.is_dir() {
         return Err(ConfigError::Folder { path: owned });
     }
-    let bytes = std::fs::read(path).map_err(|source| ConfigError::Read { path: owned.clone(), source })?;
+    let bytes = loupe_files::read(path, LARGEST).map_err(|source| ConfigError::Read { path: owned.clone(), source })?;
     String::from_utf8(bytes)
         .map_err(|error| ConfigError::NotUtf8 { path: owned, offset: error.utf8_error().valid_up_to() })
 }

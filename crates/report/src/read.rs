@@ -1,7 +1,6 @@
 //! Reading a report back.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 use loupe_spec::Dtype;
@@ -24,6 +23,9 @@ pub fn read(path: &Path) -> Result<(Report, TensorFile), ReportError> {
     Ok((report, tensors))
 }
 
+/// A report says a few hundred bytes of each tensor: no model's comes near.
+const LARGEST_JSON: u64 = 256 << 20;
+
 fn read_json(path: &Path) -> Result<Report, ReportError> {
     /// Read first: what another version calls its keys is not the news.
     #[derive(Deserialize)]
@@ -31,7 +33,7 @@ fn read_json(path: &Path) -> Result<Report, ReportError> {
         schema: Option<String>,
     }
 
-    let text = fs::read(path).map_err(ReportError::io("read", path))?;
+    let text = loupe_files::read(path, LARGEST_JSON).map_err(ReportError::io("read", path))?;
     let wrong = |source| ReportError::Json { path: path.to_path_buf(), source };
     let found = serde_json::from_slice::<Version>(&text).map_err(wrong)?.schema;
     if found.as_deref() != Some(SCHEMA) {

@@ -25,11 +25,7 @@ pub struct TensorFile {
 /// # Errors
 /// A file that cannot be read, is cut off, or whose header is too long, no JSON, or places tensors wrongly.
 pub fn read_safetensors(path: &Path) -> Result<TensorFile, ReportError> {
-    // Opening a folder works on some systems, and only the first read fails, with less to say.
-    if path.is_dir() {
-        return Err(ReportError::Safetensors { path: path.to_path_buf(), what: "it is a folder".to_string() });
-    }
-    let file = File::open(path).map_err(ReportError::io("open", path))?;
+    let file = loupe_files::open(path).map_err(ReportError::io("open", path))?;
     let len = file.metadata().map_err(ReportError::io("read", path))?.len();
     let header = header::read(&file, len)
         .map_err(ReportError::io("read", path))?

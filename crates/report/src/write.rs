@@ -1,13 +1,13 @@
 //! Writing a report so that a killed run leaves no half file.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::fs;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use loupe_files::{NewFile, folder_of, hold};
 use loupe_spec::HostTensor;
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
 use crate::read::agree;
 use crate::{Report, ReportError, header};
@@ -57,6 +57,8 @@ pub fn write(prefix: &Path, report: &Report, tensors: &[(String, HostTensor)]) -
         serde_json::to_writer_pretty(&mut *to, report)?;
         to.write_all(b"\n")
     })?;
+    // Another run with this prefix waits: the two files are of one run.
+    let _held = hold(folder);
     // Between the two renames an earlier run's JSON must not stand beside this run's tensors.
     match fs::remove_file(&written.json) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -85,34 +87,15 @@ pub fn write_json(prefix: &Path, value: &impl Serialize) -> Result<PathBuf, Repo
     Ok(target)
 }
 
-fn folder_of(prefix: &Path) -> &Path {
-    match prefix.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    }
-}
-
-/// A whole file under a temporary name in `folder`, to become `target`. Dropped, it is deleted.
+/// A whole file in `folder`, to become `target`.
 fn temporary(
     folder: &Path,
     target: &Path,
-    fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
-) -> Result<NamedTempFile, ReportError> {
-    let make = || {
-        // Opened by hand: tempfile's own files are for their owner's eyes only, and a report is to be shared.
-        let temporary = tempfile::Builder::new().prefix(".loupe-").make_in(folder, |path| File::create_new(path))?;
-        let mut buffered = BufWriter::new(temporary.as_file());
-        fill(&mut buffered)?;
-        buffered.flush()?;
-        drop(buffered);
-        Ok(temporary)
-    };
-    make().map_err(ReportError::io("write", target))
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<NewFile, ReportError> {
+    NewFile::write(folder, fill).map_err(ReportError::io("write", target))
 }
 
-fn rename(temporary: NamedTempFile, target: &Path) -> Result<(), ReportError> {
-    temporary
-        .persist(target)
-        .map(drop)
-        .map_err(|error| ReportError::io("rename a temporary file to", target)(error.error))
+fn rename(temporary: NewFile, target: &Path) -> Result<(), ReportError> {
+    temporary.rename(target).map_err(ReportError::io("rename a temporary file to", target))
 }

@@ -163,3 +163,21 @@ fn a_json_that_is_no_report_says_so() {
     let (text, name) = (read_safetensors(&written.safetensors).unwrap().get("nrom").unwrap_err().to_string(), "norm");
     assert!(text.contains(&format!("no tensor \"nrom\"; the nearest is \"{name}\"")), "{text}");
 }
+
+/// Two programs with one `output`: whichever comes last, both files are its own.
+#[test]
+fn two_writers_of_one_report_leave_a_pair() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("run");
+    let of = |name: &str| vec![(name.to_string(), tensor(&[1], Values::F64(vec![1.0])))];
+    let write_both = |name: &str| (0..50).try_for_each(|_| write(&prefix, &report(&of(name)), &of(name)).map(drop));
+    for round in 0..10 {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| write_both("norm"));
+            write_both("logits").unwrap();
+            other.join().unwrap().unwrap();
+        });
+        let pair = read(&prefix);
+        assert!(pair.is_ok(), "round {round}: {:?}", pair.err());
+    }
+}

@@ -1,16 +1,12 @@
 //! The comparison for programs: `<output>.json`.
 
-use std::fs;
 use std::path::Path;
 
-use miette::Result;
+use miette::{Result, miette};
 use serde_json::{Value, json};
 
-use super::process::with_ending;
 use super::rows::{Row, Step};
 use super::{Comparison, answer};
-use crate::io_error;
-
 /// The format of the JSON and its version.
 const SCHEMA: &str = "loupe.matrix/1";
 
@@ -26,8 +22,7 @@ pub fn write(comparison: &Comparison, output: &Path) -> Result<()> {
         "judge_failure": judgement.and_then(|judgement| judgement.failure.as_ref()),
         "verdicts": judgement.map(|judgement| &judgement.verdicts),
     });
-    let path = with_ending(output, ".json");
-    fs::write(&path, format!("{document:#}\n")).map_err(io_error("write", &path))
+    loupe_report::write_json(output, &document).map(drop).map_err(|error| miette!("{error}"))
 }
 
 fn row(row: &Row) -> Value {

@@ -2,10 +2,10 @@
 //!
 //! Written by hand: the crates for it turn on features that would build burn a second time.
 
-use std::fmt::Write;
-use std::fs;
+use std::fmt::Write as _;
 use std::path::Path;
 
+use loupe_files::{NewFile, folder_of};
 use miette::Result;
 
 use super::Comparison;
@@ -22,7 +22,8 @@ pub fn write(comparison: &Comparison, output: &Path) -> Result<()> {
         suites.concat()
     );
     let path = with_ending(output, ".junit.xml");
-    fs::write(&path, xml).map_err(io_error("write", &path))
+    let write = || NewFile::write(folder_of(&path), |out| out.write_all(xml.as_bytes()))?.rename(&path);
+    write().map_err(io_error("write", &path))
 }
 
 /// How a case went, where it went not well.

@@ -1,0 +1,143 @@
+//! Files and places that are not what they should be.
+
+use std::fs::{self, File};
+use std::process::Stdio;
+
+use crate::{Run, SMALL, Sandbox, program};
+
+#[track_caller]
+fn refused(run: &Run, code: i32, parts: &[&str]) {
+    assert_eq!((run.code, run.stdout.as_str()), (code, ""), "{}", run.stderr);
+    let words = run.stderr.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in parts {
+        assert!(words.contains(part), "\"{part}\" is not in\n{}", run.stderr);
+    }
+}
+
+/// Every file that a run reads, named as its output.
+#[test]
+fn what_a_run_reads_it_never_writes() {
+    let sandbox = Sandbox::new();
+    sandbox.checkpoint(SMALL, 2);
+    let embed = r#""check": "embed", "model": "model", "token_ids": [2, 5]"#;
+    sandbox.config(&format!(r#"{{{embed}, "output": "run"}}"#)).ok();
+    fs::write(sandbox.path("config.json"), format!(r#"{{{embed}, "output": "config"}}"#)).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(sandbox.path("model"), sandbox.path("link")).unwrap();
+    let before: Vec<(std::path::PathBuf, Vec<u8>)> = sandbox
+        .files()
+        .into_iter()
+        .filter(|path| path.is_file())
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    let compare = r#""check": "compare", "candidate""#;
+    for (text, file) in [
+        (format!(r#"{{{embed}, "output": "model/config"}}"#), "model/config.json"),
+        (format!(r#"{{{embed}, "output": "model/tokenizer"}}"#), "model/tokenizer.json"),
+        (format!(r#"{{{embed}, "output": "model/../model/model"}}"#), "model/model.safetensors"),
+        (format!(r#"{{{embed}, "output": "model/model-00001-of-00002"}}"#), "model/model-00001-of-00002.safetensors"),
+        #[cfg(unix)]
+        (format!(r#"{{{embed}, "output": "link/config"}}"#), "model/config.json"),
+        (format!(r#"{{{compare}: "run", "output": "run"}}"#), "run.json"),
+        (format!(r#"{{{compare}: "run.safetensors", "model": "model", "token_ids": [2, 5], "output": "run"}}"#), "run.json"),
+        (format!(r#"{{{compare}: "run", "model": "model", "output": "model/config"}}"#), "model/config.json"),
+        (format!(r#"{{{compare}: "other", "reference": {{"report": "run.json"}}, "output": "run"}}"#), "run.json"),
+        (
+            r#"{"check": "weights", "model": "builtin:tiny", "tensor": "model.norm.weight", "against": "run.safetensors",
+                "output": "run"}"#
+                .to_string(),
+            "run.safetensors",
+        ),
+    ] {
+        refused(&sandbox.config(&text), 2, &["\"output\"", "would overwrite", file, "name another output"]);
+    }
+    refused(&sandbox.run(&["config.json"]), 2, &["would overwrite config.json"]);
+    for (path, bytes) in before {
+        assert!(fs::read(&path).unwrap() == bytes, "{} has changed", path.display());
+    }
+    // A report of its own that a run does not read, it replaces.
+    sandbox.config(&format!(r#"{{{embed}, "output": "run"}}"#)).ok();
+}
+
+/// A pipe would be waited for, a device never ends.
+#[cfg(unix)]
+#[test]
+fn only_files_are_read() {
+    let sandbox = Sandbox::new();
+    let compare = |candidate: &str| {
+        let keys = r#""model": "builtin:tiny", "token_ids": [2, 5]"#;
+        sandbox.config(&format!(r#"{{"check": "compare", "candidate": "{candidate}", {keys}}}"#))
+    };
+    fs::create_dir(sandbox.path("folder.safetensors")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", sandbox.path("zero.safetensors")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", sandbox.path("zero.json")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(sandbox.path("socket.json")).unwrap();
+    refused(&sandbox.run(&["zero.json"]), 2, &["cannot read the config", "it is a device, expected a file"]);
+    refused(&sandbox.run(&["socket.json"]), 2, &["it is a socket, expected a file"]);
+    refused(&compare("folder.safetensors"), 2, &["it is a folder, expected a file"]);
+    refused(&compare("zero.json"), 2, &["it is a device, expected a file"]);
+    fs::remove_file(sandbox.path("zero.json")).unwrap();
+    refused(&compare("zero.safetensors"), 2, &["it is a device, expected a file"]);
+    // A pipe that nobody closes.
+    let mut waiting = program();
+    let child = waiting.arg("/dev/stdin").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    let held = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(held);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("it is a pipe, expected a file"));
+    // As part of a checkpoint.
+    let folder = sandbox.checkpoint(SMALL, 1);
+    fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.join("tokenizer.json")).unwrap();
+    let run = sandbox.config(r#"{"check": "embed", "model": "model", "prompt": "x"}"#);
+    refused(&run, 2, &["tokenizer.json", "it is a device, expected a file"]);
+}
+
+#[test]
+fn a_config_of_many_megabytes_is_none() {
+    let sandbox = Sandbox::new();
+    let text = format!(r#"{{"check": "embed", "model": "builtin:tiny", "prompt": "{}"}}"#, "x".repeat(17 << 20));
+    refused(&sandbox.config(&text), 2, &["cannot read the config", "at most"]);
+}
+
+/// What could not be said is no success, unless nobody wants to hear more.
+#[cfg(target_os = "linux")]
+#[test]
+fn lost_output_is_an_error_and_a_closed_pipe_is_none() {
+    let sandbox = Sandbox::new();
+    let text = r#"{"check": "embed", "model": "builtin:tiny", "token_ids": [2, 5], "output": "run"}"#;
+    fs::write(sandbox.path("c.json"), text).unwrap();
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let start = || {
+        let mut command = program();
+        command.arg("c.json").current_dir(sandbox.path(".")).stdin(Stdio::null());
+        command
+    };
+    let output = start().stdout(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("cannot write to stdout: No space left"));
+    // The report could be written.
+    assert!(sandbox.path("run.json").exists());
+    let mut child = start().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    // An error that nobody can be told still has its exit code.
+    let status = program().arg("no.json").current_dir(sandbox.path(".")).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(2));
+}
+
+/// The tokenizers' own code panics over this file.
+#[test]
+fn a_panic_is_said_to_be_ours() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.checkpoint(SMALL, 1);
+    let text = fs::read_to_string(folder.join("tokenizer.json")).unwrap();
+    let mut tokenizer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    tokenizer["post_processor"]["single"][0]["SpecialToken"]["id"] = " ".into();
+    fs::write(folder.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let run = sandbox.config(r#"{"check": "embed", "model": "model", "prompt": "x y"}"#);
+    refused(&run, 3, &["itself failed", "no entry found for key", "template.rs", "report it"]);
+}
