@@ -27,7 +27,7 @@ fn low(case: &Case, dtype: Dtype) -> Limits {
         assert!(shape[0] * shape[1] * dtype.size() > chunk_bytes, "{}: {shape:?} is one chunk", case.name);
     }
     assert!(TOKENS * TOKENS * dtype.size() > whole_bytes, "{}: scores are held whole", case.name);
-    Limits { chunk_bytes, whole_bytes, ahead_from_elements: 0 }
+    Limits { chunk_bytes, whole_bytes, ahead_from_elements: 0, memory_bytes: usize::MAX }
 }
 
 fn prompt(case: &Case) -> Trace {
@@ -104,4 +104,37 @@ fn low_limits_change_no_bit_of_a_replay() {
             }
         }
     }
+}
+
+/// What a run takes is known before it takes it: so many bytes less, and it is refused.
+#[test]
+fn a_run_that_would_not_fit_is_refused_before_it_starts() {
+    let mut case = Case::open("builtin");
+    let given = prompt(&case);
+    let run = |case: &Case, wanted: BTreeSet<Probe>| {
+        case.run_at((0..TOKENS).collect(), "flex", Dtype::F32, given.clone(), wanted, &[])
+    };
+    // Kept: every value that someone wants to see.
+    let config = case.config().clone();
+    let bytes = |probe: &Probe| {
+        let size = match probe {
+            Probe::TokenIds => 8,
+            Probe::Layer(_, Stage::Mask) => 1,
+            _ => 4,
+        };
+        probe.shape(&config, TOKENS).iter().product::<usize>() * size
+    };
+    let (all, ends) = (case.probes(), ends(&case));
+    let [all_bytes, ends_bytes] = [&all, &ends].map(|probes| probes.iter().map(bytes).sum::<usize>());
+    case.limits.memory_bytes = all_bytes;
+    let error = run(&case, all.clone()).unwrap_err().to_string();
+    for part in ["300 tokens would take about", "are free (layers.", "alone takes", "a shorter prompt"] {
+        assert!(error.contains(part), "{error}");
+    }
+    // Beside what is kept, a layer's scores a few times: no more than that.
+    let scores = bytes(&Probe::Layer(0, Stage::Probs));
+    case.limits.memory_bytes = all_bytes + 6 * scores;
+    run(&case, all).unwrap();
+    case.limits.memory_bytes = ends_bytes + 6 * scores;
+    run(&case, ends).unwrap();
 }

@@ -141,3 +141,53 @@ fn a_panic_is_said_to_be_ours() {
     let run = sandbox.config(r#"{"check": "embed", "model": "model", "prompt": "x y"}"#);
     refused(&run, 3, &["itself failed", "no entry found for key", "template.rs", "report it"]);
 }
+
+/// What does not fit is refused before it is reserved, with how much it would take and what to ask instead.
+#[test]
+fn what_cannot_fit_is_an_error_and_no_abort() {
+    let sandbox = Sandbox::new();
+    let ids = format!("[{}2]", "2,".repeat(999_999));
+    let run = sandbox.config(&format!(r#"{{"check": "trace", "model": "builtin:tiny", "token_ids": {ids}}}"#));
+    refused(&run, 2, &["1000000 tokens would take about", "are free", "a shorter prompt", "\"probes\""]);
+    for dim in ["18446744073709551614", "1099511627776", "1000000000"] {
+        let rope = format!(r#"{{"check": "rope", "model": "builtin:tiny", "pos": 1, "dim": {dim}, "theta": 1e4}}"#);
+        refused(&sandbox.config(&rope), 2, &["\"dim\"", "from 2 to 16777216"]);
+    }
+    // 112 GiB that are nowhere on the disk.
+    let header = br#"{"norm":{"dtype":"F32","shape":[7,4294967296],"data_offsets":[0,120259084288]}}"#;
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header);
+    fs::write(sandbox.path("sparse.safetensors"), &file).unwrap();
+    let sparse = File::options().write(true).open(sandbox.path("sparse.safetensors")).unwrap();
+    sparse.set_len(file.len() as u64 + 120_259_084_288).unwrap();
+    let keys = r#""model": "builtin:tiny", "token_ids": [2, 5]"#;
+    let compare = |file: &str| sandbox.config(&format!(r#"{{"check": "compare", "candidate": "{file}", {keys}}}"#));
+    refused(
+        &compare("sparse.safetensors"),
+        2,
+        &["to judge it would take about", "are free", "\"norm\"", "record fewer"],
+    );
+}
+
+/// None of a million names is read, or likened to all of ours.
+#[test]
+fn a_dump_of_very_many_tensors_is_answered() {
+    let sandbox = Sandbox::new();
+    let mut header = String::from("{");
+    for at in 0..200_000 {
+        let comma = if at == 0 { "" } else { "," };
+        header.push_str(&format!(
+            r#"{comma}"layers.0.t{at}":{{"dtype":"U8","shape":[1],"data_offsets":[{at},{}]}}"#,
+            at + 1
+        ));
+    }
+    header.push('}');
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.bytes());
+    file.extend(vec![0; 200_000]);
+    fs::write(sandbox.path("many.safetensors"), file).unwrap();
+    let keys = r#""model": "builtin:tiny", "token_ids": [2, 5]"#;
+    let run = sandbox.config(&format!(r#"{{"check": "compare", "candidate": "many.safetensors", {keys}}}"#));
+    refused(&run, 2, &["none of its 200000 tensors", "\"layers.0.t0\"", "and 199995 more"]);
+    assert!(run.stderr.len() < 2000, "{}", run.stderr);
+}

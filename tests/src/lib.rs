@@ -26,10 +26,15 @@ pub const CASES: [&str; 5] = ["parity", "sharded", "layer_types", "mini", "built
 pub const F64: [&str; 2] = ["ndarray", "flex"];
 
 /// Limits that nothing reaches: no matrix in chunks, no value in parts, nothing read ahead.
-pub const WHOLE: Limits = Limits { chunk_bytes: usize::MAX, whole_bytes: usize::MAX, ahead_from_elements: usize::MAX };
+pub const WHOLE: Limits = Limits {
+    chunk_bytes: usize::MAX,
+    whole_bytes: usize::MAX,
+    ahead_from_elements: usize::MAX,
+    memory_bytes: usize::MAX,
+};
 /// The lowest limits: each matrix row by row, each value head by head or token by token where nobody asks to see it, all
 /// read ahead.
-pub const LOWEST: Limits = Limits { chunk_bytes: 1, whole_bytes: 1, ahead_from_elements: 0 };
+pub const LOWEST: Limits = Limits { chunk_bytes: 1, whole_bytes: 1, ahead_from_elements: 0, memory_bytes: usize::MAX };
 
 /// A path below tests/fixtures.
 pub fn fixture(path: &str) -> PathBuf {

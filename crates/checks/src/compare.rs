@@ -8,6 +8,7 @@ use loupe_compare::{
     table,
 };
 use loupe_config::{Compare, ComputedIn, Format, Input, ModelRef};
+use loupe_engine::{Bytes, free_memory};
 use loupe_report::{Report, TensorFile, Written, read, read_safetensors};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, nearest};
 
@@ -126,8 +127,15 @@ fn one(
     stimuli: Option<PathBuf>,
 ) -> Result<Verdict, CheckError> {
     let model = model_of(compare, saved, report.as_ref(), &shown)?;
-    let tensors: Vec<(String, HostTensor)> =
-        file.names().into_iter().map(|name| Ok((name.clone(), file.get(&name)?))).collect::<Result<_, CheckError>>()?;
+    let is_values = |name: &str| name.starts_with("rope.") || name.starts_with("weights.");
+    let is_known = |name: &String| {
+        let mapped = compare.names.iter().any(|(own, _)| own == name);
+        mapped || is_values(name) || Probe::named(name).is_some()
+    };
+    let (known, unknown): (Vec<String>, Vec<String>) = file.names().into_iter().partition(is_known);
+    fits(&shown, &file, &known)?;
+    let read = |name: String| Ok((name.clone(), file.get(&name)?));
+    let tensors: Vec<(String, HostTensor)> = known.into_iter().map(read).collect::<Result<_, CheckError>>()?;
     let (checkpoint, weights) = references.open(&model)?;
     if let Some(id) = saved.and_then(|saved| saved.model.checkpoint_id.as_ref()).filter(|id| *id != weights.id()) {
         let (found, report) = (weights.id().to_string(), id.clone());
@@ -143,8 +151,9 @@ fn one(
     let backend = report.as_ref().map(|r| {
         if r.precision == "strict" { r.backend.name.clone() } else { format!("{} {}", r.backend.name, r.precision) }
     });
-    let is_values = |name: &str| name.starts_with("rope.") || name.starts_with("weights.");
-    if let Some(report) = report.as_ref().filter(|_| tensors.iter().all(|(name, _)| is_values(name))) {
+    if let Some(report) =
+        report.as_ref().filter(|_| unknown.is_empty() && tensors.iter().all(|(name, _)| is_values(name)))
+    {
         let expected = compare_values::expected(report, &tensors, weights)?;
         let dtype = declared.unwrap_or(Dtype::F32);
         let info = CandidateInfo { path: shown, backend, check, dtype, dtype_inferred: false };
@@ -182,7 +191,7 @@ fn one(
     }
     let rows = compare.positions.clone().map_or(Rows::All, Rows::Positions);
     let Aligned { mut trace, ignored, misshapen, not_comparable } =
-        align(&shown, tensors, &compare.names, checkpoint.config(), ids.len(), &rows)?;
+        align(&shown, tensors, unknown, &compare.names, checkpoint.config(), ids.len(), &rows)?;
     let values = Values::I64(ids.iter().map(|id| *id as i64).collect());
     trace.insert(Probe::TokenIds, HostTensor { shape: vec![ids.len()], values });
     let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
@@ -214,6 +223,23 @@ fn one(
         verdict.different_question(notes, mistake);
     }
     Ok(verdict)
+}
+
+/// What judging one number takes: the number itself, its prediction, its noise in five runs, and their likes, each in f64.
+const BYTES_A_NUMBER: usize = 10 * size_of::<f64>();
+
+/// Whether the tensors `names` of `file` can be judged in the memory that there is.
+fn fits(path: &str, file: &TensorFile, names: &[String]) -> Result<(), CheckError> {
+    let numbers =
+        |name: &String| file.shape(name).unwrap_or_default().iter().fold(1, |a: usize, b| a.saturating_mul(*b));
+    let bytes = names.iter().map(numbers).fold(0, usize::saturating_add).saturating_mul(BYTES_A_NUMBER);
+    let free = free_memory();
+    if bytes <= free {
+        return Ok(());
+    }
+    let largest = names.iter().max_by_key(|name| numbers(name)).cloned().unwrap_or_default();
+    let shape = file.shape(&largest).unwrap_or_default().to_vec();
+    Err(CheckError::TooLarge { path: path.to_string(), bytes: Bytes(bytes), free: Bytes(free), largest, shape })
 }
 
 /// The ids in a candidate's `token_ids`.

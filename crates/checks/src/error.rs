@@ -18,6 +18,11 @@ pub enum CheckError {
         "\"output\": \"{}\" would overwrite {}, which this run reads; name another output", .output.display(), .file.display()
     )]
     Overwrite { output: std::path::PathBuf, file: std::path::PathBuf },
+    #[error(
+        "{path}: to judge it would take about {bytes} of memory, and {free} are free (its \"{largest}\" has the shape {shape:?}); \
+         record fewer stages, layers or tokens"
+    )]
+    TooLarge { path: String, bytes: loupe_engine::Bytes, free: loupe_engine::Bytes, largest: String, shape: Vec<usize> },
     #[error("layer {layer} is out of range: this model has {layers} layers, 0 to {}", .layers - 1)]
     Layer { layer: usize, layers: usize },
     #[error("token {token} is out of range: the prompt has {tokens} tokens, 0 to {} (or -1 to -{tokens} from the end)", .tokens - 1)]

@@ -105,14 +105,24 @@ impl<'a> Session<'a> {
     pub fn header(&self, info: &Info) -> String {
         let mut out = text::header(&self.checkpoint, Some(self.tensors.id()), self.common, Some(info));
         let ids: Vec<String> = self.token_ids.iter().map(ToString::to_string).collect();
-        text::field(&mut out, "token ids", &format!("{} ({} tokens)", ids.join(" "), ids.len()));
+        text::field(&mut out, "token ids", &format!("{} ({} tokens)", some_of(&ids), ids.len()));
         if let Some(pieces) = &self.pieces {
             let quoted: Vec<String> = pieces.iter().map(|piece| format!("{piece:?}")).collect();
-            text::field(&mut out, "tokens", &quoted.join(" "));
+            text::field(&mut out, "tokens", &some_of(&quoted));
         }
         for note in self.tensors.notes() {
             text::field(&mut out, "note", note);
         }
         out
     }
+}
+
+/// Of a long prompt both ends.
+fn some_of(words: &[String]) -> String {
+    const SHOWN: usize = 64;
+    if words.len() <= SHOWN {
+        return words.join(" ");
+    }
+    let (start, end) = (&words[..SHOWN / 2], &words[words.len() - SHOWN / 2..]);
+    format!("{} … {}", start.join(" "), end.join(" "))
 }

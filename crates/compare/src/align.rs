@@ -113,7 +113,7 @@ pub struct Aligned {
     pub not_comparable: Vec<String>,
 }
 
-/// Sorts `tensors` into probes. `names` maps a candidate's own names; a leading batch axis of 1 and flat heads
+/// Sorts `tensors` into probes; `unknown` are names that no probe has. `names` maps a candidate's own names; a leading batch axis of 1 and flat heads
 /// ([T, N*H]) are accepted.
 ///
 /// # Errors
@@ -121,6 +121,7 @@ pub struct Aligned {
 pub fn align(
     path: &str,
     tensors: Vec<(String, HostTensor)>,
+    unknown: Vec<String>,
     names: &[(String, Probe)],
     config: &Config,
     tokens: usize,
@@ -131,12 +132,12 @@ pub fn align(
         return Err(AlignError::Position { position, tokens });
     }
     let path = path.to_string();
-    let (mut trace, mut ignored) = (BTreeMap::new(), Vec::new());
+    let (mut trace, mut ignored) = (BTreeMap::new(), unknown);
     let (mut misshapen, mut not_comparable) = (Vec::new(), Vec::new());
     let mut seen: BTreeMap<Probe, String> = BTreeMap::new();
     for (name, tensor) in tensors {
         let mapped = names.iter().find(|(own, _)| *own == name).map(|(_, probe)| *probe);
-        let probe = mapped.or_else(|| name.parse().ok());
+        let probe = mapped.or_else(|| Probe::named(&name));
         let Some(probe) = probe.filter(|p| p.layer().is_none_or(|l| l < config.num_hidden_layers)) else {
             ignored.push(name);
             continue;

@@ -69,11 +69,14 @@ pub(crate) fn positive(value: &Value) -> Result<f64, Mismatch> {
         .ok_or_else(|| Mismatch::new(value, "a number above 0"))
 }
 
+/// As wide as any size in a config.json may be.
+const MOST_LANES: usize = 1 << 24;
+
 /// An even number of lanes above 0: RoPE rotates two halves.
 pub(crate) fn even(value: &Value) -> Result<usize, Mismatch> {
     number_as::<usize>(value)
-        .filter(|number| *number > 0 && number.is_multiple_of(2))
-        .ok_or_else(|| Mismatch::new(value, "an even integer above 0: RoPE rotates two halves"))
+        .filter(|number| (2..=MOST_LANES).contains(number) && number.is_multiple_of(2))
+        .ok_or_else(|| Mismatch::new(value, "an even integer from 2 to 16777216: RoPE rotates two halves"))
 }
 
 fn number_as<T: std::str::FromStr>(value: &Value) -> Option<T> {

@@ -12,7 +12,7 @@ use loupe_spec::{Config, Dtype, HostTensor, Probe};
 
 use crate::host::{from_value, to_value};
 use crate::loader::Loader;
-use crate::{EngineError, plant};
+use crate::{EngineError, free_memory, plant};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -116,7 +116,9 @@ pub(crate) fn model<'a, B: Backend>(
     limits: Limits,
 ) -> Model<'a, B> {
     let (device, max_tensor_bytes) = (engine.device.clone(), engine.max_tensor_bytes);
-    Model { config, weights, device, device_dtype, table, limits, max_tensor_bytes }
+    let limits = Limits { memory_bytes: limits.memory_bytes.min(free_memory()), ..limits };
+    let on_host = matches!(engine.info.name.as_str(), "flex" | "ndarray");
+    Model { config, weights, device, device_dtype, table, limits, max_tensor_bytes, on_host }
 }
 
 /// Recorded values on the device, in `dtype`.

@@ -9,6 +9,7 @@
 
 pub mod layer;
 mod limits;
+mod memory;
 mod model;
 mod operations;
 pub mod ops;
@@ -19,6 +20,7 @@ mod value;
 mod weights;
 
 pub use limits::Limits;
+pub use memory::Bytes;
 pub use model::{Model, ModelError, Observe, ObserverError, Run};
 pub use operations::{Constants, Operations, Table};
 pub use precision::{Arithmetic, Native, Precision, burn_dtype};

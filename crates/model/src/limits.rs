@@ -15,10 +15,12 @@ pub struct Limits {
     pub whole_bytes: usize,
     /// From so many elements of weights on, a thread reads ahead: below, it costs more than it saves.
     pub ahead_from_elements: usize,
+    /// A run that would take more bytes is refused before anything is computed.
+    pub memory_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { chunk_bytes: 16 << 20, whole_bytes: 32 << 20, ahead_from_elements: 1 << 22 }
+        Limits { chunk_bytes: 16 << 20, whole_bytes: 32 << 20, ahead_from_elements: 1 << 22, memory_bytes: usize::MAX }
     }
 }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::parts;
 use crate::plan::Step;
 use crate::value::{Due, Inputs, SomeRows, Value, Values};
-use crate::{Limits, Operations, Precision, Table, WeightError, Weights, burn_dtype, layer, ops};
+use crate::{Bytes, Limits, Operations, Precision, Table, WeightError, Weights, burn_dtype, layer, ops};
 
 /// What an observer says went wrong.
 pub type ObserverError = Box<dyn std::error::Error + Send + Sync>;
@@ -65,6 +65,24 @@ pub enum ModelError {
         /// The device's limit.
         limit: usize,
     },
+    /// More than there is.
+    #[error(
+        "{tokens} tokens would take about {} of memory, and {} are free ({largest} alone takes {}); run a shorter prompt, or \
+         record fewer stages and layers (\"probes\" and \"layers\" of a trace)",
+        Bytes(*.bytes), Bytes(*.free), Bytes(*.largest_bytes)
+    )]
+    Memory {
+        /// What the run would take.
+        bytes: usize,
+        /// What there is.
+        free: usize,
+        /// T
+        tokens: usize,
+        /// Its largest value.
+        largest: Probe,
+        /// That value's size.
+        largest_bytes: usize,
+    },
     /// A token outside the vocabulary.
     #[error("token id {id} at position {position} is outside the vocabulary of {vocab_size}")]
     TokenId {
@@ -94,6 +112,8 @@ pub struct Model<'a, B: Backend> {
     /// The largest tensor the device can hold, in bytes, where there is a limit. Checked before anything is
     /// computed: a GPU's failed allocation may come back as zeros.
     pub max_tensor_bytes: Option<usize>,
+    /// Whether tensors lie in the host's memory, which [`Limits::memory_bytes`] is of.
+    pub on_host: bool,
 }
 
 /// One of the runs that a model makes side by side. They compute the same stages and differ in where they start and
@@ -136,6 +156,7 @@ impl<B: Backend> Model<'_, B> {
         let seen = wanted.iter().chain(&in_part).copied().collect();
         let steps = self.plan(&given, wanted, &seen, positions.len())?;
         self.check_sizes(&steps, positions.len())?;
+        self.check_memory(&steps, &given, wanted, runs.len(), positions.len())?;
         self.weights.announce(self.reads(&steps)?);
         for (at, run) in runs.iter().enumerate() {
             if let Some(ids) = run.values.get(&Probe::TokenIds).filter(|_| wanted.contains(&Probe::TokenIds)) {

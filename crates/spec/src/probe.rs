@@ -317,22 +317,27 @@ impl FromStr for Probe {
     type Err = UnknownProbe;
 
     fn from_str(name: &str) -> Result<Probe, UnknownProbe> {
+        Probe::named(name).ok_or_else(|| {
+            let names: Vec<String> = Probe::like(name).map(|probe| probe.to_string()).collect();
+            let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_string);
+            UnknownProbe { name: name.to_string(), nearest }
+        })
+    }
+}
+
+impl Probe {
+    /// The probe called `name`. A dump may have a million other names: none of them is likened to ours here.
+    pub fn named(name: &str) -> Option<Probe> {
+        Probe::like(name).find(|probe| probe.to_string() == name)
+    }
+
+    /// Those that `name` may mean: outside of the layers, or in its layer.
+    fn like(name: &str) -> impl Iterator<Item = Probe> {
         let layer_part = name.strip_prefix("layers.").and_then(|rest| rest.split_once('.'));
         let in_layer = layer_part.and_then(|(index, _)| index.parse::<usize>().ok()).unwrap_or(0);
-        let known =
-            [Probe::TokenIds, Probe::EmbedRaw, Probe::EmbedScaled, Probe::Norm, Probe::LogitsRaw, Probe::Logits]
-                .into_iter()
-                .chain(Stage::ALL.map(|stage| Probe::Layer(in_layer, stage)));
-        let mut names = Vec::new();
-        for probe in known {
-            let text = probe.to_string();
-            if text == name {
-                return Ok(probe);
-            }
-            names.push(text);
-        }
-        let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_string);
-        Err(UnknownProbe { name: name.to_string(), nearest })
+        [Probe::TokenIds, Probe::EmbedRaw, Probe::EmbedScaled, Probe::Norm, Probe::LogitsRaw, Probe::Logits]
+            .into_iter()
+            .chain(Stage::ALL.map(move |stage| Probe::Layer(in_layer, stage)))
     }
 }
 

@@ -1,0 +1,15 @@
+//! How much memory there is.
+
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+
+/// Bytes that a program may still take: what the system has, or its container, whichever is less. Everything where neither
+/// says.
+pub fn free_memory() -> usize {
+    let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(memory);
+    let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    match system.available_memory().min(container) {
+        0 => usize::MAX,
+        free => usize::try_from(free).unwrap_or(usize::MAX),
+    }
+}
