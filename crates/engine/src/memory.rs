@@ -7,7 +7,8 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 pub fn free_memory() -> usize {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(memory);
-    let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    // Not what the container calls free: there, files in the page cache, which make room at once, count as used.
+    let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory.saturating_sub(limits.rss));
     match system.available_memory().min(container) {
         0 => usize::MAX,
         free => usize::try_from(free).unwrap_or(usize::MAX),
