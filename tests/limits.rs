@@ -131,7 +131,8 @@ fn a_run_that_would_not_fit_is_refused_before_it_starts() {
     for part in ["300 tokens would take about", "are free (layers.", "alone takes", "a shorter prompt"] {
         assert!(error.contains(part), "{error}");
     }
-    // Beside what is kept, a layer's scores a few times: no more than that.
+    // Beside what is kept: the scores that softmax reads, its result and two of its size besides, and what is far smaller
+    // (mask, stream, k and v). Six of that size are ample.
     let scores = bytes(&Probe::Layer(0, Stage::Probs));
     case.limits.memory_bytes = all_bytes + 6 * scores;
     run(&case, all).unwrap();

@@ -88,6 +88,7 @@ fn the_last_row_shows_each_mistake_or_says_that_it_cannot() {
 #[test]
 fn the_last_row_shows_each_mistake_of_one_layer_or_says_that_it_cannot() {
     let (named, not_seen) = named_from_the_last_row("@1");
+    // In one layer as everywhere.
     assert!(named >= 60 && not_seen <= 4, "{named} named, {not_seen} not");
 }
 

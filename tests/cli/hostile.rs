@@ -39,7 +39,7 @@ fn what_a_run_reads_it_never_writes() {
         #[cfg(unix)]
         (format!(r#"{{{embed}, "output": "link/config"}}"#), "model/config.json"),
         (format!(r#"{{{compare}: "run", "output": "run"}}"#), "run.json"),
-        (format!(r#"{{{compare}: "run.safetensors", "model": "model", "token_ids": [2, 5], "output": "run"}}"#), "run.json"),
+        (format!(r#"{{{compare}: "run.safetensors", "output": "run"}}"#), "run.json"),
         (format!(r#"{{{compare}: "run", "model": "model", "output": "model/config"}}"#), "model/config.json"),
         (format!(r#"{{{compare}: "other", "reference": {{"report": "run.json"}}, "output": "run"}}"#), "run.json"),
         (
@@ -57,6 +57,27 @@ fn what_a_run_reads_it_never_writes() {
     }
     // A report of its own that a run does not read, it replaces.
     sandbox.config(&format!(r#"{{{embed}, "output": "run"}}"#)).ok();
+    // The output of an export is a folder.
+    fs::write(sandbox.path("m.json"), r#"{"check": "export", "model": "builtin:tiny", "output": "m"}"#).unwrap();
+    sandbox.run(&["m.json"]).ok();
+}
+
+/// A JSON of the same name is a dump's report only where it says so: a config, and the verdict on the dump, may stand
+/// there.
+#[test]
+fn what_stands_beside_a_dump_is_not_taken_for_its_report() {
+    let sandbox = Sandbox::new();
+    let run = r#""model": "builtin:tiny", "token_ids": [2, 5]"#;
+    sandbox.config(&format!(r#"{{"check": "embed", {run}, "output": "m1"}}"#)).ok();
+    let text = format!(r#"{{"check": "compare", "candidate": "m1.safetensors", {run}}}"#);
+    fs::write(sandbox.path("m1.json"), &text).unwrap();
+    sandbox.run(&["m1.json"]).ok();
+    fs::rename(sandbox.path("m1.json"), sandbox.path("c.json")).unwrap();
+    let with_output = format!(r#"{{"check": "compare", "candidate": "m1.safetensors", {run}, "output": "m1"}}"#);
+    for _ in 0..2 {
+        sandbox.config(&with_output).ok();
+        assert!(fs::read_to_string(sandbox.path("m1.json")).unwrap().contains("loupe.verdict/1"));
+    }
 }
 
 /// A pipe would be waited for, a device never ends.

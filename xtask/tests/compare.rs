@@ -364,6 +364,23 @@ fn without_a_known_command_the_commands_are_listed() {
     }
 }
 
+/// A run's old reports are removed before it starts: one that is to be judged is none of them.
+#[test]
+fn what_a_matrix_reads_it_never_writes() {
+    let kept = |path: &str| {
+        let bench = Bench::new().set("reports", json!([path]));
+        write_report(&bench.path(path.strip_suffix(".json").unwrap()), "flex", &[]);
+        let before = fs::read(bench.path(path)).unwrap();
+        let done = all_numeric(&bench);
+        assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{}", done.stderr);
+        assert!(done.stderr.contains("would overwrite") && done.stderr.contains(path), "{}", done.stderr);
+        assert_eq!(fs::read(bench.path(path)).unwrap(), before, "{path}");
+    };
+    ["out/run.json", "out/run/flex-f32/embed.json", "out/run/verdict.json"].into_iter().for_each(kept);
+    let done = all_numeric(&Bench::new().set("output", json!("matrix")));
+    assert!(done.code == 2 && done.stderr.contains("would overwrite matrix.json"), "{}", done.stderr);
+}
+
 #[test]
 fn the_configs_of_ci_name_the_reports_that_its_jobs_keep() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");

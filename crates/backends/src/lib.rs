@@ -84,6 +84,13 @@ pub struct Engine<B: Backend> {
     pub max_tensor_bytes: Option<usize>,
 }
 
+impl<B: Backend> Engine<B> {
+    /// Whether its tensors lie in the host's memory.
+    pub fn on_host(&self) -> bool {
+        self.widen_bf16.is_none()
+    }
+}
+
 /// Something to be done on whichever backend a config names.
 pub trait Task {
     /// What comes out.

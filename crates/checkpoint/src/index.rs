@@ -42,7 +42,7 @@ pub fn files_of(model: &str) -> Vec<PathBuf> {
     names.into_iter().chain(shards).map(|name| folder.join(name)).collect()
 }
 
-/// Of a thousand tensors an index has a tenth of a megabyte.
+/// An index says one short line of each tensor: no model's comes near.
 const LARGEST_INDEX: u64 = 64 << 20;
 
 impl Shards {

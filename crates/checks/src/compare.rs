@@ -9,7 +9,7 @@ use loupe_compare::{
 };
 use loupe_config::{Compare, ComputedIn, Format, Input, ModelRef};
 use loupe_engine::{Bytes, free_memory};
-use loupe_report::{Report, TensorFile, Written, read, read_safetensors};
+use loupe_report::{Report, TensorFile, Written, is_report, read, read_safetensors};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, nearest};
 
 use crate::replayer::CheckpointReplayer;
@@ -108,8 +108,7 @@ struct Loaded {
 }
 
 fn load(path: &Path) -> Result<Loaded, CheckError> {
-    let prefix = path.with_extension("");
-    let is_dump = path.extension().is_some_and(|e| e == "safetensors") && !Written::of(&prefix).json.exists();
+    let is_dump = path.extension().is_some_and(|e| e == "safetensors") && !is_report(&Written::named_by(path).json);
     let shown = path.display().to_string();
     if is_dump {
         return Ok(Loaded { path: shown, report: None, file: read_safetensors(path)? });

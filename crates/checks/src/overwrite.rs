@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use loupe_checkpoint::files_of;
 use loupe_config::{Check, ModelRef, Request};
 use loupe_files::is_one_of;
-use loupe_report::Written;
+use loupe_report::{Written, files_read};
 
 use crate::CheckError;
 
@@ -19,12 +19,16 @@ pub fn refuse_overwriting(config: &Path, request: &Request) -> Result<(), CheckE
     let mut read = inputs(request);
     read.push(config.to_path_buf());
     let Written { json, safetensors } = Written::of(prefix);
-    for target in [json, safetensors] {
-        if let Some(file) = is_one_of(&target, &read) {
-            return Err(CheckError::Overwrite { output: prefix.clone(), file: file.clone() });
-        }
+    let written = match request.check {
+        Check::Compare(_) => vec![json],
+        // Its output is a folder, which it takes only where it holds no checkpoint.
+        Check::Export { .. } => Vec::new(),
+        _ => vec![json, safetensors],
+    };
+    match written.iter().find_map(|target| is_one_of(target, &read)) {
+        Some(file) => Err(CheckError::Overwrite { output: prefix.clone(), file: file.clone() }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Every file that `request` names, and those that go with them.
@@ -39,16 +43,8 @@ fn inputs(request: &Request) -> Vec<PathBuf> {
         | Check::Export { model: id, .. } => model(id),
         Check::Weights { model: id, against, .. } => model(id).into_iter().chain(against.clone()).collect(),
         Check::Compare(compare) => {
-            let reports = compare.candidates.iter().chain(&compare.reference.report).flat_map(|path| with_twin(path));
+            let reports = compare.candidates.iter().chain(&compare.reference.report).flat_map(|path| files_read(path));
             compare.reference.model.iter().flat_map(model).chain(reports).collect()
         }
     }
-}
-
-/// `path`, and the two files of the report that it may name.
-fn with_twin(path: &Path) -> Vec<PathBuf> {
-    let is_either = path.extension().is_some_and(|ending| ending == "json" || ending == "safetensors");
-    let prefix = if is_either { path.with_extension("") } else { path.to_path_buf() };
-    let Written { json, safetensors } = Written::of(&prefix);
-    vec![path.to_path_buf(), json, safetensors]
 }

@@ -113,8 +113,8 @@ pub struct Aligned {
     pub not_comparable: Vec<String>,
 }
 
-/// Sorts `tensors` into probes; `unknown` are names that no probe has. `names` maps a candidate's own names; a leading batch axis of 1 and flat heads
-/// ([T, N*H]) are accepted.
+/// Sorts `tensors` into probes; `unknown` are names that no probe has. `names` maps a candidate's own names; a leading
+/// batch axis of 1 and flat heads ([T, N*H]) are accepted.
 ///
 /// # Errors
 /// No tensor that could be judged, two of one name, or a position outside the prompt.

@@ -76,6 +76,7 @@ pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, J
             return Ok(judged);
         }
         // Weights rounded to a half predict other values: to hit those by chance is as unlikely as to hit the right ones.
+        // And a report says how it was made.
         case.by_fallback = candidate.backend.is_none() && noise.level.weights.half().is_none();
     }
     let judged = case.judge_at(&noise)?;

@@ -12,6 +12,8 @@ pub struct Segments {
     /// In any token. Where some tokens were not recorded, attention leads back through all that came before it: what it
     /// takes in of those tokens has to be computed from the token ids on.
     pub reach: BTreeMap<Probe, BTreeSet<Probe>>,
+    /// Whether some tokens were not recorded, and attention takes them in.
+    pub in_part: bool,
 }
 
 impl Segments {
@@ -20,7 +22,7 @@ impl Segments {
         let own: BTreeMap<Probe, BTreeSet<Probe>> =
             recorded.iter().map(|probe| (*probe, ancestry(config, *probe, |input| recorded.contains(input)))).collect();
         if !in_part {
-            return Segments { reach: own.clone(), own };
+            return Segments { reach: own.clone(), own, in_part };
         }
         let with_others = |(probe, own): (&Probe, &BTreeSet<Probe>)| {
             let mut reach = own.clone();
@@ -29,12 +31,8 @@ impl Segments {
             }
             (*probe, reach)
         };
-        Segments { reach: own.iter().map(with_others).collect(), own }
-    }
-
-    /// Whether some tokens were not recorded, and matter.
-    pub fn in_part(&self) -> bool {
-        self.own != self.reach
+        let reach: BTreeMap<Probe, BTreeSet<Probe>> = own.iter().map(with_others).collect();
+        Segments { in_part: own != reach, own, reach }
     }
 }
 
@@ -63,12 +61,12 @@ mod tests {
         let first = Probe::Layer(0, Stage::Output);
         let second = Probe::Layer(1, Stage::Output);
         let recorded = BTreeSet::from([first, second, Probe::Layer(1, Stage::QProj)]);
-        let Segments { own, reach } = Segments::of(&config, &recorded, false);
+        let Segments { own, reach, in_part } = Segments::of(&config, &recorded, false);
         // All of layer 1 but q_proj, which was recorded.
         assert_eq!(own[&second].len(), Stage::ALL.len() - 1);
         assert!(own[&first].contains(&Probe::EmbedRaw));
         assert_eq!(own[&Probe::Layer(1, Stage::QProj)].len(), 3);
-        assert_eq!(own, reach);
+        assert!(own == reach && !in_part);
     }
 
     #[test]
@@ -76,7 +74,7 @@ mod tests {
         let config = crate::small_config();
         let all: BTreeSet<Probe> = Probe::all(&config).into_iter().filter(|probe| *probe != Probe::TokenIds).collect();
         let segments = Segments::of(&config, &all, true);
-        assert!(segments.in_part());
+        assert!(segments.in_part);
         for (probe, own) in &segments.own {
             assert_eq!(own, &BTreeSet::from([*probe]));
             let others = &segments.reach[probe];

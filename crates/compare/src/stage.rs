@@ -100,22 +100,6 @@ fn ratio((squares, variance): (f64, f64)) -> f64 {
     if squares == 0.0 { 0.0 } else { (squares / variance).sqrt() }
 }
 
-/// The rows of `recorded`, which are those of the tokens that are `judged`, in their places among those of `whole`.
-fn spread(recorded: &HostTensor, whole: &[f64], shape: &[usize], layout: &Layout, judged: &[bool]) -> Vec<f64> {
-    if recorded.shape == shape {
-        return recorded.values.to_f64();
-    }
-    let (mut values, mut next) = (whole.to_vec(), 0);
-    let (last, own) = (shape.last().copied().unwrap_or(1), recorded.shape.last().copied().unwrap_or(1));
-    for (at, value) in values.iter_mut().enumerate() {
-        if judged[layout.row(at)] && at % last.max(1) < own {
-            *value = recorded.values.get(next);
-            next += 1;
-        }
-    }
-    values
-}
-
 impl Stage {
     /// Of `recorded` under `noise`.
     pub fn new(probe: Probe, recorded: &HostTensor, noise: &Noise, judged: &[bool]) -> Option<Stage> {
@@ -128,10 +112,10 @@ impl Stage {
         let variance = variance(probe, &exact, &runs, &layout, level);
         let rounded = runs.first().cloned().unwrap_or_default();
         let noise = runs.into_iter().map(|run| run.iter().zip(&exact).map(|(n, e)| n - e).collect()).collect();
-        Some(Stage {
+        let mut stage = Stage {
             probe,
             shape: shape.clone(),
-            recorded: spread(recorded, &exact, shape, &layout, judged),
+            recorded: exact.clone(),
             last: recorded.shape.last().copied().unwrap_or(1),
             layout,
             exact,
@@ -140,7 +124,12 @@ impl Stage {
             rounded,
             storage,
             judged: judged.to_vec(),
-        })
+        };
+        let places: Vec<usize> = (0..stage.recorded.len()).filter(|at| stage.is_recorded(*at)).collect();
+        for (own, at) in places.into_iter().enumerate() {
+            stage.recorded[at] = recorded.values.get(own);
+        }
+        Some(stage)
     }
 
     /// `value` as the candidate would hold it.
@@ -167,14 +156,18 @@ impl Stage {
         matches!(self.probe, Probe::Layer(_, ModelStage::Probs)) && self.storage.round(value) == 0.0
     }
 
-    /// Whether element `at` counts: it was recorded, its inputs lead to a number, and it is not a score that an engine masked in place
-    /// (-inf, or a number no cap lets through) where the reference leaves hidden scores as they are.
+    /// Whether the candidate recorded element `at`.
+    fn is_recorded(&self, at: usize) -> bool {
+        self.judged[self.layout.row(at)] && at % self.shape.last().copied().unwrap_or(1).max(1) < self.last
+    }
+
+    /// Whether element `at` counts: it was recorded, its inputs lead to a number, and it is not a score that an engine
+    /// masked in place (-inf, or a number no cap lets through) where the reference leaves hidden scores as they are.
     pub fn counts(&self, at: usize) -> bool {
         let masked_in_place = matches!(self.probe, Probe::Layer(_, ModelStage::ScoresCapped | ModelStage::Scores))
             && self.recorded[at] < -1e4
             && self.recorded[at] < self.exact[at] - 1e3;
-        let known = self.judged[self.layout.row(at)] && at % self.shape.last().copied().unwrap_or(1).max(1) < self.last;
-        known && self.exact[at].is_finite() && !masked_in_place
+        self.is_recorded(at) && self.exact[at].is_finite() && !masked_in_place
     }
 
     /// Indices that count.
@@ -262,7 +255,7 @@ impl Stage {
     /// `predicted` with the recorded values in the place of its own.
     pub fn in_place(&self, predicted: &HostTensor) -> HostTensor {
         let mut values = predicted.values.to_f64();
-        for (at, value) in values.iter_mut().enumerate().filter(|(at, _)| self.judged[self.layout.row(*at)]) {
+        for (at, value) in values.iter_mut().enumerate().filter(|(at, _)| self.is_recorded(*at)) {
             *value = self.recorded[at];
         }
         HostTensor { shape: predicted.shape.clone(), values: Values::F64(values) }

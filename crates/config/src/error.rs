@@ -42,7 +42,7 @@ pub enum ConfigError {
     Invalid(Box<Invalid>),
 }
 
-/// A prompt as long as any model's context has less than a megabyte.
+/// Far above any config with a prompt as long as Gemma 2's context, 8,192 tokens.
 const LARGEST: u64 = 16 << 20;
 
 /// Reads a file, telling the ways in which that fails apart.

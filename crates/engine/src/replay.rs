@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use crate::formed::Formed;
 use crate::host::from_value;
 use crate::simulate::Simulated;
-use crate::trace::{model, values_on};
-use crate::{EngineError, Progress, plant};
+use crate::trace::{model, values_on, within};
+use crate::{EngineError, Progress, free_memory, plant};
 
 /// What to recompute.
 #[derive(Clone, Debug)]
@@ -68,9 +68,12 @@ impl Task for Replays<'_, '_> {
 
     fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
         let groups: Vec<&[ReplayJob<'_>]> = self.0.chunk_by(ReplayJob::goes_in_step_with).collect();
+        // They go side by side.
+        let share = free_memory() / groups.len().max(1);
         let run = |jobs: &&[ReplayJob<'_>]| match jobs.first() {
             Some(first) => {
-                in_step(jobs, &engine, &Formed::new(first.tensors, first.simulation, &engine.device, first.progress))
+                let weights = Formed::new(first.tensors, first.simulation, &engine.device, first.progress);
+                in_step(jobs, &engine, &weights, share)
             }
             None => Ok(Vec::new()),
         };
@@ -118,11 +121,12 @@ impl ReplayJob<'_> {
     }
 }
 
-/// Runs `jobs`, which go in step, over `weights`.
+/// Runs `jobs`, which go in step, over `weights`, in `memory` bytes.
 fn in_step<B: Backend>(
     jobs: &[ReplayJob<'_>],
     engine: &Engine<B>,
     weights: &dyn Weights<B>,
+    memory: usize,
 ) -> Result<Vec<Values>, EngineError> {
     let mut done = vec![Values::new(); jobs.len()];
     let Some(first) = jobs.first() else { return Ok(done) };
@@ -134,7 +138,7 @@ fn in_step<B: Backend>(
     };
     let runs = jobs.iter().map(run).collect::<Result<_, EngineError>>()?;
     let table = plant::table(first.mistakes, first.config)?;
-    let model = model(engine, first.config, weights, Dtype::F64, table, first.limits);
+    let model = model(engine, first.config, weights, Dtype::F64, table, within(first.limits, memory));
     model.run(&first.positions, runs, &first.wanted, &mut |run, probe, value| {
         if let Some(done) = done.get_mut(run) {
             done.insert(probe, from_value(value));
@@ -187,7 +191,7 @@ mod tests {
         fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
             let own = Formed::new(self.0[0].tensors, self.0[0].simulation, &engine.device, None);
             let weights = Noted { own, asked: Mutex::new(Vec::new()) };
-            in_step(self.0, &engine, &weights).unwrap();
+            in_step(self.0, &engine, &weights, usize::MAX).unwrap();
             let asked = weights.asked.into_inner().unwrap();
             asked.into_iter().flat_map(|(weight, rows)| rows.map(move |row| (weight, row))).collect()
         }

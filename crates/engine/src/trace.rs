@@ -93,7 +93,8 @@ impl Task for TraceJob<'_> {
         thread::scope(|scope| {
             let ahead_from = self.limits.ahead_from_elements;
             let loader = Loader::new(self.tensors, self.dtype, &engine, scope, ahead_from, self.progress);
-            let model = model(&engine, self.config, &loader, self.dtype, table, self.limits);
+            let limits = within(self.limits, free_memory());
+            let model = model(&engine, self.config, &loader, self.dtype, table, limits);
             let runs = vec![Run { precision, values: start, rows: SomeRows::none() }];
             model.run(&self.positions, runs, &self.wanted, &mut |_, probe, value| {
                 values.insert(probe, from_value(value));
@@ -106,6 +107,11 @@ impl Task for TraceJob<'_> {
     }
 }
 
+/// `limits`, and no more than `free` bytes of memory.
+pub(crate) fn within(limits: Limits, free: usize) -> Limits {
+    Limits { memory_bytes: limits.memory_bytes.min(free), ..limits }
+}
+
 /// The model of `config` on a backend, over `weights`.
 pub(crate) fn model<'a, B: Backend>(
     engine: &Engine<B>,
@@ -116,8 +122,7 @@ pub(crate) fn model<'a, B: Backend>(
     limits: Limits,
 ) -> Model<'a, B> {
     let (device, max_tensor_bytes) = (engine.device.clone(), engine.max_tensor_bytes);
-    let limits = Limits { memory_bytes: limits.memory_bytes.min(free_memory()), ..limits };
-    let on_host = matches!(engine.info.name.as_str(), "flex" | "ndarray");
+    let on_host = engine.on_host();
     Model { config, weights, device, device_dtype, table, limits, max_tensor_bytes, on_host }
 }
 

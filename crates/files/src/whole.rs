@@ -178,18 +178,22 @@ mod tests {
         assert_eq!(names(folder.path()), ["a"]);
     }
 
-    /// The test starts itself as another program, which a signal ends while it writes.
+    /// The test starts itself as another program, which a signal ends while it writes: SIGTERM leaves nothing, what SIGKILL
+    /// leaves the next program takes away.
     #[cfg(unix)]
     #[test]
-    fn a_signal_leaves_nothing_and_is_seen_from_outside() {
+    fn a_signal_leaves_nothing_for_long_and_is_seen_from_outside() {
+        use signal_hook::consts::{SIGKILL, SIGTERM};
         use std::os::unix::process::ExitStatusExt;
         const FOLDER: &str = "LOUPE_FILES_TEST_FOLDER";
-        if let Some(folder) = std::env::var_os(FOLDER) {
+        const SIGNAL: &str = "LOUPE_FILES_TEST_SIGNAL";
+        if let (Some(folder), Ok(signal)) = (std::env::var_os(FOLDER), std::env::var(SIGNAL)) {
+            let signal = signal.parse().unwrap();
             clean_up_on_signals().unwrap();
             let whole = NewFile::write(Path::new(&folder), |out| out.write_all(b"whole")).unwrap();
             let other = NewFile::write(Path::new(&folder), |out| {
                 out.write_all(b"half")?;
-                signal_hook::low_level::raise(signal_hook::consts::SIGTERM)?;
+                signal_hook::low_level::raise(signal)?;
                 // The signal is answered in another thread.
                 loop {
                     std::thread::park();
@@ -197,15 +201,20 @@ mod tests {
             });
             drop((whole, other));
         }
-        let folder = tempfile::tempdir().unwrap();
-        let status = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "whole::tests::a_signal_leaves_nothing_and_is_seen_from_outside"])
-            .env(FOLDER, folder.path())
-            .stdout(std::process::Stdio::null())
-            .status()
-            .unwrap();
-        assert_eq!(status.signal(), Some(signal_hook::consts::SIGTERM), "{status}");
-        assert!(names(folder.path()).is_empty(), "{:?}", names(folder.path()));
+        for (signal, left) in [(SIGTERM, 0), (SIGKILL, 2)] {
+            let folder = tempfile::tempdir().unwrap();
+            let status = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "whole::tests::a_signal_leaves_nothing_for_long_and_is_seen_from_outside"])
+                .env(FOLDER, folder.path())
+                .env(SIGNAL, signal.to_string())
+                .stdout(std::process::Stdio::null())
+                .status()
+                .unwrap();
+            assert_eq!(status.signal(), Some(signal), "{status}");
+            assert_eq!(names(folder.path()).len(), left, "{signal}: {:?}", names(folder.path()));
+            NewFile::write(folder.path(), |_| Ok(())).unwrap().rename(&folder.path().join("a")).unwrap();
+            assert_eq!(names(folder.path()), ["a"], "{signal}");
+        }
     }
 
     #[test]

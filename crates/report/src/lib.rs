@@ -13,7 +13,7 @@ mod tensors;
 mod write;
 
 pub use error::ReportError;
-pub use read::read;
+pub use read::{files_read, is_report, read};
 pub use schema::{Backend, Loupe, Model, Report, SCHEMA};
 pub use summary::TensorSummary;
 pub use tensors::{TensorFile, read_safetensors};

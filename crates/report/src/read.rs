@@ -1,7 +1,7 @@
 //! Reading a report back.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use loupe_spec::Dtype;
 use serde::Deserialize;
@@ -13,8 +13,7 @@ use crate::{Report, ReportError, SCHEMA, TensorFile, Written, read_safetensors};
 /// # Errors
 /// A file that is missing or broken, another schema, or a JSON that does not describe the tensors beside it.
 pub fn read(path: &Path) -> Result<(Report, TensorFile), ReportError> {
-    let ours = path.extension().is_some_and(|ending| ending == "json" || ending == "safetensors");
-    let files = Written::of(&if ours { path.with_extension("") } else { path.to_path_buf() });
+    let files = Written::named_by(path);
     let report = read_json(&files.json)?;
     let tensors = read_safetensors(&files.safetensors)?;
     let names = tensors.names();
@@ -23,16 +22,30 @@ pub fn read(path: &Path) -> Result<(Report, TensorFile), ReportError> {
     Ok((report, tensors))
 }
 
+/// Whether the file `json` is a report's, of whichever version: a config or a verdict may stand beside tensors, too.
+pub fn is_report(json: &Path) -> bool {
+    let text = loupe_files::read(json, LARGEST_JSON).unwrap_or_default();
+    let schema = serde_json::from_slice::<Version>(&text).ok().and_then(|version| version.schema);
+    let family = SCHEMA.split('/').next();
+    schema.is_some_and(|schema| schema.split('/').next() == family)
+}
+
+/// The files that are read of a candidate `path`: itself, or both of the report that it names.
+pub fn files_read(path: &Path) -> Vec<PathBuf> {
+    let Written { json, safetensors } = Written::named_by(path);
+    if is_report(&json) { vec![json, safetensors] } else { vec![path.to_path_buf()] }
+}
+
+/// Read first: what another version calls its keys is not the news.
+#[derive(Deserialize)]
+struct Version {
+    schema: Option<String>,
+}
+
 /// A report says a few hundred bytes of each tensor: no model's comes near.
 const LARGEST_JSON: u64 = 256 << 20;
 
 fn read_json(path: &Path) -> Result<Report, ReportError> {
-    /// Read first: what another version calls its keys is not the news.
-    #[derive(Deserialize)]
-    struct Version {
-        schema: Option<String>,
-    }
-
     let text = loupe_files::read(path, LARGEST_JSON).map_err(ReportError::io("read", path))?;
     let wrong = |source| ReportError::Json { path: path.to_path_buf(), source };
     let found = serde_json::from_slice::<Version>(&text).map_err(wrong)?.schema;

@@ -31,6 +31,12 @@ impl Written {
         };
         Written { json: with(".json"), safetensors: with(".safetensors") }
     }
+
+    /// The files of the report that `path` names: its prefix, its `.json` or its `.safetensors`.
+    pub fn named_by(path: &Path) -> Written {
+        let is_either = path.extension().is_some_and(|ending| ending == "json" || ending == "safetensors");
+        Written::of(&if is_either { path.with_extension("") } else { path.to_path_buf() })
+    }
 }
 
 /// Writes `report` and the tensors it summarises as `<prefix>.json` and `<prefix>.safetensors`. Missing folders are

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use loupe_config::{BACKENDS, Matrix, MatrixCheck, MatrixRun};
-use loupe_report::{Report, Written};
+use loupe_files::is_one_of;
+use loupe_report::{Report, Written, files_read, is_report};
 use miette::{Result, bail, miette};
 use serde_json::{Map, Value};
 
+use super::judge;
 use super::process;
 use super::progress;
 use super::rows::{Outcome, Row, Step, apart, name, run_name};
@@ -43,13 +45,39 @@ pub fn missing(required: &[(String, &'static str)], rows: &[Row]) -> Vec<String>
     required.iter().filter_map(sentence).collect()
 }
 
-/// Runs every check on every backend, one process after another: each uses all cores.
-pub fn runs(matrix: &Matrix, loupe: &Path, output: &Path) -> Result<Vec<Row>> {
+/// The names of the runs and those of the checks: a run's reports go to a folder of its name, a file for each check.
+fn names(matrix: &Matrix) -> (Vec<String>, Vec<String>) {
     let mut names: Vec<String> = matrix.runs.iter().map(run_name).collect();
     apart(names.iter_mut());
     let mut checks: Vec<String> = matrix.checks.iter().map(|check| check.check.name().to_string()).collect();
     apart(checks.iter_mut());
+    (names, checks)
+}
 
+/// Refuses an `output` below which something would be written that is read: the matrix in `path`, or a report made
+/// elsewhere.
+pub fn refuse_overwriting(path: &Path, matrix: &Matrix, output: &Path) -> Result<()> {
+    let (names, checks) = names(matrix);
+    let reports = names.iter().flat_map(|name| checks.iter().map(move |check| output.join(name).join(check)));
+    let prefixes = reports.chain([output.to_path_buf(), output.join(judge::VERDICT)]);
+    let written = prefixes.flat_map(|prefix| {
+        let Written { json, safetensors } = Written::of(&prefix);
+        [json, safetensors]
+    });
+    let read: Vec<PathBuf> =
+        matrix.reports.iter().flat_map(|path| files_read(path)).chain([path.to_path_buf()]).collect();
+    for target in written.chain([process::with_ending(output, ".junit.xml")]) {
+        if let Some(file) = is_one_of(&target, &read) {
+            let (output, file) = (output.display(), file.display());
+            bail!("\"output\": \"{output}\" would overwrite {file}, which is read; name another output");
+        }
+    }
+    Ok(())
+}
+
+/// Runs every check on every backend, one process after another: each uses all cores.
+pub fn runs(matrix: &Matrix, loupe: &Path, output: &Path) -> Result<Vec<Row>> {
+    let (names, checks) = names(matrix);
     let bar = progress::bar(names.len() * checks.len());
     let mut rows = Vec::new();
     for (run, name) in matrix.runs.iter().zip(names) {
@@ -111,7 +139,7 @@ fn step(check: &str, prefix: PathBuf, outcome: Outcome, seconds: Option<f64>) ->
     if !step.ran() {
         return (None, step);
     }
-    match read(&step.report) {
+    match read(&Written::of(&step.report).json) {
         Ok(report) => {
             step.findings = report.findings;
             (Some(report.backend.device), step)
@@ -123,10 +151,9 @@ fn step(check: &str, prefix: PathBuf, outcome: Outcome, seconds: Option<f64>) ->
     }
 }
 
-/// The JSON of the report with this prefix; an error is the reason alone.
-fn read(prefix: &Path) -> Result<Report, String> {
-    let path = Written::of(prefix).json;
-    let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+/// The JSON of a report; an error is the reason alone.
+fn read(path: &Path) -> Result<Report, String> {
+    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -164,11 +191,8 @@ fn there(path: &Path) -> bool {
 
 /// A row of the one report at `path`, by what its JSON says of it, or else by its name.
 fn introduce(path: &Path) -> Result<Row> {
-    let prefix = match path.extension().and_then(|ending| ending.to_str()) {
-        Some("json" | "safetensors") => path.with_extension(""),
-        _ => path.to_path_buf(),
-    };
-    let stem = prefix.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let json = Written::named_by(path).json;
+    let stem = json.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut step = Step {
         check: stem.clone(),
         report: path.to_path_buf(),
@@ -177,10 +201,10 @@ fn introduce(path: &Path) -> Result<Row> {
         seconds: None,
         verdict: None,
     };
-    if !Written::of(&prefix).json.is_file() {
+    if path.extension().is_some_and(|ending| ending == "safetensors") && !is_report(&json) {
         return Ok(Row { name: stem, backend: String::new(), device: None, elsewhere: true, steps: vec![step] });
     }
-    let report = read(&prefix).map_err(|why| miette!("not a report of Loupe: {why}"))?;
+    let report = read(&json).map_err(|why| miette!("not a report of Loupe: {why}"))?;
     if let Some(check) = report.config.get("check").and_then(Value::as_str) {
         step.check = check.to_string();
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::rows::{Row, Step};
 use super::{Comparison, answer};
+
 /// The format of the JSON and its version.
 const SCHEMA: &str = "loupe.matrix/1";
 

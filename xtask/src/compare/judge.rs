@@ -16,6 +16,9 @@ use super::rows::{Row, Step};
 use super::verdict::Verdict;
 use crate::io_error;
 
+/// The name of the verdict, in the folder of the output.
+pub const VERDICT: &str = "verdict";
+
 /// The judge recomputes every stage of every report in several precisions: give it more time than one check.
 const TIMES_THE_LIMIT: u32 = 4;
 
@@ -37,7 +40,7 @@ pub fn judge(matrix: &Matrix, loupe: &Path, output: &Path, rows: &mut [Row]) -> 
     if steps.is_empty() {
         return Ok(None);
     }
-    let prefix = output.join("verdict");
+    let prefix = output.join(VERDICT);
     let written = Written::of(&prefix).json;
     if written.exists() {
         fs::remove_file(&written).map_err(io_error("remove", &written))?;

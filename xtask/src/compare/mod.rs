@@ -16,7 +16,7 @@ mod verdict;
 use std::path::{Path, PathBuf};
 
 use loupe_config::{Format, Matrix};
-use miette::{Result, miette};
+use miette::Result;
 
 use exit::worst;
 use judge::Judgement;
@@ -51,13 +51,7 @@ impl Comparison {
 pub fn run(path: &Path) -> Result<u8> {
     let matrix = loupe_config::read_matrix(path)?;
     let output = matrix.output.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_OUTPUT));
-    let read: Vec<PathBuf> = std::iter::once(path.to_path_buf()).chain(matrix.reports.iter().cloned()).collect();
-    for target in [".json", ".junit.xml"].map(|ending| process::with_ending(&output, ending)) {
-        if let Some(file) = loupe_files::is_one_of(&target, &read) {
-            let (output, file) = (output.display(), file.display());
-            return Err(miette!("\"output\": \"{output}\" would overwrite {file}, which is read; name another output"));
-        }
-    }
+    collect::refuse_overwriting(path, &matrix, &output)?;
     let required = collect::required(&matrix)?;
     let mut elsewhere = collect::elsewhere(&matrix.reports)?;
     let loupe = build::loupe()?;

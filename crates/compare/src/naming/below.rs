@@ -166,12 +166,14 @@ impl Scene<'_> {
         let has_it = |trial: &&Trial| {
             trial.parts.keys().eq(&stages) && !excludes(&by_probe, stages.iter().copied(), &predicted, &trial.compared)
         };
-        for trial in trials.iter().filter(has_it) {
-            if let Some(slope) = self.confirms(trial, &stages)? {
-                let made = self.made(trial.hypothesis, &stages, true);
-                let first = stages.first().copied();
-                findings.name(trial.hypothesis.mistake, first, &made.sites, Vec::new(), slope.evidence());
-                return Ok(Some(made));
+        let present = |trial| {
+            let slope = Trial::slope(trial, stages.iter().copied());
+            Present { trial, stages: stages.clone(), everywhere: true, slope }
+        };
+        let present: Vec<Present<'_>> = trials.iter().filter(has_it).map(present).collect();
+        for best in &present {
+            if let Some(slope) = self.confirms(best.trial, &stages)? {
+                return self.name_the_plainest(best, slope, present.iter(), findings).map(Some);
             }
         }
         findings.fitted.push(fitted.report());
@@ -257,7 +259,8 @@ impl Scene<'_> {
                             .filter(|(_, on)| !trial.decides(trial.slope(on.iter().copied())));
                         layers.extend(blunt.filter_map(|(layer, _)| layer));
                     }
-                    if !by_layer || self.segments.in_part() {
+                    // Of tokens that were not recorded every layer is tried by itself, whether or not segments hide stages.
+                    if !by_layer || self.segments.in_part {
                         let blunt = self.blunt_sites(trial).into_iter().filter(|(_, alone)| *alone);
                         probes.extend(blunt.map(|(site, _)| site));
                     }

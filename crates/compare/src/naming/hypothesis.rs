@@ -61,7 +61,7 @@ impl Hypothesis {
 /// several stages need more; and where tokens were not recorded, what was made in one layer of theirs is seen in others.
 pub fn scopes(mistake: &'static Mistake, segments: &Segments, probes: &BTreeSet<Probe>) -> Vec<Hypothesis> {
     let (mut stages, mut layers, mut sites) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    if segments.in_part() {
+    if segments.in_part {
         let reach = probes.iter().filter_map(|probe| segments.reach.get(probe)).flatten();
         let own = reach.filter(|probe| (mistake.at)(**probe)).filter_map(|probe| probe.layer());
         layers.extend(own.map(Scope::Layer));

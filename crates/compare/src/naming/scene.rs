@@ -77,7 +77,7 @@ impl<'a> Scene<'a> {
         let own = &self.segments.own;
         let begins = |probe: &&Probe| {
             matches!(probe, Probe::Layer(layer, ModelStage::Input) if *layer > 0)
-                && (self.segments.in_part()
+                && (self.segments.in_part
                     || (!own.contains_key(*probe)
                         && probe.inputs(self.replayer.config()).iter().all(|input| !own.contains_key(input))))
         };
@@ -119,14 +119,12 @@ impl<'a> Scene<'a> {
 
     /// The probes that `touches` picks among those that `recorded` are computed through, of any token.
     pub fn touched(&self, recorded: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool) -> BTreeSet<Probe> {
-        let inner = recorded.iter().flat_map(|probe| &self.segments.reach[probe]);
-        inner.copied().filter(|probe| touches(*probe)).collect()
+        picked(&self.segments.reach, recorded, touches)
     }
 
     /// The same of the tokens that were recorded.
     pub fn touched_own(&self, recorded: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool) -> BTreeSet<Probe> {
-        let inner = recorded.iter().flat_map(|probe| &self.segments.own[probe]);
-        inner.copied().filter(|probe| touches(*probe)).collect()
+        picked(&self.segments.own, recorded, touches)
     }
 
     /// Where what shows in `stages` was made: in the recorded tokens, or else in the others.
@@ -237,12 +235,8 @@ impl<'a> Scene<'a> {
 
     /// What `hypothesis` is made of where it shows in `stages`; `everywhere`: wherever it can be.
     pub fn made(&self, hypothesis: Hypothesis, stages: &BTreeSet<Probe>, everywhere: bool) -> Made {
-        let touches = |probe| hypothesis.touches(probe);
-        let sites = if everywhere {
-            self.touched_own(&self.segments.own.keys().copied().collect(), touches)
-        } else {
-            self.sites(stages, touches)
-        };
+        let recorded = if everywhere { self.segments.own.keys().copied().collect() } else { stages.clone() };
+        let sites = self.sites(&recorded, |probe| hypothesis.touches(probe));
         let name = hypothesis.mistake.name();
         let names = if everywhere && hypothesis.scope == Scope::Everywhere {
             vec![name]
@@ -263,6 +257,16 @@ impl<'a> Scene<'a> {
         self.stream = self.stream_now()?;
         Ok(())
     }
+}
+
+/// The probes that `touches` picks in the `segments` of `recorded`.
+fn picked(
+    segments: &BTreeMap<Probe, BTreeSet<Probe>>,
+    recorded: &BTreeSet<Probe>,
+    touches: impl Fn(Probe) -> bool,
+) -> BTreeSet<Probe> {
+    let inner = recorded.iter().filter_map(|probe| segments.get(probe)).flatten();
+    inner.copied().filter(|probe| touches(*probe)).collect()
 }
 
 impl Trial {
