@@ -52,6 +52,26 @@ fn what_a_run_reads_it_never_writes() {
         refused(&sandbox.config(&text), 2, &["\"output\"", "would overwrite", file, "name another output"]);
     }
     refused(&sandbox.run(&["config.json"]), 2, &["would overwrite config.json"]);
+    // Of a model of the hub, the cache.
+    let cached = sandbox.path("huggingface/hub/models--org--name");
+    fs::create_dir_all(cached.join("refs")).unwrap();
+    fs::create_dir_all(cached.join("snapshots")).unwrap();
+    fs::write(cached.join("refs/main"), "abc").unwrap();
+    fs::rename(sandbox.path("model"), cached.join("snapshots/abc")).unwrap();
+    let hub = r#""check": "embed", "model": "org/name", "token_ids": [2, 5]"#;
+    let config = "huggingface/hub/models--org--name/snapshots/abc/config";
+    refused(&sandbox.config(&format!(r#"{{{hub}, "output": "{config}"}}"#)), 2, &["would overwrite", "config.json"]);
+    sandbox.config(&format!(r#"{{{hub}, "output": "hub"}}"#)).ok();
+    fs::rename(cached.join("snapshots/abc"), sandbox.path("model")).unwrap();
+    // Folders of stimuli are cleared before they are written.
+    fs::create_dir(sandbox.path("run-stimulus")).unwrap();
+    fs::rename(sandbox.path("model"), sandbox.path("run-stimulus/1")).unwrap();
+    let stimulus = format!(r#"{compare}: "hub", "stimulus": true, "output": "run""#);
+    let inside = sandbox.config(&format!(r#"{{{stimulus}, "model": "run-stimulus/1"}}"#));
+    refused(&inside, 2, &["would overwrite run-stimulus/1/"]);
+    let taken = sandbox.config(&format!(r#"{{{stimulus}, "model": "builtin:tiny"}}"#));
+    refused(&taken, 2, &["cannot write a checkpoint to run-stimulus/1", "no stimulus", "another output"]);
+    fs::rename(sandbox.path("run-stimulus/1"), sandbox.path("model")).unwrap();
     for (path, bytes) in before {
         assert!(fs::read(&path).unwrap() == bytes, "{} has changed", path.display());
     }
@@ -80,6 +100,38 @@ fn what_stands_beside_a_dump_is_not_taken_for_its_report() {
     }
 }
 
+#[test]
+fn what_is_no_candidate_is_told_what_would_be() {
+    let sandbox = Sandbox::new();
+    let compare = |candidate: &str| {
+        let keys = r#""model": "builtin:tiny", "token_ids": [2, 5]"#;
+        sandbox.config(&format!(r#"{{"check": "compare", "candidate": "{candidate}", {keys}}}"#))
+    };
+    fs::create_dir(sandbox.path("folder")).unwrap();
+    for (name, parts) in [
+        ("folder", ["is a folder", "safetensors.numpy.save_file"]),
+        ("dump.npz", ["is a file of numpy's", "safetensors.numpy.save_file(dict(numpy.load("]),
+        ("dump.npy", ["is a file of numpy's", "safetensors.numpy.save_file"]),
+        ("dump.PT", ["is a file of torch's", "safetensors.torch.save_file(torch.load("]),
+        ("model.gguf", ["is weights", "write the values that the engine computed"]),
+        ("run.log", ["is a text", "write the values that the engine computed"]),
+        ("raw.bin", ["of another kind", "write the values that the engine computed"]),
+    ] {
+        if name != "folder" {
+            fs::write(sandbox.path(name), "layer 0: 0.1 0.2").unwrap();
+        }
+        let accepted = "a candidate is a safetensors file of tensors, or a report of Loupe's";
+        refused(&compare(name), 2, &[name, accepted, parts[0], parts[1]]);
+    }
+    fs::write(sandbox.path("values.json"), "{}").unwrap();
+    refused(&compare("values.json"), 2, &["values.json is no report of Loupe's: it has no \"schema\""]);
+    refused(&compare("missing"), 2, &["cannot read missing.json", "No such file"]);
+    // A folder beside a report of that name is not in its way.
+    let trace = r#"{"check": "embed", "model": "builtin:tiny", "token_ids": [2, 5], "output": "folder"}"#;
+    sandbox.config(trace).ok();
+    compare("folder").ok();
+}
+
 /// A pipe would be waited for, a device never ends.
 #[cfg(unix)]
 #[test]
@@ -100,14 +152,21 @@ fn only_files_are_read() {
     fs::remove_file(sandbox.path("zero.json")).unwrap();
     refused(&compare("zero.safetensors"), 2, &["it is a device, expected a file"]);
     // A pipe that nobody closes.
-    let mut waiting = program();
-    let child = waiting.arg("/dev/stdin").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = child.spawn().unwrap();
-    let held = child.stdin.take();
-    let output = child.wait_with_output().unwrap();
-    drop(held);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("it is a pipe, expected a file"));
+    let config = r#"{"check": "compare", "candidate": "/dev/stdin", "model": "builtin:tiny", "token_ids": [2]}"#;
+    fs::write(sandbox.path("stdin.json"), config).unwrap();
+    for (argument, said) in [
+        ("/dev/stdin".into(), "it is a pipe, expected a file"),
+        (sandbox.path("stdin.json"), "a candidate is a safetensors file"),
+    ] {
+        let mut waiting = program();
+        let child = waiting.arg(&argument).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        let held = child.stdin.take();
+        let output = child.wait_with_output().unwrap();
+        drop(held);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8(output.stderr).unwrap().contains(said));
+    }
     // As part of a checkpoint.
     let folder = sandbox.checkpoint(SMALL, 1);
     fs::remove_file(folder.join("tokenizer.json")).unwrap();

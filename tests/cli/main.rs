@@ -4,6 +4,7 @@
 mod bad_input;
 mod checks;
 mod dumps;
+mod echo;
 mod hostile;
 mod originals;
 mod snapshot;

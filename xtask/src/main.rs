@@ -11,6 +11,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use loupe_spec::{echo, echo_path, printable};
 use miette::{GraphicalReportHandler, GraphicalTheme, Report, miette};
 
 const COMMANDS: &str = "\
@@ -60,14 +61,14 @@ fn main() -> ExitCode {
         ["fixtures", ..] => {
             return usage("fixtures takes the name of a shape, of which there is one, and a folder: fixtures 2b DIR");
         }
-        [unknown, ..] => return usage(&format!("there is no command \"{unknown}\"")),
+        [unknown, ..] => return usage(&format!("there is no command \"{}\"", echo(unknown))),
     };
     done.map_or_else(|report| fail(&report), ExitCode::from)
 }
 
 /// To stdout. A reader that has seen enough (`cargo xtask compare | head`) is no error.
 fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = std::io::stdout().write_all(printable(text).as_bytes());
 }
 
 fn usage(what: &str) -> ExitCode {
@@ -81,11 +82,13 @@ fn fail(report: &Report) -> ExitCode {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = GraphicalReportHandler::new_themed(theme).with_width(120).render_report(&mut text, report.as_ref());
+    // With colours the escapes are miette's own.
+    let text = if plain { printable(&text) } else { text };
     eprint!("{text}");
     ExitCode::from(2)
 }
 
 /// For `map_err`: that `doing` failed for `path`.
 fn io_error(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Report {
-    move |error| miette!("cannot {doing} {}: {error}", path.display())
+    move |error| miette!("cannot {doing} {}: {error}", echo_path(path))
 }

@@ -1,12 +1,12 @@
 //! Why a backend did not run.
 
-use loupe_spec::Dtype;
+use loupe_spec::{Dtype, echo, hint};
 
 /// Each says what was asked, what there is, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     /// Not a name this program knows.
-    #[error("no backend is called \"{name}\"{}; there are flex, ndarray, wgpu and cuda", .nearest.as_ref().map(|n| format!(" (nearest: \"{n}\")")).unwrap_or_default())]
+    #[error("no backend is called \"{}\"{}; there are flex, ndarray, wgpu and cuda", echo(.name), hint(.nearest.as_deref()))]
     Unknown {
         /// As given.
         name: String,
@@ -40,7 +40,7 @@ pub enum BackendError {
         dtype: Dtype,
     },
     /// Not a device of this backend.
-    #[error("backend {backend} has no device \"{device}\"; expected {expected}")]
+    #[error("backend {backend} has no device \"{}\"; expected {expected}", echo(.device))]
     Device {
         /// The backend.
         backend: String,

@@ -3,13 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
-use loupe_spec::ConfigError;
+use loupe_spec::{ConfigError, echo, echo_path};
 
 /// Why a checkpoint could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// `model` names nothing that exists.
-    #[error("model \"{model}\": {reason}")]
+    #[error("model \"{}\": {reason}", echo(model))]
     NoModel {
         /// As given.
         model: String,
@@ -18,7 +18,9 @@ pub enum CheckpointError {
     },
     /// `revision` beside something that has none.
     #[error(
-        "revision \"{revision}\" is given, but only a hub id (org/name) has revisions, and model \"{model}\" is {is}"
+        "revision \"{}\" is given, but only a hub id (org/name) has revisions, and model \"{}\" is {is}",
+        echo(revision),
+        echo(model)
     )]
     Revision {
         /// As given.
@@ -29,7 +31,7 @@ pub enum CheckpointError {
         is: &'static str,
     },
     /// The operating system refused.
-    #[error("could not {doing} {}: {source}", path.display())]
+    #[error("could not {doing} {}: {source}", echo_path(path))]
     Io {
         /// "read", "create", …
         doing: &'static str,
@@ -39,7 +41,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// A folder without a file that every checkpoint has.
-    #[error("{} holds no {expected}; {advice}", folder.display())]
+    #[error("{} holds no {expected}; {advice}", echo_path(folder))]
     MissingFile {
         /// Where it was looked for.
         folder: PathBuf,
@@ -49,7 +51,7 @@ pub enum CheckpointError {
         advice: String,
     },
     /// config.json is not a Gemma 2's.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", echo_path(path))]
     Config {
         /// The config.json.
         path: PathBuf,
@@ -61,14 +63,15 @@ pub enum CheckpointError {
     EmptyPrompt,
     /// A prompt, and nothing to turn it into token ids.
     #[error(
-        "{location} holds no tokenizer.json, so the prompt cannot become token ids; give token_ids in its place, or put the model's tokenizer.json there"
+        "{} holds no tokenizer.json, so the prompt cannot become token ids; give token_ids in its place, or put the model's tokenizer.json there",
+        echo(location)
     )]
     NoTokenizer {
         /// The folder or hub id.
         location: String,
     },
     /// tokenizer.json is there, but does not work.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", echo_path(path))]
     Tokenizer {
         /// The tokenizer.json.
         path: PathBuf,
@@ -76,7 +79,7 @@ pub enum CheckpointError {
         reason: String,
     },
     /// model.safetensors.index.json is wrong.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", echo_path(path))]
     Index {
         /// The index.
         path: PathBuf,
@@ -84,7 +87,7 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A file that is not a whole safetensors file.
-    #[error("{} is not a whole safetensors file: {reason}", path.display())]
+    #[error("{} is not a whole safetensors file: {reason}", echo_path(path))]
     Safetensors {
         /// The file.
         path: PathBuf,
@@ -92,7 +95,7 @@ pub enum CheckpointError {
         reason: String,
     },
     /// The tensors there are not the tensors that config.json calls for.
-    #[error("the tensors of {location} are not those that its config.json calls for:{}", list(problems))]
+    #[error("the tensors of {} are not those that its config.json calls for:{}", echo(location), list(problems))]
     Tensors {
         /// The folder or hub id.
         location: String,
@@ -100,7 +103,7 @@ pub enum CheckpointError {
         problems: Vec<String>,
     },
     /// A tensor that this checkpoint does not have.
-    #[error("this checkpoint has no tensor {name}: {reason}")]
+    #[error("this checkpoint has no tensor {}: {reason}", echo(name))]
     NoSuchTensor {
         /// Its state-dict name.
         name: String,
@@ -118,7 +121,7 @@ pub enum CheckpointError {
         reason: String,
     },
     /// NaN or infinity where a number belongs.
-    #[error("{name} in {} {reason}, at index {index:?}", file.display())]
+    #[error("{} in {} {reason}, at index {index:?}", echo(name), echo_path(file))]
     NotFinite {
         /// The tensor.
         name: String,
@@ -130,7 +133,12 @@ pub enum CheckpointError {
         reason: String,
     },
     /// Not in the cache, and the network is off.
-    #[error("{file} of {id} (revision {revision}) is not in the cache (looked in {}) and HF_HUB_OFFLINE forbids the network; unset HF_HUB_OFFLINE, or set HF_HOME or HF_HUB_CACHE to a cache that holds it", looked.display())]
+    #[error(
+        "{file} of {} (revision {}) is not in the cache (looked in {}) and HF_HUB_OFFLINE forbids the network; unset HF_HUB_OFFLINE, or set HF_HOME or HF_HUB_CACHE to a cache that holds it",
+        echo(id),
+        echo(revision),
+        echo_path(looked)
+    )]
     Offline {
         /// org/name
         id: String,
@@ -142,7 +150,7 @@ pub enum CheckpointError {
         looked: PathBuf,
     },
     /// 401 or 403.
-    #[error("the hub refused {id} ({status}): {advice}")]
+    #[error("the hub refused {} ({status}): {advice}", echo(id))]
     Refused {
         /// org/name
         id: String,
@@ -152,7 +160,7 @@ pub enum CheckpointError {
         advice: String,
     },
     /// Any other trouble with the hub.
-    #[error("could not fetch {file} of {id} (revision {revision}) from {endpoint}: {reason}")]
+    #[error("could not fetch {file} of {} (revision {}) from {}: {reason}", echo(id), echo(revision), echo(endpoint))]
     Hub {
         /// org/name
         id: String,
@@ -166,7 +174,7 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A checkpoint that cannot be written as asked.
-    #[error("cannot write a checkpoint to {}: {reason}", folder.display())]
+    #[error("cannot write a checkpoint to {}: {reason}", echo_path(folder))]
     Write {
         /// The folder.
         folder: PathBuf,

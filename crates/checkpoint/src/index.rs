@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use loupe_spec::{echo, echo_path};
 use serde::Deserialize;
 
 use crate::CheckpointError;
+use crate::hub::{HubModel, HubSettings};
 use crate::shard::Shard;
 use crate::source::{File, Source};
 
@@ -28,13 +30,15 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The files of the checkpoint in the folder `model` that a run may read, whether or not each is there. None of a model
-/// that is no folder: nobody writes to the hub's cache by hand.
-pub fn files_of(model: &str) -> Vec<PathBuf> {
+/// The files of the checkpoint `model`, a folder or of the hub's cache, that a run may read, whether or not each is
+/// there. Fetches nothing.
+pub fn files_of(model: &str, revision: Option<&str>) -> Vec<PathBuf> {
     let folder = Path::new(model);
-    if !folder.is_dir() {
-        return Vec::new();
-    }
+    let folder = match folder.is_dir() {
+        true => Some(folder.to_path_buf()),
+        false => HubModel::cached(model, revision, &HubSettings::from_env()),
+    };
+    let Some(folder) = folder else { return Vec::new() };
     let index = loupe_files::read(&folder.join(INDEX), LARGEST_INDEX).ok();
     let index = index.and_then(|bytes| serde_json::from_slice::<Index>(&bytes).ok());
     let shards = index.into_iter().flat_map(|index| index.weight_map.into_values());
@@ -74,21 +78,24 @@ impl Shards {
 
     fn indexed(source: &Source, file: File) -> Result<Shards, CheckpointError> {
         let wrong = |reason: String| CheckpointError::Index { path: file.path.clone(), reason };
-        let index: Index =
-            serde_json::from_slice(&file.bytes).map_err(|e| wrong(format!("not a readable index: {e}")))?;
+        let index: Index = serde_json::from_slice(&file.bytes)
+            .map_err(|e| wrong(format!("not a readable index: {}", echo(&e.to_string()))))?;
         let names: BTreeSet<&String> = index.weight_map.values().collect();
         // All names are judged before the first file is fetched.
         if let Some(outside) = names.iter().find(|name| !is_plain_name(name)) {
             return Err(wrong(format!(
-                "names the shard \"{outside}\", which lies outside the folder; shards stand beside the index"
+                "names the shard \"{}\", which lies outside the folder; shards stand beside the index",
+                echo(outside)
             )));
         }
         let mut shards = Vec::new();
         let mut position = BTreeMap::new();
         for name in names {
             let shard = source.file(name)?.ok_or_else(|| {
-                let absent =
-                    format!("names the shard {name}, which is not there; fetch it, or the whole checkpoint again");
+                let absent = format!(
+                    "names the shard {}, which is not there; fetch it, or the whole checkpoint again",
+                    echo(name)
+                );
                 source.offline(name).unwrap_or_else(|| wrong(absent))
             })?;
             position.insert(name, shards.len());
@@ -99,10 +106,12 @@ impl Shards {
             let at = position.get(name).copied().unwrap_or_default();
             let holds = |shard: &&Shard| shard.info(tensor).is_some();
             if shards.get(at).filter(holds).is_none() {
-                let truth = shards.iter().find(holds).map(|shard| format!("{} does", shard.path.display()));
+                let truth = shards.iter().find(holds).map(|shard| format!("{} does", echo_path(&shard.path)));
                 let truth = truth.unwrap_or_else(|| "no shard does".into());
                 return Err(wrong(format!(
-                    "says that {name} holds {tensor}, but it does not ({truth}); fetch the index again"
+                    "says that {} holds {}, but it does not ({truth}); fetch the index again",
+                    echo(name),
+                    echo(tensor)
                 )));
             }
             holder.insert(tensor.clone(), at);

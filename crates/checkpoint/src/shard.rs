@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use loupe_spec::echo;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Metadata, SafeTensorError, TensorInfo};
 
@@ -80,10 +81,13 @@ fn explain(error: &SafeTensorError, bytes: &[u8]) -> String {
              it is cut off or of another format; fetch it again"
         ),
         E::InvalidHeader(utf8) => format!("its header is not text: {utf8}"),
-        E::InvalidHeaderDeserialization(json) | E::JsonError(json) => format!("its header is not readable: {json}"),
+        E::InvalidHeaderDeserialization(json) | E::JsonError(json) => {
+            format!("its header is not readable: {}", echo(&json.to_string()))
+        }
         E::InvalidOffset(name) => {
             format!(
-                "the data_offsets of {name} in its header overlap those of another tensor, or leave a gap before it"
+                "the data_offsets of {} in its header overlap those of another tensor, or leave a gap before it",
+                echo(name)
             )
         }
         E::TensorInvalidInfo => "a tensor's data_offsets do not span shape x dtype bytes".into(),
@@ -97,6 +101,6 @@ fn explain(error: &SafeTensorError, bytes: &[u8]) -> String {
                 "its header describes a file of {expected} bytes, but it has {length}: it is {trouble}; fetch it again"
             )
         }
-        other => other.to_string(),
+        other => echo(&other.to_string()),
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use loupe_spec::echo_path;
 
 use crate::CheckpointError;
 use crate::builtin;
@@ -55,7 +56,7 @@ impl Source {
         } else if is_hub_id(model) {
             HubModel::find(model, revision, settings).map(Source::Hub)
         } else {
-            let here = std::env::current_dir().map(|d| format!(" (from {})", d.display())).unwrap_or_default();
+            let here = std::env::current_dir().map(|d| format!(" (from {})", echo_path(&d))).unwrap_or_default();
             Err(wrong(format!(
                 "there is no such folder{here}, and it does not read as a hub id such as google/gemma-2-2b-it; \
                  \"{}\" is the model inside the program",

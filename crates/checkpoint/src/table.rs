@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use loupe_spec::{Config, Dtype, Weight, nearest};
+use loupe_spec::{Config, Dtype, Weight, echo, nearest};
 
 use crate::index::Shards;
 
@@ -39,7 +39,8 @@ impl Table {
                 Err(Some(problem)) => table.problems.push(problem),
                 Err(None) => {
                     let near = nearest(&name, extra.iter().copied());
-                    let near = near.map(|near| format!("; the nearest unused name is {near}")).unwrap_or_default();
+                    let near =
+                        near.map(|near| format!("; the nearest unused name is {}", echo(near))).unwrap_or_default();
                     table.problems.push(format!("missing: {name} {:?}{near}", weight.shape(config)));
                 }
             }
@@ -85,7 +86,7 @@ fn unused(name: &str, config: &Config, wanted: &BTreeMap<String, Weight>) -> Str
         let near = nearest(name, wanted.keys().map(String::as_str));
         near.map(|near| format!("; the nearest name that is read is {near}")).unwrap_or_default()
     };
-    format!("unused: {name}{why}")
+    format!("unused: {}{why}", echo(name))
 }
 
 /// The type a file names, if weights may be stored in it.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use loupe_spec::echo;
 use tokenizers::Tokenizer;
 
 use crate::CheckpointError;
@@ -18,7 +19,7 @@ impl Tokens {
     pub fn read(file: &File) -> Result<Tokens, CheckpointError> {
         let wrong = |e: tokenizers::Error| CheckpointError::Tokenizer {
             path: file.path.clone(),
-            reason: format!("not a tokenizer.json that can be read: {e}"),
+            reason: format!("not a tokenizer.json that can be read: {}", echo(&e.to_string())),
         };
         let mut tokenizer = Tokenizer::from_bytes(&file.bytes).map_err(wrong)?;
         // Some files carry the settings of whoever saved them last; a prompt is neither cut nor filled up here.
@@ -30,14 +31,14 @@ impl Tokens {
     /// Ids of `prompt` [T], special tokens added as tokenizer.json says (Gemma: `<bos>` first).
     pub fn encode(&self, prompt: &str, vocab_size: usize) -> Result<Vec<usize>, CheckpointError> {
         let wrong = |reason: String| CheckpointError::Tokenizer { path: self.path.clone(), reason };
-        let encoding =
-            self.tokenizer.encode(prompt, true).map_err(|e| wrong(format!("could not encode the prompt: {e}")))?;
+        let encoded = self.tokenizer.encode(prompt, true);
+        let encoding = encoded.map_err(|e| wrong(format!("could not encode the prompt: {}", echo(&e.to_string()))))?;
         let ids: Vec<usize> = encoding.get_ids().iter().map(|id| *id as usize).collect();
         match ids.iter().find(|id| **id >= vocab_size) {
             Some(id) => Err(wrong(format!(
                 "makes token {id} ({}) of the prompt, but config.json has vocab_size {vocab_size}; \
                  the tokenizer is another model's",
-                self.piece(*id)
+                echo(&self.piece(*id))
             ))),
             None => Ok(ids),
         }

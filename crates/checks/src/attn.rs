@@ -92,7 +92,7 @@ impl At<'_> {
         text::section(out, "max abs per token");
         for (name, stage) in [("q", Stage::QProj), ("k", Stage::KProj), ("v", Stage::VProj)] {
             let per_token = text::max_abs_per_token(self.get(stage)?);
-            text::row(out, name, &per_token, per_token.len(), 4);
+            text::row_of_all(out, name, &per_token, 4);
         }
         Ok(())
     }

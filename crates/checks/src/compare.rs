@@ -9,9 +9,10 @@ use loupe_compare::{
 };
 use loupe_config::{Compare, ComputedIn, Format, Input, ModelRef};
 use loupe_engine::{Bytes, free_memory};
-use loupe_report::{Report, TensorFile, Written, is_report, read, read_safetensors};
-use loupe_spec::{Dtype, HostTensor, Probe, Values, nearest};
+use loupe_report::{Report, TensorFile, read};
+use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
 
+use crate::candidate::{Loaded, load};
 use crate::replayer::CheckpointReplayer;
 use crate::stimulus::{self, Asked};
 use crate::token_mistake::token_mistake;
@@ -20,18 +21,19 @@ use crate::{CheckError, compare_values};
 /// The text and the verdicts of every candidate.
 pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, Verdicts), CheckError> {
     known(&compare.without)?;
+    let folder = output.filter(|_| compare.stimulus).map(stimulus::folder);
+    if let Some(folder) = &folder {
+        stimulus::refuse_taken(folder)?;
+    }
     let saved = compare.reference.report.as_deref().map(read).transpose()?.map(|(report, _)| report);
     let candidates = compare.candidates.iter().map(|path| load(path)).collect::<Result<Vec<_>, _>>()?;
     mapped(compare, &candidates)?;
     let mut references = References::default();
     let mut verdicts = Vec::new();
     for (at, loaded) in candidates.into_iter().enumerate() {
-        let stimuli = output.filter(|_| compare.stimulus).map(|prefix| {
-            let mut folder = prefix.as_os_str().to_os_string();
-            folder.push("-stimulus");
-            let folder = PathBuf::from(folder);
-            if compare.candidates.len() == 1 { folder } else { folder.join((at + 1).to_string()) }
-        });
+        let several = compare.candidates.len() > 1;
+        let stimuli =
+            folder.as_ref().map(|folder| if several { folder.join((at + 1).to_string()) } else { folder.clone() });
         verdicts.push(one(loaded, compare, saved.as_ref(), &mut references, stimuli)?);
     }
     let verdicts = Verdicts::of(verdicts);
@@ -100,23 +102,6 @@ impl References {
     }
 }
 
-/// A candidate's files: Loupe's report, or a safetensors file alone.
-struct Loaded {
-    path: String,
-    report: Option<Report>,
-    file: TensorFile,
-}
-
-fn load(path: &Path) -> Result<Loaded, CheckError> {
-    let is_dump = path.extension().is_some_and(|e| e == "safetensors") && !is_report(&Written::named_by(path).json);
-    let shown = path.display().to_string();
-    if is_dump {
-        return Ok(Loaded { path: shown, report: None, file: read_safetensors(path)? });
-    }
-    let (report, file) = read(path)?;
-    Ok(Loaded { path: shown, report: Some(report), file })
-}
-
 /// `saved`: the report that the config names as reference. `stimuli`: the folder for them, where they are asked for.
 fn one(
     Loaded { path: shown, report, file }: Loaded,
@@ -176,7 +161,9 @@ fn one(
             mistake = input.and_then(|input| token_mistake(&own, &asked, input, checkpoint));
             let what = mistake.map_or("token ids differ".to_string(), |m| format!("{}: {}", m.id, m.what));
             notes.push(format!(
-                "{what}: the candidate ran {own:?}, the prompt is {asked:?}; judged with the candidate's"
+                "{what}: the candidate ran {}, the prompt is {}; judged with the candidate's",
+                echo(&format!("{own:?}")),
+                echo(&format!("{asked:?}"))
             ));
             own
         }
@@ -216,7 +203,7 @@ fn one(
     if let Some(report) = report.as_ref()
         && let Some(id) = report.model.checkpoint_id.as_ref().filter(|id| *id != weights.id())
     {
-        notes.push(format!("its checkpoint is {id}, the reference's is {}: not the same files", weights.id()));
+        notes.push(format!("its checkpoint is {}, the reference's is {}: not the same files", echo(id), weights.id()));
     }
     if !notes.is_empty() {
         verdict.different_question(notes, mistake);

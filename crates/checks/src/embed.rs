@@ -28,7 +28,7 @@ pub(crate) fn run(model: &ModelRef, input: &Input, common: &Common) -> Result<Do
         [("embedding, raw", Probe::EmbedRaw), ("embedding, scaled", Probe::EmbedScaled), ("layer 0 output", OUTPUT)]
     {
         let per_token = text::max_abs_per_token(recorded.get(probe)?);
-        text::row(&mut out, label, &per_token, per_token.len(), 2);
+        text::row_of_all(&mut out, label, &per_token, 2);
     }
     Ok(Done {
         text: out,

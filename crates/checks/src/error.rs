@@ -3,6 +3,7 @@
 use loupe_checkpoint::CheckpointError;
 use loupe_engine::EngineError;
 use loupe_report::ReportError;
+use loupe_spec::{echo, echo_path, hint};
 
 /// Each cause in its own words, plus what only a check can know.
 #[derive(Debug, thiserror::Error)]
@@ -15,12 +16,12 @@ pub enum CheckError {
     #[error(transparent)]
     Report(#[from] ReportError),
     #[error(
-        "\"output\": \"{}\" would overwrite {}, which this run reads; name another output", .output.display(), .file.display()
+        "\"output\": \"{}\" would overwrite {}, which this run reads; name another output", echo_path(.output), echo_path(.file)
     )]
     Overwrite { output: std::path::PathBuf, file: std::path::PathBuf },
     #[error(
-        "{path}: to judge it would take about {bytes} of memory, and {free} are free (its \"{largest}\" has the shape {shape:?}); \
-         record fewer stages, layers or tokens"
+        "{}: to judge it would take about {bytes} of memory, and {free} are free (its \"{}\" has the shape {shape:?}); \
+         record fewer stages, layers or tokens", echo(.path), echo(.largest)
     )]
     TooLarge { path: String, bytes: loupe_engine::Bytes, free: loupe_engine::Bytes, largest: String, shape: Vec<usize> },
     #[error("layer {layer} is out of range: this model has {layers} layers, 0 to {}", .layers - 1)]
@@ -29,11 +30,11 @@ pub enum CheckError {
     Token { token: i64, tokens: usize },
     #[error("token id {id} at position {position} is outside the vocabulary: this model has ids 0 to {}", .vocab_size - 1)]
     TokenId { id: usize, position: usize, vocab_size: usize },
-    #[error("\"probes\": \"{pattern}\" matches no probe point of this model in the layers asked for{}", .nearest.as_ref().map(|n| format!("; the nearest is \"{n}\"")).unwrap_or_default())]
+    #[error("\"probes\": \"{}\" matches no probe point of this model in the layers asked for{}", echo(.pattern), hint(.nearest.as_deref()))]
     NoProbe { pattern: String, nearest: Option<String> },
     #[error("\"tensor\": {0}")]
     Tensor(#[from] loupe_spec::UnknownWeight),
-    #[error("config.json is no longer readable: {0}")]
+    #[error("config.json is no longer readable: {}", echo(&.0.to_string()))]
     ConfigJson(serde_json::Error),
     #[error(transparent)]
     Align(#[from] loupe_compare::AlignError),
@@ -41,30 +42,35 @@ pub enum CheckError {
     Replay(#[from] loupe_compare::ReplayError),
     #[error(transparent)]
     Judge(#[from] loupe_compare::JudgeError),
-    #[error("{path}: \"token_ids\" holds {value} at position {position}, expected an integer of 0 or more")]
+    #[error("{}: \"token_ids\" holds {value} at position {position}, expected an integer of 0 or more", echo(.path))]
     NoTokenId { path: String, position: usize, value: f64 },
-    #[error("\"names\": no candidate has a tensor \"{name}\"{}", .nearest.as_ref().map(|n| format!("; the nearest is \"{n}\"")).unwrap_or_default())]
+    #[error("\"names\": no candidate has a tensor \"{}\"{}", echo(.name), hint(.nearest.as_deref()))]
     NoTensor { name: String, nearest: Option<String> },
     #[error(
-        "the config's {what} is {config}, the saved reference's is {report}: both must say the same, or delete one"
+        "the config's {what} is {}, the saved reference's is {}: both must say the same, or delete one", echo(.config), echo(.report)
     )]
     OtherReference { what: &'static str, config: String, report: String },
     #[error(
-        "the saved reference was made from checkpoint {report}, and \"{model}\" is {found} now: not the same files; make \
-         the reference again, or name the model that it was made from"
+        "the saved reference was made from checkpoint {}, and \"{}\" is {found} now: not the same files; make \
+         the reference again, or name the model that it was made from", echo(.report), echo(.model)
     )]
     OtherCheckpoint { model: String, found: String, report: String },
-    #[error("{path}: nothing to compare: {}", if .found.is_empty() { "the report has no tensors".to_string() } else { format!("none of {} is a value of this model", .found.join(", ")) })]
+    #[error("{}: nothing to compare: {}", echo(.path), if .found.is_empty() { "the report has no tensors".to_string() } else { format!("none of {} is a value of this model", loupe_compare::found(.found)) })]
     NoValues { path: String, found: Vec<String> },
     #[error("the config.json of a stimulus would be wrong: {reason}")]
     StimulusConfig { reason: String },
-    #[error("{path} holds no token_ids, and the config gives no prompt: add \"prompt\" or \"token_ids\"")]
+    #[error("{} holds no token_ids, and the config gives no prompt: add \"prompt\" or \"token_ids\"", echo(.path))]
     NoTokens { path: String },
-    #[error("{path} is no report of Loupe's and does not name its model: add \"model\"")]
+    #[error("{} is no report of Loupe's and does not name its model: add \"model\"", echo(.path))]
     NoModel { path: String },
-    #[error("\"policy\": no mistake is called \"{id}\"{}", .nearest.as_ref().map(|n| format!("; the nearest is \"{n}\"")).unwrap_or_default())]
+    #[error("\"policy\": no mistake is called \"{}\"{}", echo(.id), hint(.nearest.as_deref()))]
     NoMistake { id: String, nearest: Option<String> },
-    #[error("{path}: {reason}")]
+    #[error(
+        "{} is {is}; a candidate is a safetensors file of tensors, or a report of Loupe's by its path without an ending: {advice}",
+        echo(.path)
+    )]
+    NoDump { path: String, is: &'static str, advice: &'static str },
+    #[error("{}: {reason}", echo(.path))]
     Against { path: String, reason: String },
 }
 

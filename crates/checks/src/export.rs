@@ -5,6 +5,7 @@ use std::path::Path;
 use loupe_checkpoint::Checkpoint;
 use loupe_config::{Common, ModelRef};
 use loupe_engine::{plant_in_config, plantable};
+use loupe_spec::echo_path;
 use serde_json::Value;
 
 use crate::{CheckError, text};
@@ -24,6 +25,6 @@ pub(crate) fn run(model: &ModelRef, folder: &Path, common: &Common) -> Result<St
     if !common.mistakes.is_empty() {
         text::field(&mut out, "planted in config.json", &common.mistakes.join(", "));
     }
-    text::field(&mut out, "written", &folder.display().to_string());
+    text::field(&mut out, "written", &echo_path(folder));
     Ok(out)
 }

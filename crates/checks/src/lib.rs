@@ -6,6 +6,7 @@
 
 mod attn;
 mod blocks;
+mod candidate;
 mod compare;
 mod compare_values;
 mod embed;

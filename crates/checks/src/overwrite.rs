@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use loupe_checkpoint::files_of;
 use loupe_config::{Check, ModelRef, Request};
-use loupe_files::is_one_of;
+use loupe_files::{is_inside, is_one_of};
 use loupe_report::{Written, files_read};
 
-use crate::CheckError;
+use crate::{CheckError, stimulus};
 
-/// Refuses an `output` that would replace a file which `request`, read from the file `config`, names as input. Asked
+/// Refuses an `output` that would replace a file which `request`, read from the file `config`, names as input; of
+/// stimuli, whose folders are cleared first, one that such a file is in. Asked
 /// before anything is computed.
 ///
 /// # Errors
@@ -25,7 +26,12 @@ pub fn refuse_overwriting(config: &Path, request: &Request) -> Result<(), CheckE
         Check::Export { .. } => Vec::new(),
         _ => vec![json, safetensors],
     };
-    match written.iter().find_map(|target| is_one_of(target, &read)) {
+    let stimuli = match &request.check {
+        Check::Compare(compare) if compare.stimulus => Some(stimulus::folder(prefix)),
+        _ => None,
+    };
+    let inside = || read.iter().find(|file| stimuli.as_ref().is_some_and(|folder| is_inside(file, folder)));
+    match written.iter().find_map(|target| is_one_of(target, &read)).or_else(inside) {
         Some(file) => Err(CheckError::Overwrite { output: prefix.clone(), file: file.clone() }),
         None => Ok(()),
     }
@@ -33,7 +39,7 @@ pub fn refuse_overwriting(config: &Path, request: &Request) -> Result<(), CheckE
 
 /// Every file that `request` names, and those that go with them.
 fn inputs(request: &Request) -> Vec<PathBuf> {
-    let model = |model: &ModelRef| files_of(&model.id);
+    let model = |model: &ModelRef| files_of(&model.id, model.revision.as_deref());
     match &request.check {
         Check::Embed { model: id, .. }
         | Check::Attn { model: id, .. }

@@ -7,7 +7,7 @@ use loupe_compare::Verdicts;
 use loupe_config::{Check, Common, Device, Input, ModelRef, Request};
 use loupe_engine::Info;
 use loupe_report::{Backend, Loupe, Model, Report, SCHEMA, TensorSummary};
-use loupe_spec::HostTensor;
+use loupe_spec::{HostTensor, LONGEST_ECHO};
 use serde_json::{Map, Value, json};
 
 use crate::{CheckError, attn, compare, embed, export, layer_out, rope, trace_check, weights};
@@ -96,7 +96,7 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
         let _ = writeln!(out, "\nFINDING: {finding}");
     }
     if let Some(next) = &done.next {
-        let _ = writeln!(out, "\nnext: {next}");
+        let _ = writeln!(out, "\nnext: {}", short(next));
     }
     let report = Report {
         schema: SCHEMA.to_string(),
@@ -118,6 +118,19 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
     };
     let exit_code = u8::from(!report.findings.is_empty());
     Ok(Outcome { text: out, exit_code, files: Files::Report(Box::new(report), done.kept.tensors) })
+}
+
+/// The config `next` as a line to copy. A prompt of a page is not printed again.
+fn short(next: &Value) -> String {
+    let mut keys = next.as_object().cloned().unwrap_or_default();
+    let long = |key: &&str| keys.get(*key).is_some_and(|value| value.to_string().chars().count() > LONGEST_ECHO);
+    match ["prompt", "token_ids"].into_iter().find(long) {
+        None => next.to_string(),
+        Some(key) => {
+            keys.remove(key);
+            format!("{} and the \"{key}\" of this config", Value::Object(keys))
+        }
+    }
 }
 
 /// The config as run: the check that was meant is named.

@@ -8,7 +8,7 @@ use loupe_config::{Common, Input, ModelRef};
 use loupe_engine::{
     Info, Limits, Progress, Recorded, Spec, TraceJob, plant_in_prompt, plant_in_tokens, plantable, trace,
 };
-use loupe_spec::{Config, HostTensor, Probe, Values};
+use loupe_spec::{Config, HostTensor, Probe, Values, echo};
 
 use crate::{CheckError, progress, text};
 
@@ -105,24 +105,14 @@ impl<'a> Session<'a> {
     pub fn header(&self, info: &Info) -> String {
         let mut out = text::header(&self.checkpoint, Some(self.tensors.id()), self.common, Some(info));
         let ids: Vec<String> = self.token_ids.iter().map(ToString::to_string).collect();
-        text::field(&mut out, "token ids", &format!("{} ({} tokens)", some_of(&ids), ids.len()));
+        text::field(&mut out, "token ids", &format!("{} ({} tokens)", text::some_of(&ids), ids.len()));
         if let Some(pieces) = &self.pieces {
-            let quoted: Vec<String> = pieces.iter().map(|piece| format!("{piece:?}")).collect();
-            text::field(&mut out, "tokens", &some_of(&quoted));
+            let quoted: Vec<String> = pieces.iter().map(|piece| echo(&format!("{piece:?}"))).collect();
+            text::field(&mut out, "tokens", &text::some_of(&quoted));
         }
         for note in self.tensors.notes() {
             text::field(&mut out, "note", note);
         }
         out
     }
-}
-
-/// Of a long prompt both ends.
-fn some_of(words: &[String]) -> String {
-    const SHOWN: usize = 64;
-    if words.len() <= SHOWN {
-        return words.join(" ");
-    }
-    let (start, end) = (&words[..SHOWN / 2], &words[words.len() - SHOWN / 2..]);
-    format!("{} … {}", start.join(" "), end.join(" "))
 }

@@ -26,6 +26,12 @@ pub fn row(out: &mut String, label: &str, values: &[f64], count: usize, decimals
     field(out, label, &numbers(values.iter().take(count).copied(), decimals));
 }
 
+/// `label` and all of `values`, one a token; of a long prompt both ends.
+pub fn row_of_all(out: &mut String, label: &str, values: &[f64], decimals: usize) {
+    let words: Vec<String> = values.iter().map(|value| numbers([*value].into_iter(), decimals)).collect();
+    field(out, label, &some_of(&words));
+}
+
 /// Numbers in columns: as wide as the widest usual one, so that rows of one check line up.
 pub fn numbers(values: impl Iterator<Item = f64>, decimals: usize) -> String {
     numbers_wide(values, decimals, decimals + 6)
@@ -34,6 +40,16 @@ pub fn numbers(values: impl Iterator<Item = f64>, decimals: usize) -> String {
 /// The same, each `width` wide.
 pub fn numbers_wide(values: impl Iterator<Item = f64>, decimals: usize, width: usize) -> String {
     values.map(|v| format!("{v:>width$.decimals$}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Of a long prompt both ends.
+pub fn some_of(words: &[String]) -> String {
+    const SHOWN: usize = 64;
+    if words.len() <= SHOWN {
+        return words.join(" ");
+    }
+    let (start, end) = (&words[..SHOWN / 2], &words[words.len() - SHOWN / 2..]);
+    format!("{} … {}", start.join(" "), end.join(" "))
 }
 
 /// `max |x|` over each index of the first axis: one number a token.

@@ -7,7 +7,7 @@ use loupe_checkpoint::{Checkpoint, Tensors, sha256_hex};
 use loupe_config::{Common, ModelRef, Proj, Target};
 use loupe_engine::{Spec, round_trip};
 use loupe_report::{TensorSummary, read_safetensors};
-use loupe_spec::{HostTensor, LayerWeight, Weight};
+use loupe_spec::{HostTensor, LayerWeight, Weight, echo_path};
 use serde_json::json;
 
 use crate::run::{Done, Kept, model_of, next_config};
@@ -92,7 +92,7 @@ fn describe(
     let entry = tensors.entry(weight)?;
     text::section(out, entry.name);
     text::field(out, "shape", &format!("{:?}", entry.shape));
-    text::field(out, "dtype, file", &format!("{}, {}", entry.dtype, entry.file.display()));
+    text::field(out, "dtype, file", &format!("{}, {}", entry.dtype, echo_path(entry.file)));
     let width = entry.shape.last().copied().unwrap_or(0);
     let rows = if entry.shape.len() == 2 { entry.shape[0] } else { 1 };
     text::row(out, "[0, :8]", &back.row(0), 8, 6);
@@ -123,7 +123,7 @@ fn describe(
 
 /// Says which blocks of `tensor` repeat; `file` is where it came from, when that is not the checkpoint.
 fn repeated(out: &mut String, weight: Weight, tensor: &HostTensor, file: Option<&Path>, findings: &mut Vec<String>) {
-    let place = file.map(|path| format!(" in {}", path.display())).unwrap_or_default();
+    let place = file.map(|path| format!(" in {}", echo_path(path))).unwrap_or_default();
     let width = tensor.shape.last().copied().unwrap_or(1).max(1);
     let runs: Vec<_> = blocks::SIZES.iter().filter_map(|size| blocks::longest_run(tensor, *size)).collect();
     if runs.is_empty() {
@@ -155,20 +155,20 @@ fn compare(
     let other = file.get(name)?;
     repeated(out, weight, &other, Some(path), findings);
     if other.shape != back.shape {
-        findings.push(format!("{weight}: shape {:?} here, {:?} in {}", back.shape, other.shape, path.display()));
+        findings.push(format!("{weight}: shape {:?} here, {:?} in {}", back.shape, other.shape, echo_path(path)));
         return Ok(());
     }
     let differs = |at: &usize| back.values.get(*at) != other.values.get(*at);
     let count = (0..back.values.len()).filter(differs).count();
     match (0..back.values.len()).find(differs) {
-        None => text::field(out, "against", &format!("equal in {}", path.display())),
+        None => text::field(out, "against", &format!("equal in {}", echo_path(path))),
         Some(first) => {
             let largest =
                 (0..back.values.len()).map(|at| (back.values.get(at) - other.values.get(at)).abs()).fold(0.0, f64::max);
             let what = format!(
                 "{count} of {} values differ from {}, the first at index {first} ({} here, {} there), by {largest:e} at most",
                 back.values.len(),
-                path.display(),
+                echo_path(path),
                 back.values.get(first),
                 other.values.get(first),
             );

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use loupe_checks::{CheckError, Files};
+use loupe_spec::{echo, echo_path, printable};
 use miette::{GraphicalReportHandler, GraphicalTheme, Report, miette};
 
 const HELP: &str = "\
@@ -43,6 +44,8 @@ fn main() -> ExitCode {
             let theme = if plain() { GraphicalTheme::unicode_nocolor() } else { GraphicalTheme::unicode() };
             // Writing to a String cannot fail.
             let _ = GraphicalReportHandler::new_themed(theme).with_width(120).render_report(&mut text, report.as_ref());
+            // With colours the escapes are miette's own.
+            let text = if plain() { printable(&text) } else { text };
             // Where stderr is full or closed there is nobody left to tell.
             let _ = std::io::stderr().write_all(text.as_bytes());
             ExitCode::from(exit_code)
@@ -62,6 +65,11 @@ impl<E: Into<Report>> From<E> for Failure {
     }
 }
 
+/// The report of an error that says all by itself: what caused it is not said again.
+fn told(error: &impl std::fmt::Display) -> Report {
+    miette!("{}", printable(&error.to_string()))
+}
+
 fn plain() -> bool {
     use std::io::IsTerminal;
     !std::io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some()
@@ -78,14 +86,14 @@ fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
         [only] if only.to_string_lossy().starts_with('-') => {
-            return Err(usage(&format!("\"{}\" is a flag, and loupe has none", only.to_string_lossy())).into());
+            return Err(usage(&format!("\"{}\" is a flag, and loupe has none", echo(&only.to_string_lossy()))).into());
         }
         [only] => Path::new(only),
         [] => return Err(usage("no config was given").into()),
         many => return Err(usage(&format!("{} arguments were given, expected one config", many.len())).into()),
     };
     let request = loupe_config::read(path)?;
-    let failed = |error: CheckError| Failure { exit_code: error.exit_code(), report: miette!("{error}") };
+    let failed = |error: CheckError| Failure { exit_code: error.exit_code(), report: told(&error) };
     loupe_checks::refuse_overwriting(path, &request).map_err(failed)?;
     let outcome = loupe_checks::run(&request).map_err(failed)?;
     // What cannot be said may still be written.
@@ -105,12 +113,12 @@ fn write(prefix: &Path, files: &Files) -> Result<String, Report> {
     match files {
         Files::None => Ok(String::new()),
         Files::Report(report, tensors) => {
-            let written = loupe_report::write(prefix, report, tensors).map_err(|error| miette!("{error}"))?;
-            Ok(format!("\nwritten: {} and {}\n", written.json.display(), written.safetensors.display()))
+            let written = loupe_report::write(prefix, report, tensors).map_err(|error| told(&error))?;
+            Ok(format!("\nwritten: {} and {}\n", echo_path(&written.json), echo_path(&written.safetensors)))
         }
         Files::Verdicts(verdicts) => {
-            let path = loupe_report::write_json(prefix, verdicts).map_err(|error| miette!("{error}"))?;
-            Ok(format!("\nwritten: {}\n", path.display()))
+            let path = loupe_report::write_json(prefix, verdicts).map_err(|error| told(&error))?;
+            Ok(format!("\nwritten: {}\n", echo_path(&path)))
         }
     }
 }
@@ -118,7 +126,7 @@ fn write(prefix: &Path, files: &Files) -> Result<String, Report> {
 /// To stdout. A reader that has seen enough (`loupe … | head`) is no error; a full disk is.
 fn say(text: &str) -> Result<(), Report> {
     let mut stdout = std::io::stdout();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(printable(text).as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(miette!("cannot write to stdout: {error}")),
         _ => Ok(()),
     }

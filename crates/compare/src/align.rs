@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use loupe_spec::{Arithmetic, Config, Dtype, HostTensor, Probe, Stage, nearest};
+use loupe_spec::{Arithmetic, Config, Dtype, HostTensor, Probe, Stage, echo, nearest};
 
 use crate::Trace;
 
@@ -57,8 +57,9 @@ pub struct Candidate {
 pub enum AlignError {
     /// Not one tensor has a name of ours.
     #[error(
-        "{path}: nothing to compare: none of its {count} tensors has a name that Loupe knows. It holds {found}. Map its \
-         names to probe points: \"names\": {{{entries}}}"
+        "{}: nothing to compare: none of its {count} tensors has a name that Loupe knows. It holds {found}. Map its \
+         names to probe points: \"names\": {{{entries}}}",
+        echo(.path)
     )]
     Nothing {
         /// The file.
@@ -71,7 +72,7 @@ pub enum AlignError {
         entries: String,
     },
     /// What has a name of ours is packed in a way that cannot be read.
-    #[error("{path}: nothing to compare: {}", .what.join("; "))]
+    #[error("{}: nothing to compare: {}", echo(.path), .what.join("; "))]
     NotComparable {
         /// The file.
         path: String,
@@ -79,7 +80,7 @@ pub enum AlignError {
         what: Vec<String>,
     },
     /// Two tensors are the same probe.
-    #[error("{path}: \"{first}\" and \"{second}\" are both {probe}, expected one tensor for it")]
+    #[error("{}: \"{}\" and \"{}\" are both {probe}, expected one tensor for it", echo(.path), echo(.first), echo(.second))]
     Twice {
         /// The file.
         path: String,
@@ -151,8 +152,8 @@ pub fn align(
         }
         match shaped(probe, tensor, config, tokens, &positions) {
             Ok(tensor) => drop(trace.insert(probe, tensor)),
-            Err(Misfit::Shape(what)) => misshapen.push(format!("{name}: {what}")),
-            Err(Misfit::Packed(what)) => not_comparable.push(format!("{name}: {what}")),
+            Err(Misfit::Shape(what)) => misshapen.push(format!("{}: {what}", echo(&name))),
+            Err(Misfit::Packed(what)) => not_comparable.push(format!("{}: {what}", echo(&name))),
         }
     }
     if !trace.is_empty() || !misshapen.is_empty() {
@@ -171,7 +172,7 @@ const MOST_LIKENED: usize = 100;
 
 /// The first of `names`, and how many more there are.
 pub fn found(names: &[String]) -> String {
-    let mut shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("\"{name}\"")).collect();
+    let mut shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("\"{}\"", echo(name))).collect();
     match names.len().saturating_sub(SHOWN) {
         0 if shown.is_empty() => "token_ids alone".to_string(),
         0 => shown.join(", "),
@@ -189,7 +190,9 @@ fn entries(unknown: &[String], config: &Config) -> String {
         let ends = known.iter().filter(|probe| name.ends_with(&format!(".{probe}"))).max_by_key(|probe| probe.len());
         ends.map(String::as_str).or_else(|| nearest(name, known.iter().map(String::as_str)))
     };
-    let entry = |name: &String| like(name).map(|probe| format!("\"{name}\": \"{probe}\""));
+    // An entry is made to be copied: of a name that cannot be shown whole there is none.
+    let entry =
+        |name: &String| like(name).filter(|_| echo(name) == *name).map(|probe| format!("\"{name}\": \"{probe}\""));
     let entries: Vec<String> = unknown.iter().take(MOST_LIKENED).filter_map(entry).take(SHOWN).collect();
     if entries.is_empty() { "\"ITS_NAME\": \"layers.0.output\"".to_string() } else { entries.join(", ") }
 }

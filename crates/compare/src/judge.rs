@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Accumulator, Arithmetic, Dtype, MistakeKind, Probe, Rounding};
+use loupe_spec::{Accumulator, Arithmetic, Dtype, MistakeKind, Probe, Rounding, echo};
 
 use crate::faults::{f16_overflow, fault};
 use crate::metrics::{Metrics, relative_l2};
@@ -35,8 +35,8 @@ pub enum JudgeError {
     Replay(#[from] ReplayError),
     /// The config names an arithmetic that values of this storage do not come from.
     #[error(
-        "\"candidate_dtype\": \"{arithmetic}\" is no arithmetic of values stored in {storage}, as {path}'s are; leave it out, \
-         or say one of {}", .known.join(", ")
+        "\"candidate_dtype\": \"{arithmetic}\" is no arithmetic of values stored in {storage}, as {}'s are; leave it out, \
+         or say one of {}", echo(.path), .known.join(", ")
     )]
     Arithmetic {
         /// The candidate's file.
@@ -50,8 +50,8 @@ pub enum JudgeError {
     },
     /// Tensors were recorded, and none of their values can be held against anything.
     #[error(
-        "{path}: nothing to compare: no value of {} counts (a score that the engine masked in place, or what does not \
-         follow from numbers, does not)", .stages.join(", ")
+        "{}: nothing to compare: no value of {} counts (a score that the engine masked in place, or what does not \
+         follow from numbers, does not)", echo(.path), .stages.join(", ")
     )]
     Nothing {
         /// The candidate's file.

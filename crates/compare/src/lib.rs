@@ -21,7 +21,7 @@ mod values;
 mod verdict;
 mod visibility;
 
-pub use align::{AlignError, Aligned, Candidate, Rows, align};
+pub use align::{AlignError, Aligned, Candidate, Rows, align, found};
 pub use judge::{JudgeError, Judged, judge};
 pub use noise::Level;
 pub use render::{one_line, summary, table};

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
+use loupe_spec::echo;
 
 use crate::align::found;
 use crate::verdict::{Class, Judgement, StageVerdict, Unseen, Verdict, Verdicts};
@@ -22,7 +23,7 @@ pub fn table(verdicts: &Verdicts) -> String {
     }
     for (check, group) in groups {
         if let Some(check) = check {
-            let _ = writeln!(out, "\n{check}");
+            let _ = writeln!(out, "\n{}", echo(&check));
         }
         let _ = writeln!(out, "{}", group_table(&group));
     }
@@ -72,7 +73,7 @@ fn label(verdict: &Verdict) -> String {
     let file = || Path::new(&verdict.candidate.path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = verdict.candidate.backend.clone().or_else(file).unwrap_or_default();
     let inferred = if verdict.candidate.dtype_inferred { "?" } else { "" };
-    format!("{name} {}{inferred}", verdict.candidate.dtype)
+    format!("{} {}{inferred}", echo(&name), verdict.candidate.dtype)
 }
 
 /// `1.2e-7   34%`, or a word where a number would mislead.
@@ -101,7 +102,7 @@ pub fn one_line(verdict: &Verdict) -> String {
     let coverage = &verdict.coverage;
     format!(
         "{}: {}{}; looked at {} of {} stages\n",
-        verdict.candidate.path,
+        echo(&verdict.candidate.path),
         headline(verdict),
         unnoticed(verdict).map(|unnoticed| format!("; {unnoticed}")).unwrap_or_default(),
         coverage.probes,
@@ -122,7 +123,7 @@ pub fn summary(verdict: &Verdict) -> String {
     let _ = writeln!(
         out,
         "{}\n  looked at {} of {} stages, {} layer(s), {} token(s)",
-        verdict.candidate.path,
+        echo(&verdict.candidate.path),
         coverage.probes,
         coverage.of,
         coverage.layers.len(),
@@ -216,7 +217,7 @@ fn stimuli(out: &mut String, verdict: &Verdict) {
         let ids = &stimulus.token_ids;
         let _ = match &stimulus.folder {
             Some(folder) => writeln!(out, "    {folder} ({} tokens): {}", ids.len(), stimulus.name),
-            None => writeln!(out, "    {}, token ids {ids:?}:", stimulus.name),
+            None => writeln!(out, "    {}, token ids {}:", stimulus.name, echo(&format!("{ids:?}"))),
         };
         for change in &stimulus.changed {
             let _ = writeln!(out, "      {change}");

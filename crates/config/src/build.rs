@@ -1,7 +1,7 @@
 //! From the document's keys to a [`Request`].
 
 use jsonc_parser::ast::Value as Ast;
-use loupe_spec::{Dtype, nearest};
+use loupe_spec::{Dtype, echo, hint, nearest};
 use serde_json::Value;
 
 use crate::compare::compare;
@@ -41,8 +41,8 @@ fn infer(fields: &Fields) -> Result<CheckName, Noted> {
     let mut slip = false;
     for key in keys.iter().copied().filter(|key| !known.contains(key)) {
         slip = true;
-        let near = nearest(key, known.iter().copied()).map(|name| format!("; the nearest is \"{name}\""));
-        fields.note_key(key, format!("no check has a key \"{key}\"{}", near.unwrap_or_default()), None);
+        let near = hint(nearest(key, known.iter().copied()));
+        fields.note_key(key, format!("no check has a key \"{}\"{near}", echo(key)), None);
     }
     let wants: Vec<String> = inferable().map(|(name, wants)| format!("{name}: {}", wants.join(", "))).collect();
     let meant = inferable().filter(|(_, wants)| covered(wants)).max_by_key(|(_, wants)| wants.len());

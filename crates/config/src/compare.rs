@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use jsonc_parser::ast::Value as Ast;
-use loupe_spec::{Arithmetic, Dtype, Probe};
+use loupe_spec::{Arithmetic, Dtype, Probe, echo};
 
 use crate::build::{input, model};
 use crate::error::Noted;
@@ -71,7 +71,11 @@ fn names(fields: &Fields) -> Result<Vec<(String, Probe)>, Noted> {
     let entries = names.entries(probe)?;
     for (at, (name, probe)) in entries.iter().enumerate() {
         if let Some((earlier, _)) = entries[..at].iter().find(|(_, other)| other == probe) {
-            let message = format!("\"{name}\" and \"{earlier}\" are both named {probe}, expected one tensor for it");
+            let message = format!(
+                "\"{}\" and \"{}\" are both named {probe}, expected one tensor for it",
+                echo(name),
+                echo(earlier)
+            );
             return Err(names.note_key(name, message, None));
         }
     }

@@ -6,29 +6,32 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jsonc_parser::common::Range;
-use miette::{Diagnostic, LabeledSpan, NamedSource};
+use loupe_spec::echo_path;
+use miette::{Diagnostic, LabeledSpan};
+
+use crate::excerpt::Excerpt;
 
 /// Why there is no request.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ConfigError {
     /// There is no such file, or it cannot be read.
-    #[error("cannot read the config {}: {source}", path.display())]
+    #[error("cannot read the config {}: {reason}", echo_path(path))]
     #[diagnostic(help("loupe takes the path of one JSON file"))]
     Read {
         /// The path as given.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The path is a folder.
-    #[error("the config {} is a folder, expected a JSON file", path.display())]
+    #[error("the config {} is a folder, expected a JSON file", echo_path(path))]
     #[diagnostic(help("a checkpoint's folder goes into a config, as \"model\""))]
     Folder {
         /// The path as given.
         path: PathBuf,
     },
     /// The file holds bytes that are no UTF-8 text.
-    #[error("the config {} is not UTF-8 text: byte {offset} is wrong", path.display())]
+    #[error("the config {} is not UTF-8 text: byte {offset} is wrong", echo_path(path))]
     #[diagnostic(help("save it as UTF-8; a .safetensors or .gguf file goes into a config, by its path"))]
     NotUtf8 {
         /// The path as given.
@@ -51,7 +54,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
     if path.is_dir() {
         return Err(ConfigError::Folder { path: owned });
     }
-    let bytes = loupe_files::read(path, LARGEST).map_err(|source| ConfigError::Read { path: owned.clone(), source })?;
+    let bytes = loupe_files::read(path, LARGEST).map_err(|reason| ConfigError::Read { path: owned.clone(), reason })?;
     String::from_utf8(bytes)
         .map_err(|error| ConfigError::NotUtf8 { path: owned, offset: error.utf8_error().valid_up_to() })
 }
@@ -59,8 +62,10 @@ pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
 /// Everything that is wrong with a document. `Display` alone says it all, a line each; miette shows it in the text.
 #[derive(Debug)]
 pub struct Invalid {
-    /// The document, under its path.
-    source: NamedSource<String>,
+    /// The document's path.
+    name: String,
+    /// What is shown of the document, around the problems that are shown.
+    excerpt: Excerpt,
     /// In the order of the text; at least one.
     pub problems: Vec<Problem>,
 }
@@ -82,17 +87,29 @@ pub struct Problem {
     label: &'static str,
 }
 
+/// More problems than this, a person does not read at once.
+const SHOWN: usize = 20;
+
+impl Invalid {
+    fn shown(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().take(SHOWN)
+    }
+}
+
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.source.name();
-        if let [Problem { message, line, column, .. }] = self.problems.as_slice() {
+        let Invalid { name, problems, .. } = self;
+        if let [Problem { message, line, column, .. }] = problems.as_slice() {
             return write!(f, "{name}:{line}:{column}: {message}");
         }
-        write!(f, "{name} has {} problems", self.problems.len())?;
-        for Problem { message, line, column, .. } in &self.problems {
+        write!(f, "{name} has {} problems", problems.len())?;
+        for Problem { message, line, column, .. } in self.shown() {
             write!(f, "\n{line}:{column}: {message}")?;
         }
-        Ok(())
+        match problems.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
+        }
     }
 }
 
@@ -100,19 +117,24 @@ impl std::error::Error for Invalid {}
 
 impl Diagnostic for Invalid {
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        Some(&self.source)
+        Some(&self.excerpt)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let mut labels: Vec<_> = self.problems.iter().map(|problem| (problem.span.clone(), problem.label)).collect();
+        let place = |(at, problem): (usize, &Problem)| (self.excerpt.span(at), problem.label);
+        let mut labels: Vec<_> = self.shown().enumerate().map(place).collect();
         // Several keys may be missing at one place.
         labels.dedup();
         Some(Box::new(labels.into_iter().map(|(span, label)| LabeledSpan::at(span, label))))
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        let mut helps: Vec<&str> = self.problems.iter().filter_map(|problem| problem.help.as_deref()).collect();
-        helps.dedup();
+        let mut helps: Vec<&str> = Vec::new();
+        for help in self.shown().filter_map(|problem| problem.help.as_deref()) {
+            if !helps.contains(&help) {
+                helps.push(help);
+            }
+        }
         (!helps.is_empty()).then(|| Box::new(helps.join("\n")) as Box<dyn fmt::Display>)
     }
 }
@@ -165,8 +187,11 @@ impl<'a> Problems<'a> {
             Ok(value) if problems.is_empty() => Ok(value),
             _ => {
                 problems.sort_by_key(|problem| problem.span.start);
-                let source = NamedSource::new(path.to_string_lossy(), self.text.to_string());
-                Err(ConfigError::Invalid(Box::new(Invalid { source, problems })))
+                let place = |problem: &Problem| (problem.span.clone(), problem.column);
+                let meant: Vec<_> = problems.iter().take(SHOWN).map(place).collect();
+                let name = echo_path(path);
+                let excerpt = Excerpt::of(name.clone(), self.text, &meant);
+                Err(ConfigError::Invalid(Box::new(Invalid { name, excerpt, problems })))
             }
         }
     }

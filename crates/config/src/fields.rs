@@ -2,7 +2,7 @@
 
 use jsonc_parser::ast::{Object, ObjectProp, Value};
 use jsonc_parser::common::{Range, Ranged};
-use loupe_spec::nearest;
+use loupe_spec::{echo, hint, nearest};
 
 use crate::error::{Noted, Problems};
 use crate::read::{Mismatch, alternatives};
@@ -75,8 +75,8 @@ impl<'d> Fields<'d> {
     /// Notes every key that is not allowed, with the allowed one that may have been meant.
     pub(crate) fn only(&self, allowed: &[&str]) {
         for key in self.keys().into_iter().filter(|key| !allowed.contains(key)) {
-            let near = nearest(key, allowed.iter().copied()).map(|name| format!("; the nearest is \"{name}\""));
-            let message = format!("{} has no key \"{key}\"{}", self.whose, near.unwrap_or_default());
+            let near = hint(nearest(key, allowed.iter().copied()));
+            let message = format!("{} has no key \"{}\"{near}", self.whose, echo(key));
             self.note_key(key, message, Some(format!("its keys are {}", allowed.join(", "))));
         }
     }
@@ -156,13 +156,18 @@ impl<'d> Fields<'d> {
             Some('{') if source.len() > 2 => "an object".to_string(),
             Some('[') if source.len() > 2 => "a list".to_string(),
             _ if source.chars().count() > LONGEST_SHOWN => {
-                format!("{}…", source.chars().take(LONGEST_SHOWN).collect::<String>())
+                format!("{}…", echo(&source.chars().take(LONGEST_SHOWN).collect::<String>()))
             }
-            _ => source.to_string(),
+            _ => echo(source),
         };
         let whole = self.get(key).is_some_and(|property| property.value.range() == at);
         let verb = if whole { "is" } else { "holds" };
-        let near = nearest.map(|name| format!("; the nearest is \"{name}\"")).unwrap_or_default();
-        self.problems.note(at, "this value", format!("\"{key}\" {verb} {found}, expected {expected}{near}"), None)
+        let near = hint(nearest.as_deref());
+        self.problems.note(
+            at,
+            "this value",
+            format!("\"{}\" {verb} {found}, expected {expected}{near}", echo(key)),
+            None,
+        )
     }
 }

@@ -11,6 +11,7 @@
 mod build;
 mod compare;
 mod error;
+mod excerpt;
 mod fields;
 mod keys;
 mod matrix;

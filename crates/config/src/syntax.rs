@@ -7,6 +7,7 @@ use jsonc_parser::ast::{ObjectProp, Value};
 use jsonc_parser::common::{Range, Ranged};
 use jsonc_parser::errors::ParseError;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+use loupe_spec::echo;
 
 use crate::error::{ConfigError, Noted, Problems};
 use crate::fields::Fields;
@@ -62,7 +63,7 @@ fn note_syntax(problems: &Problems, error: &ParseError) -> Noted {
     problems.note(
         error.range(),
         "here",
-        format!("the config is not JSON: {}", error.kind()),
+        format!("the config is not JSON: {}", echo(&error.kind().to_string())),
         Some("a config is JSON; // comments are allowed, trailing commas and single quotes are not".into()),
     )
 }
@@ -75,7 +76,7 @@ fn plain(value: &Value, problems: &Problems) -> Result<serde_json::Value, Noted>
         Value::BooleanLit(literal) => literal.value.into(),
         Value::NumberLit(literal) => {
             let number = literal.value.parse::<serde_json::Number>().map_err(|_| {
-                let message = format!("{} is no number that JSON can hold in 64 bits", literal.value);
+                let message = format!("{} is no number that JSON can hold in 64 bits", echo(literal.value));
                 problems.note(literal.range, "this number", message, None)
             })?;
             serde_json::Value::Number(number)
@@ -104,7 +105,7 @@ fn plain(value: &Value, problems: &Problems) -> Result<serde_json::Value, Noted>
 }
 
 fn note_duplicate(problems: &Problems, property: &ObjectProp) -> Noted {
-    let message = format!("\"{}\" is written twice in one object", property.name.as_str());
+    let message = format!("\"{}\" is written twice in one object", echo(property.name.as_str()));
     problems.note(property.name.range(), "the second", message, Some("keep one of them".into()))
 }
 

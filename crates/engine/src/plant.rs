@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Task, dispatch, referee};
 use loupe_model::{Operations, Table};
-use loupe_spec::{Config, Mistake, Parameter, Probe, nearest};
+use loupe_spec::{Config, Mistake, Parameter, Probe, echo, hint, nearest};
 use serde_json::Value;
 
 use crate::EngineError;
@@ -117,18 +117,18 @@ pub fn table<B: Backend>(planted: &[String], config: &Config) -> Result<Table<B>
 fn set<B: Backend>(parameter: &str, value: &str, config: &Config, table: &mut Table<B>) -> Result<(), EngineError> {
     let (value, site) = value.split_once('@').map_or((value, None), |(value, site)| (value, Some(site)));
     let known = Parameter::named(parameter).ok_or_else(|| {
-        let nearest = nearest(parameter, Parameter::ALL.iter().map(|parameter| parameter.name()));
-        let nearest = nearest.map(|name| format!("; the nearest is \"{name}\"")).unwrap_or_default();
-        EngineError::Mistake(format!("no parameter is called \"{parameter}\"{nearest}"))
+        let near = hint(nearest(parameter, Parameter::ALL.iter().map(|parameter| parameter.name())));
+        EngineError::Mistake(format!("no parameter is called \"{}\"{near}", echo(parameter)))
     })?;
     let number: f64 = value.parse().map_err(|_| {
-        EngineError::Mistake(format!("{parameter}={value}: expected a number (inf turns a cap off), found \"{value}\""))
+        let found = echo(value);
+        EngineError::Mistake(format!("{parameter}={found}: expected a number (inf turns a cap off), found \"{found}\""))
     })?;
     let chosen = |probe: Probe| known.at(probe) && site.is_none_or(|site| probe.is_at(site));
     if !Probe::all(config).into_iter().any(chosen) {
         let example = Probe::all(config).into_iter().find(|probe| known.at(*probe));
         let example = example.map(|probe| format!(", for example {parameter}={value}@{probe}")).unwrap_or_default();
-        let site = site.unwrap_or_default();
+        let site = echo(site.unwrap_or_default());
         return Err(EngineError::Mistake(format!(
             "parameter {parameter} does not touch \"{site}\"; write a layer's number or a probe that it stands in{example}"
         )));

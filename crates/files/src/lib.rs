@@ -8,5 +8,5 @@ mod same;
 mod whole;
 
 pub use open::{open, read};
-pub use same::{folder_of, is_one_of};
+pub use same::{folder_of, is_inside, is_one_of};
 pub use whole::{Held, NewFile, clean_up_on_signals, hold};

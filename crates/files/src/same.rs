@@ -9,6 +9,11 @@ pub fn is_one_of<'a>(target: &Path, files: impl IntoIterator<Item = &'a PathBuf>
     files.into_iter().find(|file| by_folder(file) == target || file.canonicalize().is_ok_and(|file| file == target))
 }
 
+/// Whether the file lies in `folder`, at whatever depth.
+pub fn is_inside(file: &Path, folder: &Path) -> bool {
+    folder.canonicalize().is_ok_and(|folder| by_folder(file).starts_with(folder))
+}
+
 /// The folder that `path` is in: of a name alone the current one.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
@@ -38,6 +43,8 @@ mod tests {
         assert_eq!(is_one_of(&at("in/../in/a.json"), &read), Some(&read[0]));
         assert_eq!(is_one_of(&at("in/missing.json"), &read), Some(&read[1]));
         assert_eq!(is_one_of(&at("in/b.json"), &read), None);
+        assert!(is_inside(&read[0], folder.path()) && is_inside(&at("in/../in/b"), &at("in")));
+        assert!(!is_inside(&at("a.json"), &at("in")) && !is_inside(&at("b/a.json"), &at("b")));
         #[cfg(unix)]
         {
             std::os::unix::fs::symlink(at("in"), at("link")).unwrap();

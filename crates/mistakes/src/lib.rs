@@ -19,7 +19,7 @@ mod wiring;
 
 use burn::tensor::backend::Backend;
 use loupe_model::{Operations, Table};
-use loupe_spec::{Config, Probe, Stage, nearest};
+use loupe_spec::{Config, Probe, Stage, echo, hint, nearest};
 pub(crate) use loupe_spec::{Mistake, MistakeKind as Kind};
 
 pub use catalogue::ALL;
@@ -52,7 +52,7 @@ pub(crate) use right;
 #[derive(Debug, thiserror::Error)]
 pub enum PlantError {
     /// No such id.
-    #[error("no mistake is called \"{name}\"{}", .nearest.as_ref().map(|n| format!("; the nearest is \"{n}\"")).unwrap_or_default())]
+    #[error("no mistake is called \"{}\"{}", echo(.name), hint(.nearest.as_deref()))]
     Unknown {
         /// As given.
         name: String,
@@ -61,7 +61,7 @@ pub enum PlantError {
     },
     /// A site that this mistake does not touch.
     #[error(
-        "mistake {name} does not touch \"{site}\"; write {name}@LAYER or {name}@PROBE with a probe that it changes, for example {example}"
+        "mistake {name} does not touch \"{}\"; write {name}@LAYER or {name}@PROBE with a probe that it changes, for example {example}", echo(.site)
     )]
     Site {
         /// The mistake.

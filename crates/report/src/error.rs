@@ -3,11 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use loupe_spec::{echo, echo_path, hint};
+
 /// Why a report or a file of tensors could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The system said no.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}", echo_path(path))]
     Io {
         /// "read", "write", "rename", …
         action: &'static str,
@@ -17,7 +19,7 @@ pub enum ReportError {
         source: io::Error,
     },
     /// The JSON is no report.
-    #[error("{} is not a report of Loupe: {source}", path.display())]
+    #[error("{} is not a report of Loupe: {}", echo_path(path), echo(&source.to_string()))]
     Json {
         /// The file.
         path: PathBuf,
@@ -26,9 +28,15 @@ pub enum ReportError {
     },
     /// A report of another version, or no report.
     #[error(
-        "{} has the schema {}, expected \"{expected}\"; run the check again with this version of Loupe",
-        path.display(),
-        found.as_ref().map_or("(none)".to_string(), |found| format!("\"{found}\""))
+        "{} {}",
+        echo_path(path),
+        match found {
+            None => "is no report of Loupe's: it has no \"schema\"".to_string(),
+            Some(found) => format!(
+                "has the schema \"{}\", expected \"{expected}\"; run the check again with this version of Loupe",
+                echo(found)
+            ),
+        }
     )]
     Schema {
         /// The file.
@@ -39,7 +47,7 @@ pub enum ReportError {
         expected: &'static str,
     },
     /// The bytes are no safetensors file.
-    #[error("{} is not a whole safetensors file: {what}", path.display())]
+    #[error("{} is not a whole safetensors file: {what}", echo_path(path))]
     Safetensors {
         /// The file.
         path: PathBuf,
@@ -47,7 +55,7 @@ pub enum ReportError {
         what: String,
     },
     /// The JSON and the tensors are not of one run.
-    #[error("{} does not go with its JSON: {what}; run the check again", path.display())]
+    #[error("{} does not go with its JSON: {what}; run the check again", echo_path(path))]
     Disagree {
         /// The safetensors file.
         path: PathBuf,
@@ -56,9 +64,10 @@ pub enum ReportError {
     },
     /// A name that the file does not have.
     #[error(
-        "{} holds no tensor \"{name}\"{}",
-        path.display(),
-        nearest.as_ref().map(|n| format!("; the nearest is \"{n}\"")).unwrap_or_default()
+        "{} holds no tensor \"{}\"{}",
+        echo_path(path),
+        echo(name),
+        hint(nearest.as_deref())
     )]
     NoTensor {
         /// The file.
@@ -69,7 +78,11 @@ pub enum ReportError {
         nearest: Option<String>,
     },
     /// An element type that Loupe cannot read.
-    #[error("{}: tensor \"{name}\" is {found}, expected F64, F32, F16, BF16, I64, I32, U32, U8 or BOOL", path.display())]
+    #[error(
+        "{}: tensor \"{}\" is {found}, expected F64, F32, F16, BF16, I64, I32, U32, U8 or BOOL",
+        echo_path(path),
+        echo(name)
+    )]
     Dtype {
         /// The file.
         path: PathBuf,
@@ -79,7 +92,7 @@ pub enum ReportError {
         found: String,
     },
     /// A tensor that cannot be written as it is.
-    #[error("cannot write the tensor \"{name}\": {what}")]
+    #[error("cannot write the tensor \"{}\": {what}", echo(name))]
     Tensor {
         /// The tensor.
         name: String,

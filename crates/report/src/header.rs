@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use loupe_spec::{Dtype, HostTensor};
+use loupe_spec::{Dtype, HostTensor, echo};
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::{ReportError, SCHEMA};
@@ -45,7 +45,8 @@ pub(crate) fn read(mut file: impl Read, file_len: u64) -> io::Result<Result<Head
 
 /// The header in `json`, whose tensors must fill `data_len` bytes without a gap or an overlap.
 fn parse(json: &[u8], data_len: u64) -> Result<Metadata, String> {
-    let metadata: Metadata = serde_json::from_slice(json).map_err(|error| format!("its header is wrong: {error}"))?;
+    let metadata: Metadata =
+        serde_json::from_slice(json).map_err(|error| format!("its header is wrong: {}", echo(&error.to_string())))?;
     let described = metadata.data_len() as u64;
     if described > data_len {
         return Err(format!(

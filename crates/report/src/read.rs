@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use loupe_spec::Dtype;
+use loupe_spec::{Dtype, echo};
 use serde::Deserialize;
 
 use crate::{Report, ReportError, SCHEMA, TensorFile, Written, read_safetensors};
@@ -66,13 +66,13 @@ pub(crate) fn agree<'a>(
         match held.remove(name.as_str()) {
             Some(found) if found == said => {}
             Some((shape, dtype)) => {
-                return Err(format!("\"{name}\" is {shape:?} {dtype}, the JSON says {:?} {}", said.0, said.1));
+                return Err(format!("\"{}\" is {shape:?} {dtype}, the JSON says {:?} {}", echo(name), said.0, said.1));
             }
-            None => return Err(format!("it holds no \"{name}\"")),
+            None => return Err(format!("it holds no \"{}\"", echo(name))),
         }
     }
     match held.keys().min() {
-        Some(name) => Err(format!("the JSON says nothing of \"{name}\"")),
+        Some(name) => Err(format!("the JSON says nothing of \"{}\"", echo(name))),
         None => Ok(()),
     }
 }

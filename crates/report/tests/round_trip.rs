@@ -149,7 +149,7 @@ fn a_json_that_is_no_report_says_so() {
     let good = fs::read_to_string(&written.json).unwrap();
     for (text, part) in [
         ("{", "is not a report of Loupe: EOF"),
-        ("{}", "has the schema (none), expected \"loupe.report/1\""),
+        ("{}", "is no report of Loupe's: it has no \"schema\""),
         ("{\"schema\": \"loupe.verdict/1\"}", "has the schema \"loupe.verdict/1\""),
         ("{\"schema\": \"loupe.report/1\"}", "missing field `loupe`"),
         (&good.replace("\"norm\"", "\"nrom\""), "does not go with its JSON: it holds no \"nrom\""),

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::echo;
+
 /// Which keys a layer's queries may attend to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayerType {
@@ -55,7 +57,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// Not JSON, or a field of the wrong type.
-    #[error("not a readable config.json: {0}")]
+    #[error("not a readable config.json: {}", echo(&.0.to_string()))]
     Json(#[from] serde_json::Error),
     /// Readable, but not a Gemma 2 that this program can run.
     #[error("not a Gemma 2 that Loupe can run: {}", .0.join("; "))]
@@ -110,7 +112,10 @@ impl Config {
         match value.get("model_type").and_then(Value::as_str) {
             Some("gemma2") | None => {}
             Some(other) => {
-                return Err(ConfigError::Unsupported(vec![format!("model_type is \"{other}\", expected \"gemma2\"")]));
+                return Err(ConfigError::Unsupported(vec![format!(
+                    "model_type is \"{}\", expected \"gemma2\"",
+                    echo(other)
+                )]));
             }
         }
         let raw: Raw = serde_json::from_value(value)?;
@@ -139,7 +144,7 @@ impl Config {
             tie_word_embeddings: raw.tie_word_embeddings.unwrap_or(true),
         };
         if let Some(activation) = raw.hidden_activation.as_deref().filter(|a| *a != "gelu_pytorch_tanh") {
-            wrong.push(format!("hidden_activation is \"{activation}\", expected \"gelu_pytorch_tanh\""));
+            wrong.push(format!("hidden_activation is \"{}\", expected \"gelu_pytorch_tanh\"", echo(activation)));
         }
         if raw.attention_bias == Some(true) {
             wrong.push("attention_bias is true; Gemma 2's projections have no bias".into());
@@ -203,7 +208,7 @@ fn rope_theta(raw: &Raw, wrong: &mut Vec<String>) -> f64 {
     for scaling in [parameters, raw.rope_scaling.as_ref().filter(|v| !v.is_null())].into_iter().flatten() {
         let kind = scaling.get("rope_type").or_else(|| scaling.get("type"));
         if let Some(kind) = kind.and_then(Value::as_str).filter(|k| *k != "default") {
-            wrong.push(format!("rope type is \"{kind}\"; Gemma 2 uses \"default\", without scaling"));
+            wrong.push(format!("rope type is \"{}\"; Gemma 2 uses \"default\", without scaling", echo(kind)));
         }
     }
     let nested = parameters.and_then(|p| p.get("rope_theta")).and_then(Value::as_f64);
@@ -223,7 +228,13 @@ fn layer_types(raw: &Raw, wrong: &mut Vec<String>) -> Vec<LayerType> {
         "sliding_attention" => LayerType::Sliding,
         "full_attention" => LayerType::Full,
         other => {
-            wrong.push(format!("layer_types holds \"{other}\", expected \"sliding_attention\" or \"full_attention\""));
+            let found = echo(other);
+            let message =
+                format!("layer_types holds \"{found}\", expected \"sliding_attention\" or \"full_attention\"");
+            // One wrong name is often every layer's.
+            if !wrong.contains(&message) {
+                wrong.push(message);
+            }
             LayerType::Full
         }
     };

@@ -20,6 +20,7 @@
 
 mod arithmetic;
 mod config;
+mod echo;
 mod mistake;
 mod nearest;
 mod parameter;
@@ -31,6 +32,7 @@ mod weight;
 
 pub use arithmetic::Arithmetic;
 pub use config::{Config, ConfigError, LayerType};
+pub use echo::{LONGEST_ECHO, echo, echo_path, hint, is_obeyed, printable};
 pub use mistake::{Code, Mistake, MistakeKind, NoLine};
 pub use nearest::nearest;
 pub use parameter::Parameter;

@@ -305,7 +305,7 @@ impl fmt::Display for Probe {
 
 /// A name that is no probe point.
 #[derive(Debug, thiserror::Error)]
-#[error("no probe point is called \"{name}\"{}", .nearest.as_ref().map(|n| format!("; the nearest is \"{n}\"")).unwrap_or_default())]
+#[error("no probe point is called \"{}\"{}", crate::echo(.name), crate::hint(.nearest.as_deref()))]
 pub struct UnknownProbe {
     /// The name as given.
     pub name: String,

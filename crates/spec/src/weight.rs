@@ -130,7 +130,7 @@ impl fmt::Display for Weight {
 
 /// A name that is no tensor of Gemma 2.
 #[derive(Debug, thiserror::Error)]
-#[error("no tensor of Gemma 2 is called \"{name}\"{}", .nearest.as_ref().map(|n| format!("; the nearest is \"{n}\"")).unwrap_or_default())]
+#[error("no tensor of Gemma 2 is called \"{}\"{}", crate::echo(.name), crate::hint(.nearest.as_deref()))]
 pub struct UnknownWeight {
     /// The name as given.
     pub name: String,

@@ -39,6 +39,19 @@ impl HubModel {
         Ok(model)
     }
 
+    /// The folder of the cache that holds `revision` (default `main`) of the model; `None` where there is none.
+    pub fn cached(id: &str, revision: Option<&str>, settings: &HubSettings) -> Option<PathBuf> {
+        let revision = revision.unwrap_or("main");
+        if !is_hub_id(id) || !is_revision(revision) {
+            return None;
+        }
+        let mut model = HubModel { id: id.into(), commit: revision.into(), settings: settings.clone() };
+        if let Some(commit) = model.cached_commit(revision) {
+            model.commit = commit;
+        }
+        Some(model.snapshot()).filter(|folder| folder.is_dir())
+    }
+
     /// The commit that is read.
     pub fn commit(&self) -> &str {
         &self.commit

@@ -11,8 +11,10 @@ mod part;
 mod variant;
 mod write;
 
+pub(crate) use write::refuse_taken;
+
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{Level, Shown, Stimulus, Unseen, Verdict};
@@ -34,6 +36,13 @@ pub(crate) struct Asked<'a> {
     pub recorded: BTreeSet<Probe>,
     /// Where the folders of its stimuli go, where those are asked for.
     pub folder: Option<PathBuf>,
+}
+
+/// The folder for the stimuli of a run whose output is `prefix`.
+pub(crate) fn folder(prefix: &Path) -> PathBuf {
+    let mut folder = prefix.as_os_str().to_os_string();
+    folder.push("-stimulus");
+    folder.into()
 }
 
 /// Designs stimuli for what `verdict` could not tell, writes them where a folder is given, and says so in it. Without a

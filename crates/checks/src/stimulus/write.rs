@@ -40,6 +40,20 @@ pub fn folder(folder: &Path, variant: &Variant, asked: &Asked<'_>) -> Result<Str
     Ok(weights.to_string())
 }
 
+/// Refuses a `folder` that holds a checkpoint which is no stimulus of ours, at any depth at which stimuli are written.
+/// Asked before a model is judged for minutes.
+pub fn refuse_taken(folder: &Path) -> Result<(), CheckError> {
+    let inside = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let folders = inside(folder).flat_map(|own| inside(&own).chain([own.clone()]).collect::<Vec<_>>());
+    match folders.into_iter().find(|folder| folder.join("config.json").exists() && !folder.join(TOKEN_IDS).is_file()) {
+        None => Ok(()),
+        Some(folder) => {
+            let reason = "it already holds a checkpoint that is no stimulus; name another output".to_string();
+            Err(CheckpointError::Write { folder, reason }.into())
+        }
+    }
+}
+
 /// Removes the checkpoint that an earlier run wrote to `folder`, and nothing else: the engine's dump may lie there.
 fn clear(folder: &Path) -> io::Result<()> {
     if !folder.join(TOKEN_IDS).is_file() {
