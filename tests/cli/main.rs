@@ -7,6 +7,7 @@ mod dumps;
 mod echo;
 mod hostile;
 mod originals;
+mod promises;
 mod snapshot;
 mod stimulus;
 mod tokens;
