@@ -15,8 +15,9 @@ fn each_names_tests_that_are_there() {
         // What stands in backticks: a file, then tests in it.
         for word in held.split('`').skip(1).step_by(2) {
             if word.contains('/') {
-                let path = repository().join(word);
-                file = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let read = fs::read_to_string(repository().join(word));
+                assert!(read.is_ok(), "no file {word}: {promise}");
+                file = read.unwrap();
             } else {
                 let test = file.split("#[test]").skip(1).any(|after| after.contains(&format!("fn {word}(")));
                 assert!(test, "no test {word} in the file named before it: {promise}");
