@@ -14,6 +14,12 @@ fn refused(run: &Run, code: i32, parts: &[&str]) {
     }
 }
 
+/// Judges `candidate` against two tokens of the built-in model.
+fn compare(sandbox: &Sandbox, candidate: &str) -> Run {
+    let keys = r#""model": "builtin:tiny", "token_ids": [2, 5]"#;
+    sandbox.config(&format!(r#"{{"check": "compare", "candidate": "{candidate}", {keys}}}"#))
+}
+
 /// Every file that a run reads, named as its output.
 #[test]
 fn what_a_run_reads_it_never_writes() {
@@ -103,15 +109,11 @@ fn what_stands_beside_a_dump_is_not_taken_for_its_report() {
 #[test]
 fn what_is_no_candidate_is_told_what_would_be() {
     let sandbox = Sandbox::new();
-    let compare = |candidate: &str| {
-        let keys = r#""model": "builtin:tiny", "token_ids": [2, 5]"#;
-        sandbox.config(&format!(r#"{{"check": "compare", "candidate": "{candidate}", {keys}}}"#))
-    };
     fs::create_dir(sandbox.path("folder")).unwrap();
     for (name, parts) in [
         ("folder", ["is a folder", "safetensors.numpy.save_file"]),
         ("dump.npz", ["is a file of numpy's", "safetensors.numpy.save_file(dict(numpy.load("]),
-        ("dump.npy", ["is a file of numpy's", "safetensors.numpy.save_file"]),
+        ("dump.npy", ["is one array of numpy's", "safetensors.numpy.save_file({"]),
         ("dump.PT", ["is a file of torch's", "safetensors.torch.save_file(torch.load("]),
         ("model.gguf", ["is weights", "write the values that the engine computed"]),
         ("run.log", ["is a text", "write the values that the engine computed"]),
@@ -121,15 +123,15 @@ fn what_is_no_candidate_is_told_what_would_be() {
             fs::write(sandbox.path(name), "layer 0: 0.1 0.2").unwrap();
         }
         let accepted = "a candidate is a safetensors file of tensors, or a report of Loupe's";
-        refused(&compare(name), 2, &[name, accepted, parts[0], parts[1]]);
+        refused(&compare(&sandbox, name), 2, &[name, accepted, parts[0], parts[1]]);
     }
     fs::write(sandbox.path("values.json"), "{}").unwrap();
-    refused(&compare("values.json"), 2, &["values.json is no report of Loupe's: it has no \"schema\""]);
-    refused(&compare("missing"), 2, &["cannot read missing.json", "No such file"]);
+    refused(&compare(&sandbox, "values.json"), 2, &["values.json is no report of Loupe's: it has no \"schema\""]);
+    refused(&compare(&sandbox, "missing"), 2, &["cannot read missing.json", "No such file"]);
     // A folder beside a report of that name is not in its way.
     let trace = r#"{"check": "embed", "model": "builtin:tiny", "token_ids": [2, 5], "output": "folder"}"#;
     sandbox.config(trace).ok();
-    compare("folder").ok();
+    compare(&sandbox, "folder").ok();
 }
 
 /// A pipe would be waited for, a device never ends.
@@ -137,20 +139,16 @@ fn what_is_no_candidate_is_told_what_would_be() {
 #[test]
 fn only_files_are_read() {
     let sandbox = Sandbox::new();
-    let compare = |candidate: &str| {
-        let keys = r#""model": "builtin:tiny", "token_ids": [2, 5]"#;
-        sandbox.config(&format!(r#"{{"check": "compare", "candidate": "{candidate}", {keys}}}"#))
-    };
     fs::create_dir(sandbox.path("folder.safetensors")).unwrap();
     std::os::unix::fs::symlink("/dev/zero", sandbox.path("zero.safetensors")).unwrap();
     std::os::unix::fs::symlink("/dev/zero", sandbox.path("zero.json")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(sandbox.path("socket.json")).unwrap();
     refused(&sandbox.run(&["zero.json"]), 2, &["cannot read the config", "it is a device, expected a file"]);
     refused(&sandbox.run(&["socket.json"]), 2, &["it is a socket, expected a file"]);
-    refused(&compare("folder.safetensors"), 2, &["it is a folder, expected a file"]);
-    refused(&compare("zero.json"), 2, &["it is a device, expected a file"]);
+    refused(&compare(&sandbox, "folder.safetensors"), 2, &["it is a folder, expected a file"]);
+    refused(&compare(&sandbox, "zero.json"), 2, &["it is a device, expected a file"]);
     fs::remove_file(sandbox.path("zero.json")).unwrap();
-    refused(&compare("zero.safetensors"), 2, &["it is a device, expected a file"]);
+    refused(&compare(&sandbox, "zero.safetensors"), 2, &["it is a device, expected a file"]);
     // A pipe that nobody closes.
     let config = r#"{"check": "compare", "candidate": "/dev/stdin", "model": "builtin:tiny", "token_ids": [2]}"#;
     fs::write(sandbox.path("stdin.json"), config).unwrap();
@@ -229,6 +227,9 @@ fn what_cannot_fit_is_an_error_and_no_abort() {
     let ids = format!("[{}2]", "2,".repeat(999_999));
     let run = sandbox.config(&format!(r#"{{"check": "trace", "model": "builtin:tiny", "token_ids": {ids}}}"#));
     refused(&run, 2, &["1000000 tokens would take about", "are free", "a shorter prompt", "\"probes\""]);
+    let prompt = "The sky is ".repeat(95_000);
+    let run = sandbox.config(&format!(r#"{{"check": "trace", "model": "builtin:tiny", "prompt": "{prompt}"}}"#));
+    refused(&run, 2, &["tokens would take about", "are free", "a shorter prompt", "\"probes\""]);
     for dim in ["18446744073709551614", "1099511627776", "1000000000"] {
         let rope = format!(r#"{{"check": "rope", "model": "builtin:tiny", "pos": 1, "dim": {dim}, "theta": 1e4}}"#);
         refused(&sandbox.config(&rope), 2, &["\"dim\"", "from 2 to 16777216"]);
@@ -240,10 +241,8 @@ fn what_cannot_fit_is_an_error_and_no_abort() {
     fs::write(sandbox.path("sparse.safetensors"), &file).unwrap();
     let sparse = File::options().write(true).open(sandbox.path("sparse.safetensors")).unwrap();
     sparse.set_len(file.len() as u64 + 120_259_084_288).unwrap();
-    let keys = r#""model": "builtin:tiny", "token_ids": [2, 5]"#;
-    let compare = |file: &str| sandbox.config(&format!(r#"{{"check": "compare", "candidate": "{file}", {keys}}}"#));
     refused(
-        &compare("sparse.safetensors"),
+        &compare(&sandbox, "sparse.safetensors"),
         2,
         &["to judge it would take about", "are free", "\"norm\"", "record fewer"],
     );
@@ -266,8 +265,7 @@ fn a_dump_of_very_many_tensors_is_answered() {
     file.extend(header.bytes());
     file.extend(vec![0; 200_000]);
     fs::write(sandbox.path("many.safetensors"), file).unwrap();
-    let keys = r#""model": "builtin:tiny", "token_ids": [2, 5]"#;
-    let run = sandbox.config(&format!(r#"{{"check": "compare", "candidate": "many.safetensors", {keys}}}"#));
+    let run = compare(&sandbox, "many.safetensors");
     refused(&run, 2, &["none of its 200000 tensors", "\"layers.0.t0\"", "and 199995 more"]);
     assert!(run.stderr.len() < 2000, "{}", run.stderr);
 }

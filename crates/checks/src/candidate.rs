@@ -41,9 +41,13 @@ fn other(path: &Path, ending: &str) -> (&'static str, &'static str) {
         return ("a folder", "name one file; a folder of .npy files becomes one with safetensors.numpy.save_file");
     }
     match ending {
-        "npz" | "npy" => {
+        "npz" => {
             ("a file of numpy's", "safetensors.numpy.save_file(dict(numpy.load(\"dump.npz\")), \"dump.safetensors\")")
         }
+        "npy" => (
+            "one array of numpy's",
+            "safetensors.numpy.save_file({\"norm\": numpy.load(\"norm.npy\")}, \"dump.safetensors\")",
+        ),
         "pt" | "pth" | "ckpt" => {
             ("a file of torch's", "safetensors.torch.save_file(torch.load(\"dump.pt\"), \"dump.safetensors\")")
         }

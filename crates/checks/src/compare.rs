@@ -161,9 +161,10 @@ fn one(
             mistake = input.and_then(|input| token_mistake(&own, &asked, input, checkpoint));
             let what = mistake.map_or("token ids differ".to_string(), |m| format!("{}: {}", m.id, m.what));
             notes.push(format!(
-                "{what}: the candidate ran {}, the prompt is {}; judged with the candidate's",
+                "{what}: the candidate ran {}, the prompt is {}, not the same from position {} on; judged with the candidate's",
                 echo(&format!("{own:?}")),
-                echo(&format!("{asked:?}"))
+                echo(&format!("{asked:?}")),
+                parting(&own, &asked)
             ));
             own
         }
@@ -239,6 +240,11 @@ fn token_ids(path: &str, ids: &HostTensor) -> Result<Vec<usize>, CheckError> {
     ids.values.to_f64().into_iter().enumerate().map(id).collect()
 }
 
+/// The first position at which two prompts differ, which what is shown of long ones may not tell.
+fn parting(one: &[usize], other: &[usize]) -> usize {
+    one.iter().zip(other).take_while(|(a, b)| a == b).count()
+}
+
 /// The ids of the prompt: the config's, else the saved reference's. Where both are given they agree.
 fn asked_for(
     compare: &Compare,
@@ -253,7 +259,7 @@ fn asked_for(
     let saved = saved.map(|report| report.token_ids.clone()).filter(|ids| !ids.is_empty());
     match (asked, saved) {
         (Some(config), Some(report)) if config != report => Err(CheckError::OtherReference {
-            what: "token ids",
+            what: format!("token ids (not the same from position {} on)", parting(&config, &report)),
             config: format!("{config:?}"),
             report: format!("{report:?}"),
         }),
@@ -275,7 +281,7 @@ fn model_of(
         && config.id != saved.id
     {
         let [config, report] = [config, saved].map(|model| format!("\"{}\"", model.id));
-        return Err(CheckError::OtherReference { what: "model", config, report });
+        return Err(CheckError::OtherReference { what: "model".to_string(), config, report });
     }
     config.or(saved).or(report.map(named)).ok_or_else(|| CheckError::NoModel { path: path.to_string() })
 }

@@ -49,7 +49,7 @@ pub enum CheckError {
     #[error(
         "the config's {what} is {}, the saved reference's is {}: both must say the same, or delete one", echo(.config), echo(.report)
     )]
-    OtherReference { what: &'static str, config: String, report: String },
+    OtherReference { what: String, config: String, report: String },
     #[error(
         "the saved reference was made from checkpoint {}, and \"{}\" is {found} now: not the same files; make \
          the reference again, or name the model that it was made from", echo(.report), echo(.model)

@@ -10,8 +10,7 @@ use loupe_report::{Written, files_read};
 use crate::{CheckError, stimulus};
 
 /// Refuses an `output` that would replace a file which `request`, read from the file `config`, names as input; of
-/// stimuli, whose folders are cleared first, one that such a file is in. Asked
-/// before anything is computed.
+/// stimuli, whose folders are cleared first, one that such a file is in. Asked before anything is computed.
 ///
 /// # Errors
 /// There is such a file.

@@ -61,7 +61,8 @@ pub enum PlantError {
     },
     /// A site that this mistake does not touch.
     #[error(
-        "mistake {name} does not touch \"{}\"; write {name}@LAYER or {name}@PROBE with a probe that it changes, for example {example}", echo(.site)
+        "mistake {name} does not touch \"{}\"; write {name}@LAYER or {name}@PROBE with a probe that it changes, for example {example}",
+        echo(.site)
     )]
     Site {
         /// The mistake.

@@ -22,12 +22,9 @@ impl HubModel {
     /// Finds the commit that `revision` (default `main`) means, by finding its config.json.
     pub fn find(id: &str, revision: Option<&str>, settings: &HubSettings) -> Result<HubModel, CheckpointError> {
         let revision = revision.unwrap_or("main");
-        let mut model = HubModel { id: id.into(), commit: revision.into(), settings: settings.clone() };
+        let mut model = HubModel::known(id, revision, settings);
         if !is_revision(revision) {
             return Err(model.failed("config.json", "that is no name of a branch, a tag or a commit".into()));
-        }
-        if let Some(commit) = model.cached_commit(revision) {
-            model.commit = commit;
         }
         if !model.snapshot().join("config.json").is_file() {
             // What the cache lacks is asked for as the person named it: a branch may have moved on.
@@ -42,14 +39,18 @@ impl HubModel {
     /// The folder of the cache that holds `revision` (default `main`) of the model; `None` where there is none.
     pub fn cached(id: &str, revision: Option<&str>, settings: &HubSettings) -> Option<PathBuf> {
         let revision = revision.unwrap_or("main");
-        if !is_hub_id(id) || !is_revision(revision) {
-            return None;
-        }
+        let folder =
+            (is_hub_id(id) && is_revision(revision)).then(|| HubModel::known(id, revision, settings).snapshot());
+        folder.filter(|folder| folder.is_dir())
+    }
+
+    /// The model at the commit that the cache has for `revision`; without one, at `revision` itself.
+    fn known(id: &str, revision: &str, settings: &HubSettings) -> HubModel {
         let mut model = HubModel { id: id.into(), commit: revision.into(), settings: settings.clone() };
         if let Some(commit) = model.cached_commit(revision) {
             model.commit = commit;
         }
-        Some(model.snapshot()).filter(|folder| folder.is_dir())
+        model
     }
 
     /// The commit that is read.
@@ -73,6 +74,9 @@ impl HubModel {
 
     /// The commit that the cache has for `revision`, which may be a commit itself.
     fn cached_commit(&self, revision: &str) -> Option<String> {
+        if !is_revision(revision) {
+            return None;
+        }
         let recorded = std::fs::read_to_string(self.folder().join("refs").join(revision)).ok();
         recorded.map(|commit| commit.trim().to_string()).filter(|commit| is_revision(commit))
     }
