@@ -48,12 +48,7 @@ impl Dump {
 
     /// Judges it, with `keys` beside the candidate and the model.
     fn judge(&self, keys: &str) -> Run {
-        let tensors: Vec<(String, HostTensor)> = self.tensors.clone().into_iter().collect();
-        // A report's file alone is a dump.
-        let (mut report, _) = loupe_report::read(&self.sandbox.path("out/trace-tiny")).unwrap();
-        report.tensors = loupe_report::Report::summaries(&tensors);
-        loupe_report::write(&self.sandbox.path("dump"), &report, &tensors).unwrap();
-        std::fs::remove_file(self.sandbox.path("dump.json")).unwrap();
+        self.sandbox.dump("out/trace-tiny", self.tensors.clone().into_iter().collect());
         let candidate = r#""check": "compare", "candidate": "dump.safetensors", "model": "builtin:tiny""#;
         self.sandbox.config(&format!("{{{candidate}{keys}}}"))
     }
@@ -75,10 +70,14 @@ const PROMPT: &str = r#", "prompt": "The color of the sky is""#;
 #[test]
 fn a_dump_with_no_known_name_is_refused_with_the_entries_that_would_map_it() {
     let dump = Dump::right().only(&["layers.0.output", "norm"]);
-    let dump = dump.rename("layers.0.output", "model.layers.0.output").rename("norm", "zzz");
+    let dump = dump.rename("layers.0.output", "engine.layers.0.output").rename("norm", "zzz");
     dump.refused(
         PROMPT,
-        &["nothing to compare", "\"model.layers.0.output\", \"zzz\"", "\"model.layers.0.output\": \"layers.0.output\""],
+        &[
+            "nothing to compare",
+            "\"engine.layers.0.output\", \"zzz\"",
+            "\"engine.layers.0.output\": \"layers.0.output\"",
+        ],
     );
     assert_eq!(dump.judge(&format!(r#"{PROMPT}, "names": {{"zzz": "norm"}}"#)).code, 0);
     Dump::right().only(&["token_ids"]).refused("", &["nothing to compare", "token_ids alone"]);
@@ -87,9 +86,9 @@ fn a_dump_with_no_known_name_is_refused_with_the_entries_that_would_map_it() {
 /// The ids under another name are the prompt all the same.
 #[test]
 fn token_ids_may_be_mapped() {
-    let dump = Dump::right().only(&["token_ids", "norm"]).rename("token_ids", "input_ids");
+    let dump = Dump::right().only(&["token_ids", "norm"]).rename("token_ids", "my_prompt");
     dump.refused("", &["no token_ids"]);
-    assert_eq!(dump.judge(r#", "names": {"input_ids": "token_ids"}"#).code, 0);
+    assert_eq!(dump.judge(r#", "names": {"my_prompt": "token_ids"}"#).code, 0);
 }
 
 #[test]
@@ -125,16 +124,8 @@ fn token_ids_are_integers_of_0_or_more() {
 
 /// Another packing is not another mathematics.
 #[test]
-fn what_is_packed_in_another_way_is_listed_and_not_called_wrong() {
-    for (name, shape, said) in [
-        ("norm", &[60][..], "\"positions\": [6]"),
-        ("norm", &[8], "whole rows"),
-        ("norm", &[60, 7], "another order of axes"),
-        ("norm", &[420], "another order of axes"),
-        ("norm", &[0, 60], "holds no value"),
-        ("norm", &[5, 60], "5 rows"),
-        ("layers.0.self_attn.q_proj", &[1, 4, 7, 16], "another order of axes"),
-    ] {
+fn what_cannot_be_read_is_listed_and_not_called_wrong() {
+    for (name, shape, said) in [("norm", &[8][..], "whole rows"), ("norm", &[0, 60], "holds no value")] {
         let alone = Dump::right().only(&["token_ids", name]).reshape(name, shape);
         alone.refused("", &["nothing to compare", name, said]);
         let beside =

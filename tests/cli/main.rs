@@ -5,6 +5,7 @@ mod bad_input;
 mod checks;
 mod dumps;
 mod echo;
+mod forms;
 mod hostile;
 mod originals;
 mod promises;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use loupe_checkpoint::{Checkpoint, write_random};
+use loupe_spec::HostTensor;
 use tempfile::TempDir;
 
 /// config.json of a small checkpoint with random weights; its vocabulary is the built-in tokenizer's.
@@ -72,6 +74,15 @@ impl Sandbox {
     /// Runs a config of the repository, unchanged.
     fn shipped(&self, name: &str) -> Run {
         self.run(&[repository().join("configs").join(name)])
+    }
+
+    /// Writes `tensors` to dump.safetensors; `report` is one of the sandbox's, whose head goes before them.
+    fn dump(&self, report: &str, tensors: Vec<(String, HostTensor)>) {
+        // A report's file alone is a dump.
+        let (mut report, _) = loupe_report::read(&self.path(report)).unwrap();
+        report.tensors = loupe_report::Report::summaries(&tensors);
+        loupe_report::write(&self.path("dump"), &report, &tensors).unwrap();
+        std::fs::remove_file(self.path("dump.json")).unwrap();
     }
 
     /// Every file and folder in the sandbox.

@@ -65,6 +65,7 @@ pub fn candidate(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>)
         ignored: Vec::new(),
         misshapen: Vec::new(),
         not_comparable: Vec::new(),
+        remarks: Vec::new(),
     }
 }
 

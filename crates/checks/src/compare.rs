@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use loupe_candidate::{Aligned, Dump, Meaning, Names, Sorted, sort};
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{
-    Aligned, Candidate, CandidateInfo, Judged, Rows, Verdict, Verdicts, align, judge, judge_values, one_line, summary,
-    table,
+    Candidate, CandidateInfo, Judged, Verdict, Verdicts, judge, judge_values, one_line, summary, table,
 };
 use loupe_config::{Compare, ComputedIn, Format, Input, ModelRef};
 use loupe_engine::{Bytes, free_memory};
@@ -70,11 +70,11 @@ fn known(ids: &[String]) -> Result<(), CheckError> {
 /// Whether each key of "names" is a tensor of some candidate.
 fn mapped(compare: &Compare, candidates: &[Loaded]) -> Result<(), CheckError> {
     let held: Vec<String> = candidates.iter().flat_map(|loaded| loaded.file.names()).collect();
-    match compare.names.iter().find(|(name, _)| !held.contains(name)) {
+    match compare.names.iter().find(|entry| held.iter().all(|name| entry.of(name).is_none())) {
         None => Ok(()),
-        Some((name, _)) => {
-            let nearest = nearest(name, held.iter().map(String::as_str)).map(str::to_string);
-            Err(CheckError::NoTensor { name: name.clone(), nearest })
+        Some(entry) => {
+            let nearest = nearest(entry.own(), held.iter().map(String::as_str)).map(str::to_string);
+            Err(CheckError::NoTensor { name: entry.own().to_string(), nearest })
         }
     }
 }
@@ -111,16 +111,14 @@ fn one(
     stimuli: Option<PathBuf>,
 ) -> Result<Verdict, CheckError> {
     let model = model_of(compare, saved, report.as_ref(), &shown)?;
-    let is_values = |name: &str| name.starts_with("rope.") || name.starts_with("weights.");
-    let is_known = |name: &String| {
-        let mapped = compare.names.iter().any(|(own, _)| own == name);
-        mapped || is_values(name) || Probe::named(name).is_some()
-    };
-    let (known, unknown): (Vec<String>, Vec<String>) = file.names().into_iter().partition(is_known);
-    fits(&shown, &file, &known)?;
-    let read = |name: String| Ok((name.clone(), file.get(&name)?));
-    let tensors: Vec<(String, HostTensor)> = known.into_iter().map(read).collect::<Result<_, CheckError>>()?;
     let (checkpoint, weights) = references.open(&model)?;
+    let names = Names::of(&file.names(), &compare.names, Some(checkpoint.config().num_hidden_layers));
+    let is_known = |meaning: &Meaning| matches!(meaning, Meaning::Values(_) | Meaning::Fused(_) | Meaning::Recorded);
+    let known: Vec<&str> =
+        names.entries.iter().filter(|(_, meaning)| is_known(meaning)).map(|(name, _)| name.as_str()).collect();
+    fits(&shown, &file, &known)?;
+    let read = |name: &str| Ok((name.to_string(), file.get(name)?));
+    let tensors: Vec<(String, HostTensor)> = known.into_iter().map(read).collect::<Result<_, CheckError>>()?;
     if let Some(id) = saved.and_then(|saved| saved.model.checkpoint_id.as_ref()).filter(|id| *id != weights.id()) {
         let (found, report) = (weights.id().to_string(), id.clone());
         return Err(CheckError::OtherCheckpoint { model: model.id, found, report });
@@ -136,7 +134,7 @@ fn one(
         if r.precision == "strict" { r.backend.name.clone() } else { format!("{} {}", r.backend.name, r.precision) }
     });
     if let Some(report) =
-        report.as_ref().filter(|_| unknown.is_empty() && tensors.iter().all(|(name, _)| is_values(name)))
+        report.as_ref().filter(|_| names.entries.iter().all(|(_, meaning)| *meaning == Meaning::Recorded))
     {
         let expected = compare_values::expected(report, &tensors, weights)?;
         let dtype = declared.unwrap_or(Dtype::F32);
@@ -150,8 +148,10 @@ fn one(
     }
 
     let asked = asked_for(compare, saved, checkpoint)?;
-    let mapped = compare.names.iter().find(|(_, probe)| *probe == Probe::TokenIds).map(|(name, _)| name.as_str());
-    let recorded = tensors.iter().find(|(name, _)| name == mapped.unwrap_or("token_ids"));
+    let is_ids =
+        |meaning: &Meaning| matches!(meaning, Meaning::Values(probes) if probes.first() == Some(&Probe::TokenIds));
+    let ids_name = names.entries.iter().find(|(_, meaning)| is_ids(meaning)).map(|(name, _)| name.as_str());
+    let recorded = tensors.iter().find(|(name, _)| Some(name.as_str()) == ids_name);
     let own = recorded.map(|(_, ids)| token_ids(&shown, ids)).transpose()?;
     let own = own.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
     let (mut notes, mut mistake) = (Vec::new(), None);
@@ -176,28 +176,44 @@ fn one(
     if let Some((position, id)) = ids.iter().enumerate().find(|(_, id)| **id >= vocab_size) {
         return Err(CheckError::TokenId { id: *id, position, vocab_size });
     }
-    let rows = compare.positions.clone().map_or(Rows::All, Rows::Positions);
-    let Aligned { mut trace, ignored, misshapen, not_comparable } =
-        align(&shown, tensors, unknown, &compare.names, checkpoint.config(), ids.len(), &rows)?;
     let values = Values::I64(ids.iter().map(|id| *id as i64).collect());
-    trace.insert(Probe::TokenIds, HostTensor { shape: vec![ids.len()], values });
-    let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
-    let path = shown;
-    let candidate = Candidate {
-        path,
-        backend,
-        check,
-        declared,
-        arithmetic,
-        strict,
-        trace,
-        rows,
-        ignored,
-        misshapen,
-        not_comparable,
-    };
+    let token_ids = HostTensor { shape: vec![ids.len()], values };
     let replayer = CheckpointReplayer { checkpoint, tensors: weights, tokens: ids.len(), without: &compare.without };
-    let Judged { mut verdict, level, .. } = judge(&candidate, &replayer)?;
+    let dump = Dump {
+        path: &shown,
+        tensors,
+        names: &names,
+        token_ids: &token_ids,
+        positions: compare.positions.as_deref(),
+        is_report: report.is_some(),
+    };
+    let mut sorted = sort(dump, &replayer)?;
+    let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
+    let as_candidate = |aligned: Aligned| {
+        let Aligned { trace, rows, ignored, misshapen, not_comparable, remarks } = aligned;
+        let (path, backend, check) = (shown.clone(), backend.clone(), check.clone());
+        Candidate {
+            path,
+            backend,
+            check,
+            declared,
+            arithmetic,
+            strict,
+            trace,
+            rows,
+            ignored,
+            misshapen,
+            not_comparable,
+            remarks,
+        }
+    };
+    let mut candidate = as_candidate(sorted.aligned()?);
+    let mut judged = judge(&candidate, &replayer)?;
+    // A tensor whose values are its neighbour's may be a mistake or a matter of names: whatever needs less to explain it.
+    while let Some((sorted_otherwise, other, again)) = simpler(&sorted, &judged, &as_candidate, &replayer)? {
+        (sorted, candidate, judged) = (sorted_otherwise, other, again);
+    }
+    let Judged { mut verdict, level, .. } = judged;
     let recorded = candidate.trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();
     let asked = Asked { compare, checkpoint, tensors: weights, token_ids: &ids, recorded, folder: stimuli };
     stimulus::add(&asked, level, &mut verdict)?;
@@ -212,19 +228,40 @@ fn one(
     Ok(verdict)
 }
 
+/// Another way to read a candidate that leaves fewer stages unexplained, or needs fewer mistakes to explain them; `None`: there
+/// is none.
+fn simpler(
+    sorted: &Sorted,
+    judged: &Judged,
+    as_candidate: &dyn Fn(Aligned) -> Candidate,
+    replayer: &CheckpointReplayer<'_>,
+) -> Result<Option<(Sorted, Candidate, Judged)>, CheckError> {
+    let needed = |judged: &Judged| (judged.unnamed.len(), judged.verdict.mistakes.len() + judged.verdict.fitted.len());
+    let mistakes = judged.verdict.mistakes.iter().map(|mistake| mistake.probe);
+    let fitted = judged.verdict.fitted.iter().map(|fitted| fitted.probe);
+    let suspects: Vec<Probe> = judged.unnamed.iter().copied().chain(mistakes).chain(fitted).collect();
+    for other in sorted.otherwise(&suspects) {
+        let candidate = as_candidate(other.aligned()?);
+        let again = judge(&candidate, replayer)?;
+        if needed(&again) < needed(judged) {
+            return Ok(Some((other, candidate, again)));
+        }
+    }
+    Ok(None)
+}
+
 /// What judging one number takes: the number itself, its prediction, its noise in five runs, and their likes, each in f64.
 const BYTES_A_NUMBER: usize = 10 * size_of::<f64>();
 
 /// Whether the tensors `names` of `file` can be judged in the memory that there is.
-fn fits(path: &str, file: &TensorFile, names: &[String]) -> Result<(), CheckError> {
-    let numbers =
-        |name: &String| file.shape(name).unwrap_or_default().iter().fold(1, |a: usize, b| a.saturating_mul(*b));
+fn fits(path: &str, file: &TensorFile, names: &[&str]) -> Result<(), CheckError> {
+    let numbers = |name: &&str| file.shape(name).unwrap_or_default().iter().fold(1, |a: usize, b| a.saturating_mul(*b));
     let bytes = names.iter().map(numbers).fold(0, usize::saturating_add).saturating_mul(BYTES_A_NUMBER);
     let free = free_memory();
     if bytes <= free {
         return Ok(());
     }
-    let largest = names.iter().max_by_key(|name| numbers(name)).cloned().unwrap_or_default();
+    let largest = names.iter().max_by_key(|name| numbers(name)).copied().unwrap_or_default().to_string();
     let shape = file.shape(&largest).unwrap_or_default().to_vec();
     Err(CheckError::TooLarge { path: path.to_string(), bytes: Bytes(bytes), free: Bytes(free), largest, shape })
 }

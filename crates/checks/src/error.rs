@@ -37,7 +37,7 @@ pub enum CheckError {
     #[error("config.json is no longer readable: {}", echo(&.0.to_string()))]
     ConfigJson(serde_json::Error),
     #[error(transparent)]
-    Align(#[from] loupe_compare::AlignError),
+    Align(#[from] loupe_candidate::AlignError),
     #[error(transparent)]
     Replay(#[from] loupe_compare::ReplayError),
     #[error(transparent)]

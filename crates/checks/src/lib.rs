@@ -13,6 +13,7 @@ mod embed;
 mod error;
 mod export;
 mod layer_out;
+mod names;
 mod overwrite;
 mod progress;
 mod replayer;

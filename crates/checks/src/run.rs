@@ -10,7 +10,7 @@ use loupe_report::{Backend, Loupe, Model, Report, SCHEMA, TensorSummary};
 use loupe_spec::{HostTensor, LONGEST_ECHO};
 use serde_json::{Map, Value, json};
 
-use crate::{CheckError, attn, compare, embed, export, layer_out, rope, trace_check, weights};
+use crate::{CheckError, attn, compare, embed, export, layer_out, names, rope, trace_check, weights};
 
 /// What a check has to say.
 pub struct Outcome {
@@ -30,6 +30,8 @@ pub enum Files {
     Report(Box<Report>, Vec<(String, HostTensor)>),
     /// The verdicts of a comparison.
     Verdicts(Verdicts),
+    /// A JSON document.
+    Document(Value),
 }
 
 /// What a check hands back before it is dressed as an [`Outcome`].
@@ -75,6 +77,10 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
         Check::Export { model, output } => {
             let text = export::run(model, output, common)?;
             return Ok(Outcome { text, exit_code: 0, files: Files::None });
+        }
+        Check::Names { candidate, model, names: entries } => {
+            let (text, mapping) = names::run(candidate, model.as_ref(), entries)?;
+            return Ok(Outcome { text, exit_code: 0, files: Files::Document(mapping) });
         }
         Check::Compare(asked) => {
             let (text, verdicts) = compare::run(asked, common.output.as_deref())?;

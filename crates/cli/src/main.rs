@@ -110,17 +110,16 @@ fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
 
 /// Writes `files`; which, as a line of text.
 fn write(prefix: &Path, files: &Files) -> Result<String, Report> {
-    match files {
-        Files::None => Ok(String::new()),
+    let json = match files {
+        Files::None => return Ok(String::new()),
         Files::Report(report, tensors) => {
             let written = loupe_report::write(prefix, report, tensors).map_err(|error| told(&error))?;
-            Ok(format!("\nwritten: {} and {}\n", echo_path(&written.json), echo_path(&written.safetensors)))
+            return Ok(format!("\nwritten: {} and {}\n", echo_path(&written.json), echo_path(&written.safetensors)));
         }
-        Files::Verdicts(verdicts) => {
-            let path = loupe_report::write_json(prefix, verdicts).map_err(|error| told(&error))?;
-            Ok(format!("\nwritten: {}\n", echo_path(&path)))
-        }
-    }
+        Files::Verdicts(verdicts) => loupe_report::write_json(prefix, verdicts),
+        Files::Document(document) => loupe_report::write_json(prefix, document),
+    };
+    Ok(format!("\nwritten: {}\n", echo_path(&json.map_err(|error| told(&error))?)))
 }
 
 /// To stdout. A reader that has seen enough (`loupe … | head`) is no error; a full disk is.

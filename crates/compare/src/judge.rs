@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Accumulator, Arithmetic, Dtype, MistakeKind, Probe, Rounding, echo};
+use loupe_spec::{Accumulator, Arithmetic, Dtype, HostTensor, MistakeKind, Probe, Rounding, echo};
 
 use crate::faults::{f16_overflow, fault};
 use crate::metrics::{Metrics, relative_l2};
@@ -23,8 +23,8 @@ pub struct Judged {
     pub verdict: Verdict,
     /// The precision that it takes the candidate to have computed in.
     pub level: Level,
-    /// Whether a stage fails that nothing explains.
-    unnamed: bool,
+    /// The stages that fail and that nothing explains; none where shapes or faults are the answer.
+    pub unnamed: Vec<Probe>,
 }
 
 /// Why there is no verdict.
@@ -72,7 +72,7 @@ pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, J
     if let Some(strictest) = strictest {
         let judged = case.judge_at(&strictest)?;
         let explained = !judged.verdict.mistakes.is_empty() || !judged.verdict.fitted.is_empty();
-        if explained && !judged.unnamed {
+        if explained && judged.unnamed.is_empty() {
             return Ok(judged);
         }
         // Weights rounded to a half predict other values: to hit those by chance is as unlikely as to hit the right ones.
@@ -80,7 +80,7 @@ pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, J
         case.by_fallback = candidate.backend.is_none() && noise.level.weights.half().is_none();
     }
     let judged = case.judge_at(&noise)?;
-    if !judged.unnamed {
+    if judged.unnamed.is_empty() {
         return Ok(judged);
     }
     // Where the projections are off as a body, and not by a mistake that has a name, it may be a lesser precision still.
@@ -132,7 +132,7 @@ impl Case<'_> {
         let first = stages.iter().find(|stage| failing.contains(&stage.probe));
         // Neither shapes nor faults are a matter of names.
         let of_names = verdict == Judgement::Architectural && candidate.misshapen.is_empty();
-        let unnamed = of_names && !findings.unnamed.is_empty();
+        let unnamed = if of_names { findings.unnamed } else { Vec::new() };
         let verdict = Verdict {
             schema: SCHEMA,
             verdict,
@@ -241,11 +241,11 @@ struct Case<'a> {
     reference: Trace,
     /// What was recorded and can be judged.
     recorded: BTreeSet<Probe>,
+    /// Of it, what has a row for every token.
+    whole: BTreeSet<Probe>,
     segments: Segments,
-    /// The tokens that were recorded.
+    /// The tokens of what has not.
     rows: Vec<usize>,
-    /// Whether each token's row is the candidate's.
-    judged: Vec<bool>,
     /// The precision was taken because it fits, with nothing to tell it by.
     by_fallback: bool,
     notes: Vec<String>,
@@ -267,10 +267,11 @@ impl<'a> Case<'a> {
             simulation: plain.simulation(Rounding::Exact),
         })?;
         let rows = candidate.rows.positions(tokens);
-        let notes = candidate.misshapen.clone();
-        let segments = Segments::of(replayer.config(), &recorded, rows.len() < tokens);
-        let judged = (0..tokens).map(|token| rows.binary_search(&token).is_ok()).collect();
-        Ok(Case { candidate, replayer, reference, recorded, segments, rows, judged, by_fallback: false, notes })
+        let notes = candidate.remarks.iter().chain(&candidate.misshapen).cloned().collect();
+        let whole =
+            recorded.iter().copied().filter(|probe| is_whole(*probe, &candidate.trace[probe], tokens)).collect();
+        let segments = Segments::of(replayer.config(), &recorded, &whole);
+        Ok(Case { candidate, replayer, reference, recorded, whole, segments, rows, by_fallback: false, notes })
     }
 
     fn given(&self) -> Given<'_> {
@@ -338,15 +339,21 @@ impl<'a> Case<'a> {
     }
 
     fn stages(&self, noise: &Noise) -> Vec<Stage> {
-        let stage = |probe: &Probe| Stage::new(*probe, self.candidate.trace.get(probe)?, noise, &self.judged);
+        let stage = |probe: &Probe| Stage::new(*probe, self.candidate.trace.get(probe)?, noise, &self.judged(*probe));
         self.recorded.iter().filter_map(stage).collect()
+    }
+
+    /// Whether each token's row of `probe` is the candidate's.
+    fn judged(&self, probe: Probe) -> Vec<bool> {
+        let whole = self.whole.contains(&probe);
+        (0..self.replayer.tokens()).map(|token| whole || self.rows.binary_search(&token).is_ok()).collect()
     }
 
     fn coverage(&self) -> Coverage {
         let config = self.replayer.config();
         let layers: BTreeSet<usize> = self.recorded.iter().filter_map(|probe| probe.layer()).collect();
         Coverage {
-            tokens: self.judged.iter().filter(|judged| **judged).count(),
+            tokens: if self.whole.is_empty() { self.rows.len() } else { self.replayer.tokens() },
             layers: layers.into_iter().collect(),
             probes: self.recorded.len(),
             of: Probe::all(config).len() - 1,
@@ -383,6 +390,11 @@ impl<'a> Case<'a> {
             metrics: Metrics::of(is_logits(stage.probe), &recorded, &select(&stage.exact), width, level.storage),
         }
     }
+}
+
+/// Whether `tensor` has a row for each token.
+fn is_whole(probe: Probe, tensor: &HostTensor, tokens: usize) -> bool {
+    tensor.shape.get(probe.token_axis()) == Some(&tokens)
 }
 
 fn is_logits(probe: Probe) -> bool {

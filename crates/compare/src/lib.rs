@@ -6,7 +6,7 @@
 //!
 //! `noise.rs` has the statistics, `naming/` the search for a mistake; neither has a tolerance that was chosen.
 
-mod align;
+mod candidate;
 mod faults;
 mod judge;
 mod metrics;
@@ -21,7 +21,7 @@ mod values;
 mod verdict;
 mod visibility;
 
-pub use align::{AlignError, Aligned, Candidate, Rows, align, found};
+pub use candidate::{Candidate, MOST_NAMES, Rows, found};
 pub use judge::{JudgeError, Judged, judge};
 pub use noise::Level;
 pub use render::{one_line, summary, table};

@@ -7,7 +7,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table, presets};
 use loupe_spec::echo;
 
-use crate::align::found;
+use crate::candidate::found;
 use crate::verdict::{Class, Judgement, StageVerdict, Unseen, Verdict, Verdicts};
 
 /// Probe by candidate: local error, budget used, and a mark. Stages of one kind stand in one row, the layer that used

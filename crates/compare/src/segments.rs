@@ -17,17 +17,18 @@ pub struct Segments {
 }
 
 impl Segments {
-    /// Of `recorded`, `in_part` where not every token was.
-    pub fn of(config: &Config, recorded: &BTreeSet<Probe>, in_part: bool) -> Segments {
+    /// Of `recorded`, of which `whole` was recorded of every token.
+    pub fn of(config: &Config, recorded: &BTreeSet<Probe>, whole: &BTreeSet<Probe>) -> Segments {
         let own: BTreeMap<Probe, BTreeSet<Probe>> =
             recorded.iter().map(|probe| (*probe, ancestry(config, *probe, |input| recorded.contains(input)))).collect();
-        if !in_part {
-            return Segments { reach: own.clone(), own, in_part };
+        if whole.len() == recorded.len() {
+            return Segments { reach: own.clone(), own, in_part: false };
         }
         let with_others = |(probe, own): (&Probe, &BTreeSet<Probe>)| {
             let mut reach = own.clone();
-            for input in own.iter().filter_map(|inner| inner.input_of_other_tokens()) {
-                reach.extend(ancestry(config, input, |_| false));
+            let inputs = own.iter().filter_map(|inner| inner.input_of_other_tokens());
+            for input in inputs.filter(|input| !whole.contains(input)) {
+                reach.extend(ancestry(config, input, |earlier| whole.contains(earlier)));
             }
             (*probe, reach)
         };
@@ -61,7 +62,7 @@ mod tests {
         let first = Probe::Layer(0, Stage::Output);
         let second = Probe::Layer(1, Stage::Output);
         let recorded = BTreeSet::from([first, second, Probe::Layer(1, Stage::QProj)]);
-        let Segments { own, reach, in_part } = Segments::of(&config, &recorded, false);
+        let Segments { own, reach, in_part } = Segments::of(&config, &recorded, &recorded);
         // All of layer 1 but q_proj, which was recorded.
         assert_eq!(own[&second].len(), Stage::ALL.len() - 1);
         assert!(own[&first].contains(&Probe::EmbedRaw));
@@ -73,7 +74,7 @@ mod tests {
     fn attention_takes_in_tokens_that_were_not_recorded() {
         let config = crate::small_config();
         let all: BTreeSet<Probe> = Probe::all(&config).into_iter().filter(|probe| *probe != Probe::TokenIds).collect();
-        let segments = Segments::of(&config, &all, true);
+        let segments = Segments::of(&config, &all, &BTreeSet::new());
         assert!(segments.in_part);
         for (probe, own) in &segments.own {
             assert_eq!(own, &BTreeSet::from([*probe]));

@@ -46,7 +46,8 @@ impl<'a> Visibility<'a> {
             replayer.replay(Replay { given: Given::whole(&start), wanted: recorded, mistakes: &[], simulation })?;
         right.extend(start);
         let noise = measure(replayer, Given::whole(&right), recorded, &[], level)?;
-        Ok(Visibility { replayer, segments: Segments::of(replayer.config(), recorded, false).own, right, noise })
+        let segments = Segments::of(replayer.config(), recorded, recorded).own;
+        Ok(Visibility { replayer, segments, right, noise })
     }
 
     /// How far apart `one` (`None`: the right code) and `other` are at each recorded stage that either changes, in

@@ -4,7 +4,7 @@ use jsonc_parser::ast::Value as Ast;
 use loupe_spec::{Dtype, echo, hint, nearest};
 use serde_json::Value;
 
-use crate::compare::compare;
+use crate::compare::{compare, names};
 use crate::error::Noted;
 use crate::fields::Fields;
 use crate::read::{
@@ -122,6 +122,11 @@ pub(crate) fn check(name: CheckName, fields: &Fields) -> Result<Check, Noted> {
             Ok(Check::Trace { model: model?, input: input?, layers: layers?, probes: probes? })
         }
         CheckName::Compare => compare(fields).map(Check::Compare),
+        CheckName::Names => {
+            let (candidate, model) = (fields.required("candidate", path), model(fields));
+            let names = names(fields);
+            Ok(Check::Names { candidate: candidate?, model: model?, names: names? })
+        }
         CheckName::Export => {
             let (model, output) = (required_model(fields), fields.required("output", prefix));
             Ok(Check::Export { model: model?, output: output? })

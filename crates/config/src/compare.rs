@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use jsonc_parser::ast::Value as Ast;
-use loupe_spec::{Arithmetic, Dtype, Probe, echo};
+use loupe_spec::{Arithmetic, Dtype, NameEntry, NameEntryError, echo};
 
 use crate::build::{input, model};
 use crate::error::Noted;
 use crate::fields::{Fields, INHERITED};
-use crate::read::{Mismatch, any_list, boolean, choice, index, list, path, probe, text};
+use crate::read::{Mismatch, any_list, boolean, choice, index, list, path, text};
 use crate::{Compare, ComputedIn, Format, Reference};
 
 /// The keys of `compare` that are its own.
@@ -66,18 +66,26 @@ fn reference(fields: &Fields) -> Result<Reference, Noted> {
 }
 
 /// `names`: what the candidate calls a probe point.
-fn names(fields: &Fields) -> Result<Vec<(String, Probe)>, Noted> {
+pub(crate) fn names(fields: &Fields) -> Result<Vec<NameEntry>, Noted> {
     let Some(names) = fields.object("names", "\"names\"")? else { return Ok(Vec::new()) };
-    let entries = names.entries(probe)?;
-    for (at, (name, probe)) in entries.iter().enumerate() {
-        if let Some((earlier, _)) = entries[..at].iter().find(|(_, other)| other == probe) {
+    let mut entries: Vec<NameEntry> = Vec::new();
+    for (own, target) in names.entries(text)? {
+        let entry = NameEntry::new(&own, &target).map_err(|error| match error {
+            NameEntryError::Unknown(unknown) => names.mismatch_of(&own, "the name of a probe point", unknown.nearest),
+            NameEntryError::OneSided { .. } => names.note_key(&own, format!("\"{}\": {error}", echo(&own)), None),
+        })?;
+        if let Some(earlier) =
+            entries.iter().find(|earlier| entry.probe().is_some() && earlier.probe() == entry.probe())
+        {
             let message = format!(
-                "\"{}\" and \"{}\" are both named {probe}, expected one tensor for it",
-                echo(name),
-                echo(earlier)
+                "\"{}\" and \"{}\" are both named {}, expected one tensor for it",
+                echo(&own),
+                echo(earlier.own()),
+                echo(&target)
             );
-            return Err(names.note_key(name, message, None));
+            return Err(names.note_key(&own, message, None));
         }
+        entries.push(entry);
     }
     Ok(entries)
 }

@@ -147,6 +147,14 @@ impl<'d> Fields<'d> {
         self.keys().iter().map(read).collect::<Vec<_>>().into_iter().collect()
     }
 
+    /// Notes that the key's value is not what was expected, with what may have been meant.
+    pub(crate) fn mismatch_of(&self, key: &str, expected: &str, nearest: Option<String>) -> Noted {
+        match self.get(key) {
+            Some(property) => self.mismatch(key, Mismatch { nearest, ..Mismatch::new(&property.value, expected) }),
+            None => self.missing(&[key]),
+        }
+    }
+
     /// Notes that the key's value, or a part of it, is not what the key wants.
     pub(crate) fn mismatch(&self, key: &str, mismatch: Mismatch) -> Noted {
         let Mismatch { at, expected, nearest } = mismatch;

@@ -13,6 +13,7 @@ pub enum CheckName {
     LayerOut,
     Trace,
     Compare,
+    Names,
     Export,
 }
 
@@ -27,7 +28,7 @@ const MISTAKES: &[&str] = &["mistakes"];
 
 impl CheckName {
     /// Every check.
-    pub const ALL: [CheckName; 8] = [
+    pub const ALL: [CheckName; 9] = [
         CheckName::Embed,
         CheckName::Attn,
         CheckName::Weights,
@@ -35,6 +36,7 @@ impl CheckName {
         CheckName::LayerOut,
         CheckName::Trace,
         CheckName::Compare,
+        CheckName::Names,
         CheckName::Export,
     ];
 
@@ -48,6 +50,7 @@ impl CheckName {
             CheckName::LayerOut => "layer-out",
             CheckName::Trace => "trace",
             CheckName::Compare => "compare",
+            CheckName::Names => "names",
             CheckName::Export => "export",
         }
     }
@@ -61,6 +64,7 @@ impl CheckName {
             CheckName::Rope => &["pos", "dim", "theta"],
             CheckName::LayerOut => &["layers", "token"],
             CheckName::Trace => &["layers", "probes"],
+            CheckName::Names => &["candidate", "names"],
             CheckName::Compare => &[
                 "candidates",
                 "candidate",
@@ -83,6 +87,8 @@ impl CheckName {
             }
             CheckName::Compare => &[ALWAYS, INPUT, BACKEND],
             CheckName::Weights | CheckName::Rope => &[ALWAYS, BACKEND],
+            // Looks at names and shapes: nothing is computed.
+            CheckName::Names => &[ALWAYS],
             // Copies a checkpoint: nothing is computed.
             CheckName::Export => &[ALWAYS, MISTAKES],
         };
@@ -98,7 +104,7 @@ impl CheckName {
             CheckName::Weights => Some(&["model", "layer", "proj"]),
             CheckName::Rope => Some(&["model", "pos", "dim", "theta"]),
             CheckName::LayerOut => Some(&["model", "prompt", "layers", "token"]),
-            CheckName::Trace | CheckName::Compare | CheckName::Export => None,
+            CheckName::Trace | CheckName::Compare | CheckName::Names | CheckName::Export => None,
         }
     }
 }

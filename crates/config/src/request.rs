@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use loupe_spec::{Arithmetic, Dtype, Probe};
+use loupe_spec::{Arithmetic, Dtype, NameEntry};
 use serde_json::Value;
 
 use crate::CheckName;
@@ -128,6 +128,8 @@ pub enum Check {
     Trace { model: ModelRef, input: Input, layers: Option<Vec<usize>>, probes: Option<Vec<String>> },
     /// Judges reports and dumps.
     Compare(Compare),
+    /// Says which probe point each tensor of a candidate is taken for; the model says how many layers there are.
+    Names { candidate: PathBuf, model: Option<ModelRef>, names: Vec<NameEntry> },
     /// Writes the checkpoint as a Hugging Face folder.
     Export { model: ModelRef, output: PathBuf },
 }
@@ -143,6 +145,7 @@ impl Check {
             Check::LayerOut { .. } => CheckName::LayerOut,
             Check::Trace { .. } => CheckName::Trace,
             Check::Compare(_) => CheckName::Compare,
+            Check::Names { .. } => CheckName::Names,
             Check::Export { .. } => CheckName::Export,
         }
     }
@@ -207,8 +210,8 @@ pub struct Compare {
     pub candidates: Vec<PathBuf>,
     /// What they should be.
     pub reference: Reference,
-    /// For a candidate with names of its own: its tensor's name and the probe point that it holds, as written.
-    pub names: Vec<(String, Probe)>,
+    /// For a candidate with names of its own: which probe points they are.
+    pub names: Vec<NameEntry>,
     /// What the candidate was computed in, where its file does not say.
     pub candidate_dtype: Option<ComputedIn>,
     /// Which prompt positions the candidate's rows are; `None`: all, in order.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use loupe_config::{
     Check, Compare, ComputedIn, Device, Format, Input, ModelRef, Precision, Proj, Reference, Request, Target, parse,
 };
-use loupe_spec::{Arithmetic, Dtype, Probe, Stage};
+use loupe_spec::{Arithmetic, Dtype, NameEntry};
 
 fn request(text: &str) -> Request {
     parse(Path::new("test.json"), text).unwrap()
@@ -129,7 +129,7 @@ fn compare_takes_names_positions_and_formats() {
         unreachable!("not a compare")
     };
     assert_eq!(candidates, [PathBuf::from("a"), PathBuf::from("b")]);
-    assert_eq!(names, [("l_out-0".to_string(), Probe::Layer(0, Stage::Output))]);
+    assert_eq!(names, [NameEntry::new("l_out-0", "layers.0.output").unwrap()]);
     assert_eq!((candidate_dtype, positions), (Some(ComputedIn::Arithmetic(Arithmetic::Q5K)), Some(vec![6])));
     assert_eq!(format, [Format::Json, Format::Text]);
     assert!(stimulus);

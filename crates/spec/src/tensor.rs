@@ -154,6 +154,24 @@ impl Values {
         }
     }
 
+    /// The elements at `places`, in their order.
+    ///
+    /// # Panics
+    /// Where a place is not below [`Values::len`], as slices do.
+    pub fn picked(&self, places: &[usize]) -> Values {
+        fn pick<T: Copy>(all: &[T], places: &[usize]) -> Vec<T> {
+            places.iter().map(|place| all[*place]).collect()
+        }
+        match self {
+            Values::F64(v) => Values::F64(pick(v, places)),
+            Values::F32(v) => Values::F32(pick(v, places)),
+            Values::F16(v) => Values::F16(pick(v, places)),
+            Values::Bf16(v) => Values::Bf16(pick(v, places)),
+            Values::I64(v) => Values::I64(pick(v, places)),
+            Values::U8(v) => Values::U8(pick(v, places)),
+        }
+    }
+
     /// Hands every element to `f` in order, widened as by [`Values::get`]: one loop a type, where `get` looks at the
     /// type of every element.
     pub fn for_each(&self, mut f: impl FnMut(f64)) {

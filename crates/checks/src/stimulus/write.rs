@@ -84,7 +84,7 @@ fn config(folder: &Path, variant: &Variant, asked: &Asked<'_>) -> String {
     }
     if !asked.compare.names.is_empty() {
         let names: Map<String, Value> =
-            asked.compare.names.iter().map(|(name, probe)| (name.clone(), probe.to_string().into())).collect();
+            asked.compare.names.iter().map(|entry| (entry.own().to_string(), entry.target().into())).collect();
         keys.insert("names".into(), names.into());
     }
     let changed: String = variant.changed.iter().map(|change| format!("//   {change}\n")).collect();

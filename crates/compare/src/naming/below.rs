@@ -374,6 +374,7 @@ mod tests {
             strict: true,
             trace,
             rows: Rows::All,
+            remarks: Vec::new(),
             ignored: Vec::new(),
             misshapen: Vec::new(),
             not_comparable: Vec::new(),

@@ -1,0 +1,414 @@
+//! From tensors under someone's names to a candidate.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use loupe_compare::{MOST_NAMES, ReplayError, Replayer, Rows, Trace, found};
+use loupe_spec::{Config, HostTensor, Probe, echo};
+
+use crate::choose::{Open, choose, otherwise};
+use crate::names::{Meaning, Names};
+use crate::reading::{Form, in_words, readings};
+
+/// A candidate that cannot be judged at all.
+#[derive(Debug, thiserror::Error)]
+pub enum AlignError {
+    /// Not one tensor has a name of ours.
+    #[error(
+        "{}: nothing to compare: none of its {count} tensors has a name that Loupe knows. It holds {found}. Map its \
+         names to probe points: \"names\": {{{entries}}}",
+        echo(.path)
+    )]
+    Nothing {
+        /// The file.
+        path: String,
+        /// How many there are.
+        count: usize,
+        /// The first of them, in words.
+        found: String,
+        /// What the config's "names" may hold.
+        entries: String,
+    },
+    /// What has a name of ours is packed in a way that cannot be read.
+    #[error("{}: nothing to compare: {}", echo(.path), .what.join("; "))]
+    NotComparable {
+        /// The file.
+        path: String,
+        /// A sentence a tensor.
+        what: Vec<String>,
+    },
+    /// Two tensors are the same probe.
+    #[error("{}: \"{}\" and \"{}\" are both {probe}, expected one tensor for it", echo(.path), echo(.first), echo(.second))]
+    Twice {
+        /// The file.
+        path: String,
+        /// One.
+        first: String,
+        /// The other.
+        second: String,
+        /// What both are.
+        probe: Probe,
+    },
+    /// Which reading it is could not be found out.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A position that the prompt does not have.
+    #[error("\"positions\" holds {position}, but the prompt has {tokens} tokens, 0 to {}", .tokens - 1)]
+    Position {
+        /// As given.
+        position: usize,
+        /// T
+        tokens: usize,
+    },
+}
+
+/// Someone's tensors, as they were read.
+#[derive(Debug)]
+pub struct Dump<'a> {
+    /// The file, for messages.
+    pub path: &'a str,
+    /// The tensors that have a meaning; those of `rope.*` and `weights.*` are left out.
+    pub tensors: Vec<(String, HostTensor)>,
+    /// What every name of the file means.
+    pub names: &'a Names,
+    /// The prompt's.
+    pub token_ids: &'a HostTensor,
+    /// Which tokens the rows are, where the config says it.
+    pub positions: Option<&'a [usize]>,
+    /// It is a report of Loupe's: everything is what it is called.
+    pub is_report: bool,
+}
+
+/// A candidate's tensors, sorted.
+#[derive(Clone, Debug)]
+pub struct Aligned {
+    /// Those that can be compared, and `token_ids`.
+    pub trace: Trace,
+    /// The tokens of those that have not all rows.
+    pub rows: Rows,
+    /// Names that are no probe's.
+    pub ignored: Vec<String>,
+    /// As the judge's candidate has it.
+    pub misshapen: Vec<String>,
+    /// As the judge's candidate has it.
+    pub not_comparable: Vec<String>,
+    /// Whose names they are, and what was read otherwise than as documented, a sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// A candidate's tensors with every way to read them.
+#[derive(Clone, Debug)]
+pub struct Sorted {
+    path: String,
+    token_ids: HostTensor,
+    tokens: usize,
+    /// "names: …", where they are not Loupe's own.
+    whose: Option<String>,
+    opens: Vec<Open>,
+    ignored: Vec<String>,
+    misshapen: Vec<String>,
+    not_comparable: Vec<String>,
+}
+
+/// Sorts a dump's tensors into probes, each in the order and as the stage that its values are.
+///
+/// # Errors
+/// No tensor that could be judged, two of one probe, or a position outside the prompt.
+pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, AlignError> {
+    let (config, tokens) = (replayer.config(), replayer.tokens());
+    let path = dump.path.to_string();
+    if let Some(position) = dump.positions.into_iter().flatten().copied().find(|position| *position >= tokens) {
+        return Err(AlignError::Position { position, tokens });
+    }
+    let mut sorted = Sorting::default();
+    let count = dump.names.entries.len();
+    for (name, meaning) in &dump.names.entries {
+        match meaning {
+            Meaning::Unknown(_) => sorted.ignored.push(name.clone()),
+            Meaning::Nothing(what) => sorted.ignored.push(format!("{name} ({what})")),
+            Meaning::Recorded | Meaning::Values(_) | Meaning::Fused(_) => {}
+        }
+    }
+    let mut of: BTreeMap<&str, &Meaning> = dump.names.entries.iter().map(|(name, m)| (name.as_str(), m)).collect();
+    for (name, tensor) in std::mem::take(&mut dump.tensors) {
+        match of.remove(name.as_str()) {
+            Some(Meaning::Values(probes)) => sorted.add(name, tensor, probes, config, tokens, &dump)?,
+            Some(Meaning::Fused(probes)) => match split(&tensor, probes, config, tokens) {
+                Some(parts) => {
+                    for (probe, part) in probes.iter().zip(parts) {
+                        sorted.add(format!("{name} ({probe})"), part, &[*probe], config, tokens, &dump)?;
+                    }
+                }
+                None => sorted.not_comparable.push(format!(
+                    "{}: shape {:?}, whose last axis is not as long as those of {} together",
+                    echo(&name),
+                    tensor.shape,
+                    probes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                )),
+            },
+            _ => {}
+        }
+    }
+    let Sorting { mut opens, misfits, ignored, misshapen, not_comparable } = sorted;
+    for (probe, name) in misfits {
+        if let Some(other) = opens.iter().find(|open| open.readings[0].probe == probe) {
+            let (first, second) = (name.clone().min(other.name.clone()), name.max(other.name.clone()));
+            return Err(AlignError::Twice { path, first, second, probe });
+        }
+    }
+    if opens.is_empty() && misshapen.is_empty() {
+        if !not_comparable.is_empty() {
+            return Err(AlignError::NotComparable { path, what: not_comparable });
+        }
+        return Err(AlignError::Nothing { path, count, found: found(&ignored), entries: entries(dump.names) });
+    }
+    if !dump.is_report {
+        choose(&mut opens, dump.token_ids, replayer)?;
+    }
+    let whose = (!dump.names.are_ours()).then(|| format!("names: {}", dump.names.line()));
+    let token_ids = dump.token_ids.clone();
+    Ok(Sorted { path, token_ids, tokens, whose, opens, ignored, misshapen, not_comparable })
+}
+
+impl Sorted {
+    /// This dump with the tensors of one kind of stage read as its neighbour, once for each way to do so to a kind of
+    /// `suspects`: what fails in the same place as a mistake cannot be told by its own values.
+    pub fn otherwise(&self, suspects: &[Probe]) -> Vec<Sorted> {
+        otherwise(&self.opens, suspects).into_iter().map(|opens| Sorted { opens, ..self.clone() }).collect()
+    }
+
+    /// One tensor a probe, and one set of rows for those that have not all.
+    ///
+    /// # Errors
+    /// Two tensors are the same probe.
+    pub fn aligned(&self) -> Result<Aligned, AlignError> {
+        let opens = &self.opens;
+        let mut aligned = Aligned {
+            trace: Trace::from([(Probe::TokenIds, self.token_ids.clone())]),
+            rows: Rows::All,
+            ignored: self.ignored.clone(),
+            misshapen: self.misshapen.clone(),
+            not_comparable: self.not_comparable.clone(),
+            remarks: self.whose.iter().cloned().chain(remarks(opens)).collect(),
+        };
+        // Rows of the most tensors.
+        let mut counts: BTreeMap<&[usize], usize> = BTreeMap::new();
+        for open in opens.iter().filter(|open| !open.reading().is_whole(self.tokens)) {
+            *counts.entry(&open.reading().layout.rows).or_default() += 1;
+        }
+        let rows = counts.into_iter().max_by_key(|(_, count)| *count).map(|(rows, _)| rows);
+        let mut seen: BTreeMap<Probe, &str> = BTreeMap::new();
+        for open in opens {
+            let (reading, tensor) = (open.reading(), open.tensor());
+            let probe = reading.probe;
+            let own = reading.layout.rows.as_slice();
+            if let Some(rows) = rows.filter(|rows| !reading.is_whole(self.tokens) && own != *rows) {
+                let what = format!("rows of tokens {own:?}, where other tensors hold {rows:?}");
+                aligned.not_comparable.push(format!("{}: {what}", echo(&open.name)));
+                continue;
+            }
+            if let Some(first) = seen.get(&probe) {
+                if aligned.trace.get(&probe) == Some(&tensor) {
+                    aligned.ignored.push(format!("{} (the same values as {first})", open.name));
+                    continue;
+                }
+                let (path, first) = (self.path.clone(), first.to_string());
+                return Err(AlignError::Twice { path, first, second: open.name.clone(), probe });
+            }
+            seen.insert(probe, &open.name);
+            aligned.trace.insert(probe, tensor);
+        }
+        aligned.rows = rows.map_or(Rows::All, |rows| Rows::Positions(rows.to_vec()));
+        Ok(aligned)
+    }
+}
+
+/// Tensors on their way.
+#[derive(Default)]
+struct Sorting {
+    opens: Vec<Open>,
+    /// Those that no layout fits, under the probe that they are called.
+    misfits: Vec<(Probe, String)>,
+    ignored: Vec<String>,
+    misshapen: Vec<String>,
+    not_comparable: Vec<String>,
+}
+
+impl Sorting {
+    fn add(
+        &mut self,
+        name: String,
+        tensor: HostTensor,
+        called: &[Probe],
+        config: &Config,
+        tokens: usize,
+        dump: &Dump<'_>,
+    ) -> Result<(), AlignError> {
+        let Some(probe) = called.first().copied().filter(|probe| *probe != Probe::TokenIds) else { return Ok(()) };
+        let readings = readings(called, &tensor.shape, &tensor.values, config, tokens, dump.positions);
+        let readings = if dump.is_report { readings.into_iter().take(1).collect() } else { readings };
+        if !readings.is_empty() {
+            self.opens.push(Open { name, values: Arc::new(tensor.values), readings, taken: 0 });
+            return Ok(());
+        }
+        let rows = dump.positions.map_or(tokens, <[usize]>::len);
+        self.misfits.push((probe, name.clone()));
+        match misfit(probe, &tensor.shape, config, tokens, rows) {
+            Misfit::Shape(what) => self.misshapen.push(format!("{}: {what}", echo(&name))),
+            Misfit::Packed(what) => self.not_comparable.push(format!("{}: {what}", echo(&name))),
+        }
+        Ok(())
+    }
+}
+
+/// The parts of a tensor that holds several probe points side by side; `None`: its last axis is not as long as theirs together.
+fn split(tensor: &HostTensor, probes: &[Probe], config: &Config, tokens: usize) -> Option<Vec<HostTensor>> {
+    let widths: Vec<usize> = probes.iter().map(|probe| probe.shape(config, tokens).iter().skip(1).product()).collect();
+    let whole: usize = widths.iter().sum();
+    if tensor.shape.last() != Some(&whole) {
+        return None;
+    }
+    let count = tensor.values.len() / whole;
+    let part = |from: usize, width: usize| {
+        let all: Vec<usize> =
+            (0..count).flat_map(|row| (0..width).map(move |lane| row * whole + from + lane)).collect();
+        HostTensor { shape: vec![count, width], values: tensor.values.picked(&all) }
+    };
+    let mut from = 0;
+    let parts = widths.iter().map(|width| {
+        let part = part(from, *width);
+        from += width;
+        part
+    });
+    Some(parts.collect())
+}
+
+/// What was read otherwise than as documented.
+fn remarks(opens: &[Open]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    // One line for all layers that are read alike.
+    let mut alike: BTreeMap<(String, String), Vec<&Open>> = BTreeMap::new();
+    for open in opens {
+        let (called, reading) = (&open.readings[0], open.reading());
+        let mut words = Vec::new();
+        if !reading.layout.words.is_empty() {
+            words.push(reading.layout.words.clone());
+        }
+        if (reading.probe, reading.form) != (called.probe, called.form) {
+            words.push(in_words(called.probe, reading));
+        }
+        if reading.form == Form::Added {
+            words.push("to be added to the scores: 0 where a key is seen".to_string());
+        }
+        if !words.is_empty() {
+            let pattern = reading.probe.pattern();
+            let words = words.join("; ").replace(&reading.probe.to_string(), &pattern);
+            alike.entry((called.probe.pattern(), words)).or_default().push(open);
+        }
+    }
+    for ((_, words), opens) in alike {
+        let name = echo(&opens[0].name);
+        remarks.push(match (opens.len(), opens[0].reading().probe.layer()) {
+            (1, Some(layer)) => format!("\"{name}\": {}", words.replace("{l}", &layer.to_string())),
+            (1, None) => format!("\"{name}\": {words}"),
+            (count, _) => format!("\"{name}\" and {} more: {words}", count - 1),
+        });
+    }
+    remarks
+}
+
+/// Entries of "names" for the unknown names that are like a probe's; if none is, what an entry looks like.
+fn entries(names: &Names) -> String {
+    // An entry is made to be copied: of a name that cannot be shown whole there is none.
+    let entry = |(name, meaning): &(String, Meaning)| match meaning {
+        Meaning::Unknown(Some(near)) if echo(name) == *name => Some(format!("\"{name}\": \"{near}\"")),
+        _ => None,
+    };
+    let entries: Vec<String> = names.entries.iter().filter_map(entry).take(MOST_NAMES).collect();
+    if entries.is_empty() { "\"ITS_NAME\": \"layers.0.output\"".to_string() } else { entries.join(", ") }
+}
+
+/// Why a tensor has not its probe's shape.
+#[derive(Debug)]
+enum Misfit {
+    /// Another number of heads, or another width that the model has elsewhere: the mathematics differs.
+    Shape(String),
+    /// How it was written: axes in another order, some rows or some values of each. Nothing is known of the mathematics.
+    Packed(String),
+}
+
+/// Why no layout fits a tensor of shape `found` that should have `rows` rows.
+fn misfit(probe: Probe, found: &[usize], config: &Config, tokens: usize, rows: usize) -> Misfit {
+    let axis = probe.token_axis();
+    let mut expected = probe.shape(config, tokens);
+    if let Some(length) = expected.get_mut(axis) {
+        *length = rows;
+    }
+    let what = format!("shape {found:?}, expected {expected:?}");
+    let is_flat = |inner: &&[usize]| expected.len() == 3 && axis == 0 && inner.len() == 2;
+    let without_batch = found.strip_prefix(&[1]);
+    let inner = without_batch.filter(|inner| inner.len() == expected.len() || is_flat(inner)).unwrap_or(found);
+    if of_the_model(inner, &expected, axis, config) {
+        return Misfit::Shape(what);
+    }
+    Misfit::Packed(format!("{what}: {}", remedy(inner, &expected, axis)))
+}
+
+/// Whether `found` has the axes and rows of `expected`, and along the others sizes that the model has elsewhere.
+fn of_the_model(found: &[usize], expected: &[usize], axis: usize, config: &Config) -> bool {
+    let (n, k, h) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
+    let sizes = [config.hidden_size, config.intermediate_size, config.vocab_size, n, k, h, n * h, k * h];
+    let fits = |expected: &[usize]| {
+        found.len() == expected.len()
+            && found.get(axis) == expected.get(axis)
+            && found.iter().zip(expected).all(|(own, right)| own == right || sizes.contains(own))
+    };
+    let flat = [expected.first().copied().unwrap_or(0), expected.iter().skip(1).product()];
+    let reordered = found.iter().product::<usize>() == expected.iter().product::<usize>();
+    !reordered && (fits(expected) || (expected.len() == 3 && axis == 0 && fits(&flat)))
+}
+
+/// What would make a tensor of shape `found` comparable.
+fn remedy(found: &[usize], expected: &[usize], axis: usize) -> String {
+    let width: usize = expected.iter().enumerate().filter(|(at, _)| *at != axis).map(|(_, length)| *length).product();
+    let count: usize = found.iter().product();
+    if count == 0 {
+        return "it holds no value; was it recorded?".to_string();
+    }
+    if width > 0 && count.is_multiple_of(width) {
+        let rows = count / width;
+        return format!("{rows} rows; say which tokens they are with \"positions\", or give the prompt that was run");
+    }
+    "whole rows are compared; record all of its values".to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+    use loupe_spec::Stage;
+
+    use super::*;
+
+    #[test]
+    fn another_head_count_is_the_mathematics_and_another_packing_is_not() {
+        let of = |stage, shape: &[usize]| misfit(Probe::Layer(0, stage), shape, &crate::small_config(), 3, 3);
+        for (stage, shape) in [
+            (Stage::QProj, &[3, 1, 4][..]),
+            (Stage::QProj, &[3, 4]),
+            (Stage::KProj, &[1, 3, 2, 4]),
+            (Stage::Output, &[3, 4]),
+            (Stage::Probs, &[1, 3, 3]),
+        ] {
+            let Misfit::Shape(what) = of(stage, shape) else { panic!("{shape:?}") };
+            assert!(what.contains(", expected ["), "{what}");
+        }
+        for (stage, shape, remedy) in [
+            (Stage::Output, &[3, 5][..], "whole rows"),
+            (Stage::Output, &[5], "whole rows"),
+            (Stage::Output, &[0, 6], "holds no value"),
+        ] {
+            let Misfit::Packed(what) = of(stage, shape) else { panic!("{shape:?}") };
+            assert!(what.contains(remedy), "{what}");
+        }
+    }
+}

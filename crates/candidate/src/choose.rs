@@ -1,0 +1,359 @@
+//! Which of several readings a tensor has: the one that fits what the reference computes.
+//!
+//! Three questions, each by the values:
+//!
+//! - **Which tokens**: those whose rows are most like the tensor's.
+//! - **Which order of axes**: the one in which values and prediction point the same way. Values in a wrong order are as good
+//!   as unrelated to the prediction, whatever else the engine does wrong.
+//! - **Which of two stages**: with d = what one reading predicts minus what the other does, the slope of the residual on d is
+//!   0 if the tensor is what it is called and 1 if it is the other stage. Rounding, which knows nothing of d, leaves it at
+//!   that even where it is larger than d; a mistake brings it to neither, and then the name is believed.
+//!
+//! A prediction starts from the nearest tensors that are already read, so that a mistake early in a run does not blur what comes
+//! after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use loupe_compare::{Given, Replay, ReplayError, Replayer, Trace};
+use loupe_spec::{Config, HostTensor, Probe, Simulation, Values};
+
+use crate::reading::{MASKED, Reading};
+
+/// A tensor and every way to read it, the documented one first.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// Its name in the candidate.
+    pub name: String,
+    /// Its numbers; shared by the ways to read them.
+    pub values: Arc<Values>,
+    /// Not empty.
+    pub readings: Vec<Reading>,
+    /// Which of them it is taken for.
+    pub taken: usize,
+}
+
+impl Open {
+    /// The reading that it is taken for.
+    pub fn reading(&self) -> &Reading {
+        &self.readings[self.taken]
+    }
+
+    /// Its values, as they are taken.
+    pub fn tensor(&self) -> HostTensor {
+        self.reading().read(&self.values)
+    }
+}
+
+/// Another order of axes must leave less than this share of what the documented one leaves.
+const SHARE_LEFT: f64 = 0.5;
+/// A slope this near to 0 or 1 is that of a stage, and not of a mistake.
+const NEAR: f64 = 0.1;
+/// A prediction that points this little the way of the values says nothing of their order.
+const UNLIKE: f64 = 0.5;
+/// Values that leave less than this in the documented order are in it.
+const SURE: f64 = 0.02;
+/// How often predictions are made anew from what was read.
+const ROUNDS: usize = 3;
+
+/// Takes a reading for each of `opens`; where the values tell none apart, the documented one stays.
+///
+/// # Errors
+/// What the replayer says.
+pub fn choose(opens: &mut [Open], token_ids: &HostTensor, replayer: &dyn Replayer) -> Result<(), ReplayError> {
+    if opens.iter().all(|open| open.readings.len() == 1) {
+        return Ok(());
+    }
+    let start = Trace::from([(Probe::TokenIds, token_ids.clone())]);
+    settle_rows(opens, &start, replayer)?;
+    let mut pending: BTreeSet<usize> = (0..opens.len()).filter(|at| opens[*at].readings.len() > 1).collect();
+    for _ in 0..ROUNDS {
+        if pending.is_empty() {
+            break;
+        }
+        let read = (0..opens.len()).filter(|at| !pending.contains(at)).map(|at| &opens[at]);
+        let (given, rows) = given(read, &start, replayer.tokens());
+        let wanted = pending.iter().flat_map(|at| opens[*at].readings.iter().map(|reading| reading.probe)).collect();
+        let predicted = predict(replayer, &given, &rows, &wanted)?;
+        let documented: BTreeMap<Probe, usize> =
+            opens.iter().enumerate().map(|(at, open)| (open.readings[0].probe, at)).collect();
+        let mut settled = Vec::new();
+        for at in &pending {
+            // What another tensor is called this one is not.
+            let free = |reading: &Reading| documented.get(&reading.probe).is_none_or(|other| other == at);
+            if let Some(taken) = take(&opens[*at], &predicted, replayer.tokens(), free) {
+                settled.push((*at, taken));
+            }
+        }
+        if settled.is_empty() {
+            break;
+        }
+        for (at, taken) in settled {
+            opens[at].taken = taken;
+            pending.remove(&at);
+        }
+    }
+    believe_the_name(opens, &start, replayer)
+}
+
+fn predict(
+    replayer: &dyn Replayer,
+    trace: &Trace,
+    rows: &[usize],
+    wanted: &BTreeSet<Probe>,
+) -> Result<Trace, ReplayError> {
+    let given = Given { trace, rows };
+    replayer.replay(Replay { given, wanted, mistakes: &[], simulation: Simulation::exact() })
+}
+
+/// What was read as inputs of a replay, and which tokens those of some rows have.
+fn given<'a>(read: impl Iterator<Item = &'a Open>, start: &Trace, tokens: usize) -> (Trace, Vec<usize>) {
+    let (mut trace, mut rows) = (start.clone(), Vec::new());
+    for open in read {
+        let reading = open.reading();
+        if !reading.is_whole(tokens) {
+            rows.clone_from(&reading.layout.rows);
+        }
+        trace.insert(reading.probe, open.tensor());
+    }
+    (trace, rows)
+}
+
+/// Of tensors with fewer rows than tokens, finds which tokens they are, one answer for all; readings with other rows go.
+fn settle_rows(opens: &mut [Open], start: &Trace, replayer: &dyn Replayer) -> Result<(), ReplayError> {
+    let tokens = replayer.tokens();
+    let in_part = |open: &&Open| open.readings.iter().all(|reading| !reading.is_whole(tokens));
+    let choices = |open: &Open| -> BTreeSet<Vec<usize>> {
+        open.readings.iter().map(|reading| reading.layout.rows.clone()).collect()
+    };
+    let partial: Vec<&Open> = opens.iter().filter(in_part).collect();
+    let Some(first) = partial.iter().map(|open| choices(open)).reduce(|a, b| &a & &b) else { return Ok(()) };
+    if first.len() < 2 {
+        return Ok(());
+    }
+    let wanted = partial.iter().flat_map(|open| open.readings.iter().map(|reading| reading.probe)).collect();
+    let predicted = predict(replayer, start, &[], &wanted)?;
+    // Logarithms: after a mistake all tokens' rows are unlike, and what came before it decides.
+    let left = |rows: &Vec<usize>| -> f64 {
+        let of = |open: &&Open| {
+            let read = open.readings.iter().filter(|reading| reading.layout.rows == *rows);
+            let left = read.filter_map(|reading| Some(1.0 - Held::of(open, reading, &predicted, tokens)?.cosine()));
+            left.fold(1.0, f64::min).max(f64::EPSILON).ln()
+        };
+        partial.iter().map(of).sum()
+    };
+    let documented = partial[0].readings[0].layout.rows.clone();
+    let best = first.iter().map(|rows| (left(rows), rows)).min_by(|a, b| a.0.total_cmp(&b.0));
+    let chosen = match best {
+        Some((least, rows)) if least < left(&documented) + SHARE_LEFT.ln() => rows.clone(),
+        _ => documented,
+    };
+    for open in opens.iter_mut().filter(|open| open.readings.iter().all(|r| !r.is_whole(tokens))) {
+        if open.readings.iter().any(|reading| reading.layout.rows == chosen) {
+            open.readings.retain(|reading| reading.layout.rows == chosen);
+        }
+    }
+    Ok(())
+}
+
+/// A tensor's numbers in one order, beside what the reference has at the same places.
+struct Held {
+    values: Vec<f64>,
+    predicted: Vec<f64>,
+}
+
+impl Held {
+    /// `None`: the reference has no such values.
+    fn of(open: &Open, reading: &Reading, predicted: &Trace, tokens: usize) -> Option<Held> {
+        let whole = predicted.get(&reading.probe)?;
+        let own = reading.layout.read(&open.values);
+        let at = places(reading.probe, &own.shape, &whole.shape, &reading.layout.rows, tokens);
+        let pairs =
+            own.values.to_f64().into_iter().zip(at).map(|(value, at)| (value, reading.form.done(whole.values.get(at))));
+        // What was masked in place, and what is no number, tells nothing of order or stage.
+        let (values, predicted) = pairs.filter(|(v, p)| v.is_finite() && p.is_finite() && *v > MASKED).unzip();
+        Some(Held { values, predicted })
+    }
+
+    fn cosine(&self) -> f64 {
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let sizes = dot(&self.values, &self.values) * dot(&self.predicted, &self.predicted);
+        if sizes > 0.0 { dot(&self.values, &self.predicted) / sizes.sqrt() } else { 0.0 }
+    }
+
+    fn distance(&self) -> f64 {
+        self.values.iter().zip(&self.predicted).map(|(value, predicted)| (value - predicted).powi(2)).sum()
+    }
+}
+
+/// Where the elements of a tensor of `shape`, with a row for each of `rows`, stand in the whole one.
+fn places(probe: Probe, shape: &[usize], whole: &[usize], rows: &[usize], tokens: usize) -> Vec<usize> {
+    let axis = probe.token_axis();
+    let mut places = vec![0];
+    for (at, length) in shape.iter().enumerate() {
+        let wide = whole.get(at).copied().unwrap_or(*length);
+        let step = |index: usize| if at == axis && rows.len() < tokens { rows[index] } else { index };
+        places = places.iter().flat_map(|place| (0..*length).map(move |index| place * wide + step(index))).collect();
+    }
+    places
+}
+
+/// The reading of `open` that `predicted` speaks for; `None` where it speaks for none. What another tensor is called this one
+/// may not be, unless it is `free`.
+fn take(open: &Open, predicted: &Trace, tokens: usize, free: impl Fn(&Reading) -> bool) -> Option<usize> {
+    let held = |at: usize| Held::of(open, &open.readings[at], predicted, tokens);
+    let stage = |at: usize| (open.readings[at].probe, open.readings[at].form);
+    // The first of each stage is in the documented order.
+    let firsts = (0..open.readings.len()).filter(|at| (0..*at).all(|before| stage(before) != stage(*at)));
+    let mut in_order = Vec::new();
+    for first in firsts.filter(|at| *at == 0 || free(&open.readings[*at])) {
+        let documented = held(first)?;
+        let left = 1.0 - documented.cosine();
+        let mut best = (first, documented);
+        let others = (first + 1..open.readings.len()).filter(|at| stage(*at) == stage(first) && left > SURE);
+        for at in others {
+            let other = held(at)?;
+            let nearest = 1.0 - best.1.cosine();
+            if 1.0 - other.cosine() < nearest.min(SHARE_LEFT * left) {
+                best = (at, other);
+            }
+        }
+        in_order.push(best);
+    }
+    let mut in_order = in_order.into_iter();
+    let (first, own) = in_order.next()?;
+    let mut taken: Option<(f64, usize)> = None;
+    let mut clear = own.cosine() > UNLIKE;
+    for (at, other) in in_order {
+        let fits = if open.readings[at].layout.is_in_order_of(&open.readings[first].layout) {
+            let slope = slope(&own, &other);
+            clear &= slope.is_none_or(|slope| slope.abs() <= NEAR);
+            slope.is_some_and(|slope| (slope - 1.0).abs() <= NEAR)
+        } else {
+            other.cosine() > UNLIKE && 1.0 - other.cosine() < SHARE_LEFT * (1.0 - own.cosine())
+        };
+        if fits && taken.is_none_or(|(least, _)| other.distance() < least) {
+            taken = Some((other.distance(), at));
+        }
+    }
+    taken.map(|(_, at)| at).or(clear.then_some(first))
+}
+
+/// How far the values lie on the way from what `own` predicts (0) to what `other` does (1). `None`: rounding alone could bring
+/// them anywhere.
+fn slope(own: &Held, other: &Held) -> Option<f64> {
+    let (mut along, mut length) = (0.0, 0.0);
+    for ((value, own), other) in own.values.iter().zip(&own.predicted).zip(&other.predicted) {
+        along += (value - own) * (other - own);
+        length += (other - own).powi(2);
+    }
+    if length == 0.0 {
+        return None;
+    }
+    let slope = along / length;
+    let left = (own.distance() - slope * along).max(0.0);
+    let deviation = (left / own.values.len().max(1) as f64 / length).sqrt();
+    (deviation <= NEAR / 2.0).then_some(slope)
+}
+
+/// Where a tensor was taken for another stage than it is called, the stages computed from it must agree: a mistake of the
+/// engine gives a stage the values of another, and what follows goes on from those.
+fn believe_the_name(opens: &mut [Open], start: &Trace, replayer: &dyn Replayer) -> Result<(), ReplayError> {
+    let tokens = replayer.tokens();
+    let renamed: Vec<usize> = (0..opens.len())
+        .filter(|at| {
+            let (called, taken) = (&opens[*at].readings[0], opens[*at].reading());
+            (called.probe, called.form) != (taken.probe, taken.form)
+        })
+        .collect();
+    if renamed.is_empty() {
+        return Ok(());
+    }
+    let config = replayer.config();
+    let misfit = |opens: &[Open]| -> Result<BTreeMap<Probe, (f64, BTreeSet<Probe>)>, ReplayError> {
+        let (trace, rows) = given(opens.iter(), start, tokens);
+        let recorded: BTreeSet<Probe> = trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();
+        let predicted = predict(replayer, &trace, &rows, &recorded)?;
+        let mut misfits = BTreeMap::new();
+        for open in opens {
+            let reading = open.reading();
+            let Some(held) = Held::of(open, reading, &predicted, tokens) else { continue };
+            let size: f64 = held.predicted.iter().map(|value| value * value).sum();
+            misfits.insert(
+                reading.probe,
+                (held.distance() / size.max(f64::MIN_POSITIVE), starts(config, reading.probe, &recorded)),
+            );
+        }
+        Ok(misfits)
+    };
+    let as_taken = misfit(opens)?;
+    let taken: Vec<usize> = renamed.iter().map(|at| opens[*at].taken).collect();
+    renamed.iter().for_each(|at| opens[*at].taken = first_in_order(&opens[*at]));
+    let as_called = misfit(opens)?;
+    for (at, taken) in renamed.into_iter().zip(taken) {
+        let called = opens[at].reading().probe;
+        let other = opens[at].readings[taken].probe;
+        let of = |misfits: &BTreeMap<Probe, (f64, BTreeSet<Probe>)>, probe: Probe| -> f64 {
+            misfits.values().filter(|(_, starts)| starts.contains(&probe)).map(|(misfit, _)| *misfit).sum()
+        };
+        // f32 leaves 1e-14 of the squares.
+        if of(&as_taken, other) <= 4.0 * of(&as_called, called) + 1e-12 {
+            opens[at].taken = taken;
+        }
+    }
+    Ok(())
+}
+
+/// For each kind of stage in `unexplained`: `opens` with every tensor of that kind read as its neighbour instead.
+pub fn otherwise(opens: &[Open], unexplained: &[Probe]) -> Vec<Vec<Open>> {
+    let kinds: BTreeSet<String> = unexplained.iter().map(|probe| probe.pattern()).collect();
+    let taken: BTreeSet<Probe> = opens.iter().map(|open| open.reading().probe).collect();
+    let mut ways = Vec::new();
+    for kind in kinds {
+        let is_of_it = |open: &Open| open.reading().probe.pattern() == kind;
+        let stages: BTreeSet<String> = opens
+            .iter()
+            .filter(|open| is_of_it(open))
+            .flat_map(|open| open.readings.iter().map(|reading| reading.probe))
+            .filter(|probe| !taken.contains(probe))
+            .map(Probe::pattern)
+            .collect();
+        for stage in stages {
+            let mut way = opens.to_vec();
+            for open in way.iter_mut().filter(|open| is_of_it(open)) {
+                let order = &open.readings[open.taken].layout;
+                let other = open
+                    .readings
+                    .iter()
+                    .position(|reading| reading.probe.pattern() == stage && reading.layout.is_in_order_of(order));
+                open.taken = other.unwrap_or(open.taken);
+            }
+            ways.push(way);
+        }
+    }
+    ways
+}
+
+/// The reading as what it is called, in the order in which it was taken.
+fn first_in_order(open: &Open) -> usize {
+    let taken = &open.reading().layout;
+    let called = &open.readings[0];
+    let same = |reading: &Reading| {
+        (reading.probe, reading.form) == (called.probe, called.form) && reading.layout.is_in_order_of(taken)
+    };
+    open.readings.iter().position(same).unwrap_or(0)
+}
+
+/// The recorded probes from which `probe` is computed.
+fn starts(config: &Config, probe: Probe, recorded: &BTreeSet<Probe>) -> BTreeSet<Probe> {
+    let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    let mut open = probe.inputs(config);
+    while let Some(input) = open.pop() {
+        if recorded.contains(&input) {
+            found.insert(input);
+        } else if seen.insert(input) {
+            open.extend(input.inputs(config));
+        }
+    }
+    found
+}

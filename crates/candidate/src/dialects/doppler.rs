@@ -1,0 +1,42 @@
+//! DOPPLER: the stages of its probes and of its reference scripts (`layer_<i>/<stage>.npy`).
+
+use loupe_spec::{Probe, Stage};
+
+use super::{Dialect, Holds, l};
+
+/// Stage names, in the order of a forward pass.
+pub(super) static DOPPLER: Dialect = Dialect {
+    name: "DOPPLER stages",
+    roots: &[""],
+    layers: &["layer_{l}.", "layers.{l}.", "layer{l}.", "L{l}."],
+    in_layer: &[
+        ("layer_in", Holds::Values(&[l(Stage::Input)])),
+        ("post_input_norm", Holds::Values(&[l(Stage::InputLayernorm)])),
+        ("attn_normed", Holds::Values(&[l(Stage::InputLayernorm)])),
+        ("q_proj", Holds::Values(&[l(Stage::QProj)])),
+        ("k_proj", Holds::Values(&[l(Stage::KProj)])),
+        ("v_proj", Holds::Values(&[l(Stage::VProj)])),
+        ("q_rope", Holds::Values(&[l(Stage::QRope)])),
+        ("k_rope", Holds::Values(&[l(Stage::KRope)])),
+        ("attn_scores", Holds::Values(&[l(Stage::Scores), l(Stage::ScoresCapped)])),
+        ("attn_core_out", Holds::Values(&[l(Stage::Context)])),
+        ("attn_out", Holds::Values(&[l(Stage::OProj), l(Stage::Context), l(Stage::PostAttentionLayernorm)])),
+        ("o_proj", Holds::Values(&[l(Stage::OProj)])),
+        ("post_attn", Holds::Values(&[l(Stage::ResidualAttn), l(Stage::PostAttentionLayernorm)])),
+        ("ffn_normed", Holds::Values(&[l(Stage::PreFeedforwardLayernorm)])),
+        ("ffn_in", Holds::Values(&[l(Stage::PreFeedforwardLayernorm), l(Stage::ResidualAttn)])),
+        ("ffn_gate", Holds::Values(&[l(Stage::GateProj)])),
+        ("ffn_up", Holds::Values(&[l(Stage::UpProj)])),
+        ("ffn_act", Holds::Values(&[l(Stage::Gated), l(Stage::Act)])),
+        ("ffn_out", Holds::Values(&[l(Stage::DownProj), l(Stage::PostFeedforwardLayernorm)])),
+        ("layer_out", Holds::Values(&[l(Stage::Output)])),
+    ],
+    elsewhere: &[
+        ("embed_out", Holds::Values(&[Probe::EmbedScaled])),
+        ("pre_final_norm", Holds::Nothing("the last layer's output; call it by that name to have it judged")),
+        ("final_norm", Holds::Values(&[Probe::Norm])),
+        ("logits", Holds::Values(&[Probe::LogitsRaw])),
+        ("logits_final", Holds::Values(&[Probe::Logits])),
+    ],
+    tails: &[],
+};

@@ -1,0 +1,420 @@
+//! How the values of a probe point may lie in someone's tensor.
+//!
+//! A tensor holds its numbers in some order of axes, perhaps with a batch axis, more rows than the prompt has tokens or fewer,
+//! heads flattened or repeated. Each such order is a [`Layout`]: strides over the flat numbers. What the lengths allow is listed
+//! by [`layouts`], the documented order first; which of several it is, only the values can tell.
+
+use loupe_spec::{Config, HostTensor, Probe, Stage, Values};
+
+/// Where each element of a probe point stands in a tensor's flat numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout {
+    /// Length of each axis of what is read: the probe's own shape, with a row for each token that is there.
+    pub shape: Vec<usize>,
+    /// By how many numbers one step along each of those axes goes on.
+    strides: Vec<usize>,
+    /// The number to begin with.
+    offset: usize,
+    /// The halves of a head's lanes alternate: lane h of the first half at 2h, of the second at 2h + 1.
+    interleaved: bool,
+    /// Which tokens the rows are.
+    pub rows: Vec<usize>,
+    /// What there is to say of it; empty for the documented order.
+    pub words: String,
+}
+
+impl Layout {
+    /// The values of `tensor` in the probe's own order, in their own type.
+    pub fn read(&self, values: &Values) -> HostTensor {
+        HostTensor { shape: self.shape.clone(), values: values.picked(&self.places()) }
+    }
+
+    /// Whether the elements stand in the same order as in `other`, whose shape may be another.
+    pub fn is_in_order_of(&self, other: &Layout) -> bool {
+        if self.shape == other.shape { same(self, other) } else { self.places() == other.places() }
+    }
+
+    /// Where each element stands, in the probe's order.
+    fn places(&self) -> Vec<usize> {
+        let mut places = vec![self.offset];
+        for (axis, length) in self.shape.iter().enumerate() {
+            let lanes = self.interleaved && axis + 1 == self.shape.len();
+            let step = |at: usize| if lanes { (at % (length / 2)) * 2 + at / (length / 2) } else { at };
+            places = places
+                .iter()
+                .flat_map(|place| (0..*length).map(move |at| place + step(at) * self.strides[axis]))
+                .collect();
+        }
+        places
+    }
+}
+
+/// An axis of a tensor as it may lie there: its length, and which part of which axis of the probe it holds.
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    length: usize,
+    /// The probe's axis; `None` for one of which a single place is read.
+    of: Option<usize>,
+    /// The first place that is read.
+    from: usize,
+    /// How many are.
+    count: usize,
+}
+
+/// How a probe point's axes are called in a sentence.
+fn called(probe: Probe) -> &'static [&'static str] {
+    match probe {
+        Probe::Layer(_, Stage::Scores | Stage::ScoresCapped | Stage::Probs) => &["heads", "queries", "keys"],
+        Probe::Layer(_, Stage::Mask) => &["queries", "keys"],
+        Probe::Layer(_, Stage::QProj | Stage::KProj | Stage::VProj | Stage::QRope | Stage::KRope | Stage::Context) => {
+            &["tokens", "heads", "lanes"]
+        }
+        _ => &["tokens", "lanes"],
+    }
+}
+
+/// Every way in which `probe` may lie in a tensor of shape `found`, the documented one first. Empty: none is known.
+///
+/// `positions` are the tokens that the config says the rows are.
+pub fn layouts(
+    probe: Probe,
+    found: &[usize],
+    config: &Config,
+    tokens: usize,
+    positions: Option<&[usize]>,
+) -> Vec<Layout> {
+    let expected = probe.shape(config, tokens);
+    // A vocabulary is often padded to a round number.
+    let mut held = expected.clone();
+    if let (Probe::Logits | Probe::LogitsRaw, Some(last), Some(vocabulary)) = (probe, found.last(), held.last_mut()) {
+        *vocabulary = (*vocabulary).max(*last);
+    }
+    let lengths: Vec<usize> = found.iter().copied().filter(|length| *length != 1).collect();
+    let count: usize = lengths.iter().product();
+    let mut all: Vec<Layout> = Vec::new();
+    for rows in row_counts(probe, &lengths, count, &held, tokens, positions) {
+        for axes in orders(probe, &expected, &held, &rows, config) {
+            let total: usize = axes.iter().map(|axis| axis.length).product();
+            if total == count && (lengths.len() < axes.len() || is_grouping(&held_by(&axes), &lengths)) {
+                let layout = laid(probe, &axes, &rows, &lengths, expected.len());
+                // The same numbers in the same order are one layout, however it was come by.
+                if !all.iter().any(|other| same(other, &layout)) {
+                    all.push(layout);
+                }
+            }
+        }
+    }
+    // What the shape says goes before what only the count allows.
+    all.sort_by_key(|layout| !layout.words.is_empty());
+    let halves = matches!(probe, Probe::Layer(_, Stage::QProj | Stage::KProj | Stage::QRope | Stage::KRope));
+    if halves && config.head_dim.is_multiple_of(2) && config.head_dim > 2 {
+        let turned = |layout: &Layout| {
+            let words = joined(&layout.words, "lanes of the two halves alternate");
+            Layout { interleaved: true, words, ..layout.clone() }
+        };
+        all.extend(all.iter().map(turned).collect::<Vec<_>>());
+    }
+    all
+}
+
+fn same(one: &Layout, other: &Layout) -> bool {
+    // An axis of one place steps nowhere.
+    let steps = |layout: &Layout| -> Vec<usize> {
+        layout.shape.iter().zip(&layout.strides).filter(|(length, _)| **length > 1).map(|(_, stride)| *stride).collect()
+    };
+    let begins = |layout: &Layout| (layout.offset, layout.interleaved);
+    one.shape == other.shape && begins(one) == begins(other) && one.rows == other.rows && steps(one) == steps(other)
+}
+
+/// How many rows a tensor holds, where they begin, and which tokens they are.
+#[derive(Clone, Debug)]
+struct RowsHeld {
+    /// Rows in the tensor.
+    held: usize,
+    /// The first that is read.
+    from: usize,
+    /// Which tokens those read are.
+    tokens: Vec<usize>,
+    /// Prompts in the tensor, and which of them is read.
+    batch: (usize, usize),
+    /// Keys in the tensor, where keys are an axis.
+    keys: usize,
+    words: String,
+}
+
+/// More prompts in one tensor than a person would hold against one.
+const MOST_PROMPTS: usize = 16;
+
+fn row_counts(
+    probe: Probe,
+    lengths: &[usize],
+    count: usize,
+    held: &[usize],
+    tokens: usize,
+    positions: Option<&[usize]>,
+) -> Vec<RowsHeld> {
+    let keyed = has_keys(probe);
+    let all: Vec<usize> = positions.map_or_else(|| (0..tokens).collect(), <[usize]>::to_vec);
+    let seen = all.iter().max().map_or(tokens, |last| last + 1);
+    let whole = |held: usize, keys: usize| RowsHeld {
+        held,
+        from: 0,
+        tokens: all.clone(),
+        batch: (1, 0),
+        keys,
+        words: String::new(),
+    };
+    let mut rows = vec![whole(all.len(), tokens)];
+    // A decode step knows only the keys up to its own.
+    if keyed && seen < tokens {
+        rows.push(whole(all.len(), seen));
+    }
+    // Numbers of one row.
+    let axis = probe.token_axis();
+    let others = held.iter().enumerate().filter(|(at, _)| *at != axis && !(keyed && *at + 1 == held.len()));
+    let width: usize = others.map(|(_, length)| *length).product();
+    if width == 0 || count == 0 {
+        return rows;
+    }
+    if positions.is_none() {
+        rows.extend(fewer(count, width, keyed, tokens));
+    }
+    // More rows than tokens: padding at the end, or before the first.
+    let padded = match keyed {
+        true => lengths.iter().copied().filter(|length| length * length * width == count).collect(),
+        false if count.is_multiple_of(width) => vec![count / width],
+        false => Vec::new(),
+    };
+    for held in padded.into_iter().filter(|held| *held > all.len()) {
+        let keys = if keyed { held } else { tokens };
+        let ends = [(0, "at the end"), (held - all.len(), "before the first")];
+        // With keys padded on the left, the keys begin later, too: only padding at the end is read there.
+        rows.extend(ends.into_iter().take(if keyed { 1 } else { 2 }).map(|(from, place)| RowsHeld {
+            from,
+            words: format!("{held} rows, of which {} are padding {place}", held - all.len()),
+            ..whole(held, keys)
+        }));
+        let prompts = held / all.len().max(1);
+        if !keyed && held.is_multiple_of(all.len()) && prompts <= MOST_PROMPTS {
+            rows.extend((0..prompts).map(|prompt| RowsHeld {
+                batch: (prompts, prompt),
+                words: format!("{prompts} prompts, of which number {} is judged", prompt + 1),
+                ..whole(all.len(), tokens)
+            }));
+        }
+    }
+    rows
+}
+
+/// Fewer rows than tokens: the last ones, the first ones, or one of any token.
+fn fewer(count: usize, width: usize, keyed: bool, tokens: usize) -> Vec<RowsHeld> {
+    let key_counts = if keyed { (1..=tokens).rev().collect() } else { vec![tokens] };
+    let mut rows = Vec::new();
+    for keys in key_counts {
+        let numbers = if keyed { width * keys } else { width };
+        let held = count / numbers;
+        if !count.is_multiple_of(numbers) || held == 0 || held >= tokens {
+            continue;
+        }
+        let mut firsts = vec![tokens - held, 0];
+        if held == 1 {
+            firsts.extend((1..tokens - 1).rev());
+        }
+        for first in firsts {
+            let tokens_read: Vec<usize> = (first..first + held).collect();
+            // Keys that a query does not see are there or not.
+            if keyed && keys < first + held {
+                continue;
+            }
+            let words = match held {
+                1 => format!("one row, token {first}"),
+                _ => format!("{held} rows, tokens {first} to {}", first + held - 1),
+            };
+            rows.push(RowsHeld { held, from: 0, tokens: tokens_read, batch: (1, 0), keys, words });
+        }
+    }
+    rows
+}
+
+fn has_keys(probe: Probe) -> bool {
+    probe.token_axis() == 1 || matches!(probe, Probe::Layer(_, Stage::Mask))
+}
+
+/// Axes in the orders in which a tensor may hold them, the documented one first.
+fn orders(probe: Probe, expected: &[usize], held: &[usize], rows: &RowsHeld, config: &Config) -> Vec<Vec<Axis>> {
+    let token = probe.token_axis();
+    let axis = |of: usize| {
+        let length = expected[of];
+        let read = rows.tokens.len();
+        if of == token {
+            return Axis { length: rows.held, of: Some(of), from: rows.from, count: read };
+        }
+        if has_keys(probe) && of + 1 == expected.len() {
+            return Axis { length: rows.keys, of: Some(of), from: 0, count: rows.keys.min(length) };
+        }
+        Axis { length: held[of], of: Some(of), from: 0, count: length }
+    };
+    let axes: Vec<Axis> = (0..expected.len()).map(axis).collect();
+    let mut orders: Vec<Vec<Axis>> =
+        permutations(axes.len()).into_iter().map(|order| order.iter().map(|at| axes[*at]).collect()).collect();
+    // Keys and values that were repeated for each query head: the copies stand side by side.
+    let copies = config.num_attention_heads / config.num_key_value_heads.max(1);
+    if copies > 1 && matches!(probe, Probe::Layer(_, Stage::KProj | Stage::KRope | Stage::VProj)) {
+        let repeated = |order: &Vec<Axis>| {
+            let copy = Axis { length: copies, of: None, from: 0, count: 1 };
+            order.iter().flat_map(|axis| if axis.of == Some(1) { vec![*axis, copy] } else { vec![*axis] }).collect()
+        };
+        orders.extend(orders.iter().map(repeated).collect::<Vec<_>>());
+    }
+    let (prompts, prompt) = rows.batch;
+    if prompts > 1 {
+        let batch = Axis { length: prompts, of: None, from: prompt, count: 1 };
+        orders.iter_mut().for_each(|order| order.insert(0, batch));
+    }
+    orders
+}
+
+/// Every order of `count` things, the natural one first.
+fn permutations(count: usize) -> Vec<Vec<usize>> {
+    match count {
+        0 => vec![vec![]],
+        1 => vec![vec![0]],
+        2 => vec![vec![0, 1], vec![1, 0]],
+        _ => vec![vec![0, 1, 2], vec![1, 0, 2], vec![0, 2, 1], vec![1, 2, 0], vec![2, 0, 1], vec![2, 1, 0]],
+    }
+}
+
+/// `axes`, in the order in which they lie in memory, as a layout; `lengths` are those that the tensor says, without ones.
+fn laid(probe: Probe, axes: &[Axis], rows: &RowsHeld, lengths: &[usize], rank: usize) -> Layout {
+    let (mut shape, mut strides, mut offset) = (vec![1; rank], vec![0; rank], 0);
+    let mut stride = 1;
+    for axis in axes.iter().rev() {
+        offset += axis.from * stride;
+        if let Some(of) = axis.of {
+            shape[of] = axis.count;
+            strides[of] = stride;
+        }
+        stride *= axis.length;
+    }
+    let names = called(probe);
+    let order: Vec<usize> = axes.iter().filter_map(|axis| axis.of).collect();
+    let natural = order.is_sorted();
+    let held = held_by(axes);
+    let mut words = rows.words.clone();
+    if let Some(axis) = axes.iter().find(|axis| axis.of.is_some_and(|of| of + 1 == rank) && axis.length > axis.count)
+        && !has_keys(probe)
+    {
+        words = joined(&words, &format!("{} lanes, of which {} are padding", axis.length, axis.length - axis.count));
+    }
+    if axes.iter().any(|axis| axis.of.is_none()) && rows.batch.0 == 1 {
+        words = joined(&words, "each head repeated for its query heads");
+    }
+    if !natural {
+        let order: Vec<&str> = order.iter().filter_map(|of| names.get(*of).copied()).collect();
+        words = joined(&words, &format!("axes in the order {}", order.join(", ")));
+    }
+    if !natural && !is_grouping(&held, lengths) {
+        words = joined(&words, &format!("reshaped to {lengths:?}"));
+    }
+    Layout { shape, strides, offset, interleaved: false, rows: rows.tokens.clone(), words }
+}
+
+/// The lengths that a tensor with these axes says, without ones.
+fn held_by(axes: &[Axis]) -> Vec<usize> {
+    axes.iter().map(|axis| axis.length).filter(|length| *length != 1).collect()
+}
+
+/// Whether `lengths` are those of `axes`, some neighbours taken together.
+fn is_grouping(axes: &[usize], lengths: &[usize]) -> bool {
+    let mut axes = axes.iter();
+    lengths.iter().all(|length| {
+        let mut product = 1;
+        while product < *length {
+            match axes.next() {
+                Some(axis) => product *= axis,
+                None => return false,
+            }
+        }
+        product == *length
+    }) && axes.next().is_none()
+}
+
+fn joined(words: &str, more: &str) -> String {
+    if words.is_empty() { more.to_string() } else { format!("{words}, {more}") }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The words of each layout in which `stage` of the small model, over three tokens, may lie in a tensor of `shape`.
+    fn words(stage: Stage, shape: &[usize]) -> Vec<String> {
+        let layouts = layouts(Probe::Layer(0, stage), shape, &crate::small_config(), 3, None);
+        layouts.into_iter().map(|layout| layout.words).collect()
+    }
+
+    #[test]
+    fn the_documented_order_goes_first_and_has_no_words() {
+        for (stage, shape) in [
+            (Stage::QProj, &[3, 2, 4][..]),
+            (Stage::QProj, &[1, 3, 2, 4]),
+            (Stage::QProj, &[3, 8]),
+            (Stage::QProj, &[1, 3, 8]),
+            (Stage::QProj, &[24]),
+            (Stage::KProj, &[3, 1, 4]),
+            (Stage::KProj, &[3, 4]),
+            (Stage::Output, &[1, 3, 6]),
+            (Stage::Output, &[3, 1, 6]),
+            (Stage::Output, &[18]),
+            (Stage::Scores, &[2, 3, 3]),
+            (Stage::Scores, &[1, 2, 3, 3]),
+        ] {
+            assert_eq!(words(stage, shape)[0], "", "{stage:?} {shape:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_lengths_allow_is_listed() {
+        let only = |stage, shape: &[usize], wanted: &[&str]| assert_eq!(words(stage, shape), wanted, "{shape:?}");
+        only(Stage::Output, &[3, 6], &[""]);
+        only(Stage::Output, &[6, 3], &["axes in the order lanes, tokens"]);
+        only(Stage::Output, &[18], &["", "axes in the order lanes, tokens"]);
+        only(Stage::Output, &[1, 1, 6], &["one row, token 2", "one row, token 0", "one row, token 1"]);
+        only(Stage::Output, &[2, 6], &["2 rows, tokens 1 to 2", "2 rows, tokens 0 to 1"]);
+        only(
+            Stage::Output,
+            &[4, 6],
+            &["4 rows, of which 1 are padding at the end", "4 rows, of which 1 are padding before the first"],
+        );
+        assert!(words(Stage::Output, &[2, 3, 6]).contains(&"2 prompts, of which number 2 is judged".to_string()));
+        assert!(words(Stage::QProj, &[2, 3, 4])[0].starts_with("axes in the order heads, tokens, lanes"));
+        let flat = words(Stage::QProj, &[3, 8]);
+        assert!(flat.contains(&"axes in the order heads, tokens, lanes, reshaped to [3, 8]".to_string()), "{flat:?}");
+        assert!(flat.contains(&"lanes of the two halves alternate".to_string()), "{flat:?}");
+        assert!(words(Stage::KRope, &[3, 2, 4]).contains(&"each head repeated for its query heads".to_string()));
+        for (stage, shape) in [(Stage::Output, &[3, 5][..]), (Stage::Output, &[5]), (Stage::QProj, &[3, 1, 4])] {
+            assert!(words(stage, shape).is_empty(), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_read_in_the_probes_own_order() {
+        let read = |stage, shape: &[usize], words: &str| {
+            let layouts = layouts(Probe::Layer(0, stage), shape, &crate::small_config(), 3, None);
+            let layout = layouts.into_iter().find(|layout| layout.words == words).unwrap();
+            let count: usize = shape.iter().product();
+            layout.read(&Values::I64((0..count as i64).collect())).values.to_f64()
+        };
+        assert_eq!(read(Stage::Output, &[6, 3], "axes in the order lanes, tokens")[..4], [0.0, 3.0, 6.0, 9.0]);
+        // Token 0: head 0, then head 1, which begins after three tokens of four lanes.
+        let heads_first = read(Stage::QProj, &[2, 3, 4], "axes in the order heads, tokens, lanes");
+        assert_eq!(heads_first[..8], [0.0, 1.0, 2.0, 3.0, 12.0, 13.0, 14.0, 15.0]);
+        let alternating = read(Stage::KProj, &[3, 4], "lanes of the two halves alternate");
+        assert_eq!(alternating[..4], [0.0, 2.0, 1.0, 3.0]);
+        let padded = read(Stage::Output, &[4, 6], "4 rows, of which 1 are padding before the first");
+        assert_eq!(padded[..2], [6.0, 7.0]);
+        let repeated = read(Stage::KRope, &[3, 2, 4], "each head repeated for its query heads");
+        assert_eq!(repeated, [0.0, 1.0, 2.0, 3.0, 8.0, 9.0, 10.0, 11.0, 16.0, 17.0, 18.0, 19.0]);
+    }
+}

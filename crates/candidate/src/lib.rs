@@ -1,0 +1,33 @@
+//! Anyone's numbers as a candidate: under Loupe's names, in Loupe's shapes, ready to be judged.
+//!
+//! An engine calls its values what its authors call them, and writes them as it holds them. Three steps lead from there to
+//! probe points:
+//!
+//! 1. **Names** (`names.rs`, `dialects/`): which probe point a name means, by the config's "names", Loupe's own and those of
+//!    programs that are known.
+//! 2. **Layouts** (`layout.rs`): in which orders of axes the values may lie, by the tensor's shape.
+//! 3. **Readings** (`reading.rs`, `choose.rs`): which order it is, and whether the values are of the stage that they are
+//!    called or of its neighbour, by the values themselves. Whatever is not read as documented is said.
+//!
+//! Nothing here says right or wrong: that is the judge's (`loupe-compare`).
+
+mod align;
+mod choose;
+mod dialects;
+mod layout;
+mod names;
+mod reading;
+
+pub use align::{AlignError, Aligned, Dump, Sorted, sort};
+pub use names::{Meaning, Names, Source};
+
+/// For tests: two layers, six wide, two query heads on one key head of four.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+fn small_config() -> loupe_spec::Config {
+    loupe_spec::Config::from_json(
+        r#"{"model_type":"gemma2","vocab_size":8,"hidden_size":6,"intermediate_size":4,"num_hidden_layers":2,
+            "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4}"#,
+    )
+    .unwrap()
+}

@@ -1,0 +1,317 @@
+//! Which probe point each of a candidate's names is.
+
+use std::collections::BTreeMap;
+
+use loupe_spec::{NameEntry, Named, Probe, Stage, nearest};
+
+use crate::dialects::{ALL, Holds, look_up, squashed};
+use crate::reading::neighbour;
+
+/// What one of a candidate's names means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Meaning {
+    /// These values: the first is what the name says, the others what is written under it, too.
+    Values(Vec<Probe>),
+    /// Several probe points side by side along the last axis.
+    Fused(Vec<Probe>),
+    /// `rope.*` and `weights.*`, which no forward pass computes.
+    Recorded,
+    /// Known, and no probe point's: what it is.
+    Nothing(&'static str),
+    /// Not known; the known name that is most like it.
+    Unknown(Option<String>),
+}
+
+/// Whose names a dump has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The config's "names".
+    Config,
+    /// Loupe's own.
+    Loupe,
+    /// The dialect at this place of the table.
+    Dialect(usize),
+}
+
+impl Source {
+    /// What a message calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Config => "the config's \"names\"",
+            Source::Loupe => "Loupe's probe points",
+            Source::Dialect(at) => ALL[at].name,
+        }
+    }
+
+    /// What `name` holds, and of which layer, in these names.
+    fn look_up(self, name: &str) -> Option<(Holds, usize)> {
+        match self {
+            Source::Config => None,
+            Source::Loupe => Probe::named(name).map(|probe| (Holds::Probe(probe), probe.layer().unwrap_or(0))),
+            Source::Dialect(at) => look_up(at, name),
+        }
+    }
+}
+
+/// Every name of a candidate with what it means.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// In the order of the file.
+    pub entries: Vec<(String, Meaning)>,
+    /// How many names are whose.
+    pub sources: BTreeMap<Source, usize>,
+    /// How many layers the model has, or seems to.
+    pub layers: usize,
+}
+
+impl Names {
+    /// Of `names`, by the config's `entries`, Loupe's own names and the dialects, in this order; `layers` is the model's
+    /// count, where the model is known.
+    pub fn of(names: &[String], entries: &[NameEntry], layers: Option<usize>) -> Names {
+        let order = by_likeness(names);
+        let layers = layers.unwrap_or_else(|| layers_of(names, &order));
+        let mut sources = BTreeMap::new();
+        let meaning = |name: &String| {
+            let (meaning, source) = meaning_of(name, entries, &order, layers);
+            source.into_iter().for_each(|source| *sources.entry(source).or_insert(0) += 1);
+            (name.clone(), meaning)
+        };
+        let mut entries: Vec<(String, Meaning)> = names.iter().map(meaning).collect();
+        like(&mut entries, layers);
+        Names { entries, sources, layers }
+    }
+
+    /// Whose names these are, in one line: `Hugging Face modules (57), Loupe's probe points (2)`.
+    pub fn line(&self) -> String {
+        let mut sources: Vec<(&Source, &usize)> = self.sources.iter().collect();
+        sources.sort_by_key(|(source, count)| (std::cmp::Reverse(**count), **source));
+        match sources.as_slice() {
+            [(source, _)] => source.name().to_string(),
+            many => {
+                many.iter().map(|(source, count)| format!("{} ({count})", source.name())).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
+    /// What a tensor may hold whose name means `probes`, beside the first of them.
+    pub fn others(&self, probes: &[Probe]) -> Vec<Probe> {
+        let mut others: Vec<Probe> = probes.iter().skip(1).copied().collect();
+        for neighbour in probes.iter().filter_map(|probe| neighbour(*probe, self.layers)) {
+            if !probes.contains(&neighbour) && !others.contains(&neighbour) {
+                others.push(neighbour);
+            }
+        }
+        others
+    }
+
+    /// Whether all of them are Loupe's own.
+    pub fn are_ours(&self) -> bool {
+        self.sources.keys().all(|source| *source == Source::Loupe)
+    }
+}
+
+/// Loupe's own names and the dialects, that which knows most of `names` first: some names mean one thing here and another
+/// there, as `logits` does, before the cap or after it.
+fn by_likeness(names: &[String]) -> Vec<Source> {
+    let known = |source: &Source| names.iter().filter(|name| source.look_up(name).is_some()).count();
+    let mut order: Vec<Source> = std::iter::once(Source::Loupe).chain((0..ALL.len()).map(Source::Dialect)).collect();
+    order.sort_by_cached_key(|source| std::cmp::Reverse(known(source)));
+    order
+}
+
+/// How many layers a model has whose dump has these names, where nothing else says: hidden states count one more.
+fn layers_of(names: &[String], order: &[Source]) -> usize {
+    let last = |name: &String| {
+        order.iter().find_map(|source| source.look_up(name)).map(|(holds, layer)| match holds {
+            Holds::HiddenState => layer,
+            _ => layer + 1,
+        })
+    };
+    names.iter().filter_map(last).max().unwrap_or(0)
+}
+
+/// A name of "names" that leads to another name is followed so often.
+const MOST_RENAMED: usize = 4;
+
+fn meaning_of(name: &str, entries: &[NameEntry], order: &[Source], layers: usize) -> (Meaning, Option<Source>) {
+    let mut name = name.to_string();
+    let mut by_config = None;
+    for _ in 0..MOST_RENAMED {
+        // A name in full goes before a pattern.
+        let exact = entries.iter().filter(|entry| entry.probe().is_some());
+        let patterns = entries.iter().filter(|entry| entry.probe().is_none());
+        match exact.chain(patterns).find_map(|entry| entry.of(&name)) {
+            Some(Named::Probe(probe)) => return (values(&[probe], 0, layers), Some(Source::Config)),
+            Some(Named::Renamed(other)) => {
+                by_config = Some(Source::Config);
+                name = other;
+            }
+            None => break,
+        }
+    }
+    let (meaning, source) = own_meaning(&name, order, layers);
+    let known = !matches!(meaning, Meaning::Unknown(_));
+    (meaning, by_config.filter(|_| known).or(source))
+}
+
+fn own_meaning(name: &str, order: &[Source], layers: usize) -> (Meaning, Option<Source>) {
+    if name.starts_with("rope.") || name.starts_with("weights.") {
+        return (Meaning::Recorded, Some(Source::Loupe));
+    }
+    let found = order.iter().find_map(|source| source.look_up(name).map(|found| (*source, found)));
+    let Some((source, (holds, layer))) = found else { return (Meaning::Unknown(None), None) };
+    let meaning = match holds {
+        Holds::Probe(probe) => values(&[probe], layer, layers),
+        Holds::Values(probes) => values(probes, layer, layers),
+        Holds::Fused(stages) if layer < layers => {
+            Meaning::Fused(stages.iter().map(|stage| Probe::Layer(layer, *stage)).collect())
+        }
+        Holds::HiddenState => match layer {
+            0 => Meaning::Values(vec![Probe::EmbedScaled]),
+            last if last == layers => {
+                Meaning::Values(vec![Probe::Norm, Probe::Layer(layers.saturating_sub(1), Stage::Output)])
+            }
+            inner if inner < layers => Meaning::Values(vec![Probe::Layer(inner - 1, Stage::Output)]),
+            _ => Meaning::Nothing("of a layer that the model has not"),
+        },
+        Holds::Nothing(what) => Meaning::Nothing(what),
+        Holds::Fused(_) => Meaning::Nothing("of a layer that the model has not"),
+    };
+    (meaning, Some(source))
+}
+
+/// `probes`, of `layer` where they are of layer 0.
+fn values(probes: &[Probe], layer: usize, layers: usize) -> Meaning {
+    let at = |probe: &Probe| match probe {
+        Probe::Layer(0, stage) => Probe::Layer(layer, *stage),
+        other => *other,
+    };
+    let probes: Vec<Probe> = probes.iter().map(at).collect();
+    if probes.iter().any(|probe| probe.layer().is_some_and(|layer| layer >= layers)) {
+        return Meaning::Nothing("of a layer that the model has not");
+    }
+    Meaning::Values(probes)
+}
+
+/// So many unknown names are likened to ours.
+const MOST_LIKENED: usize = 100;
+
+/// Says which of our names an unknown one is most like.
+fn like(entries: &mut [(String, Meaning)], layers: usize) {
+    let outside = [Probe::TokenIds, Probe::EmbedRaw, Probe::EmbedScaled, Probe::Norm, Probe::LogitsRaw, Probe::Logits];
+    let unknown = entries.iter_mut().filter(|(_, meaning)| matches!(meaning, Meaning::Unknown(_)));
+    for (name, meaning) in unknown.take(MOST_LIKENED) {
+        // Its own layer's names are those that it may be like.
+        let digits: Vec<usize> = name.split(|c: char| !c.is_ascii_digit()).filter_map(|run| run.parse().ok()).collect();
+        let layer = digits.into_iter().find(|layer| *layer < layers).unwrap_or(0);
+        let known: Vec<String> = outside
+            .into_iter()
+            .chain(Stage::ALL.map(|stage| Probe::Layer(layer, stage)))
+            .map(|probe| probe.to_string())
+            .collect();
+        let ends = known.iter().filter(|known| squashed(name).ends_with(&format!("_{}", squashed(known))));
+        let ends = ends.max_by_key(|known| known.len()).map(String::as_str);
+        let near = ends.or_else(|| nearest(name, known.iter().map(String::as_str)));
+        *meaning = Meaning::Unknown(near.map(str::to_string));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn of(names: &[&str], entries: &[(&str, &str)]) -> Names {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let entries: Vec<NameEntry> = entries.iter().map(|(a, b)| NameEntry::new(a, b).unwrap()).collect();
+        Names::of(&names, &entries, Some(2))
+    }
+
+    /// The probe that each name says it is, `-` where it says none.
+    fn said(names: &[&str], entries: &[(&str, &str)]) -> Vec<String> {
+        let said = |(_, meaning): (String, Meaning)| match meaning {
+            Meaning::Values(probes) => probes[0].to_string(),
+            Meaning::Fused(probes) => probes.iter().map(ToString::to_string).collect::<Vec<_>>().join("+"),
+            _ => "-".to_string(),
+        };
+        of(names, entries).entries.into_iter().map(said).collect()
+    }
+
+    #[test]
+    fn each_dialect_is_found_by_itself() {
+        for (line, names, probes) in [
+            (
+                "Hugging Face modules",
+                &["model.layers.1.mlp.act_fn", "model.layers.0", "lm_head", "hidden_states.0", "hidden_states.1"][..],
+                &["layers.1.mlp.act", "layers.0.output", "logits.raw", "embed.scaled", "layers.0.output"][..],
+            ),
+            (
+                "Hugging Face modules",
+                &["hidden_states.2", "attentions.1", "model.layers.1.self_attn.output.0"],
+                &["norm", "layers.1.self_attn.probs", "layers.1.self_attn.o_proj"],
+            ),
+            (
+                "llama.cpp's graph",
+                &["attn_norm-0", "Qcur-1", "kq-0", "l_out-0", "result_output"],
+                &[
+                    "layers.0.input_layernorm",
+                    "layers.1.self_attn.q_rope",
+                    "layers.0.self_attn.scores",
+                    "layers.0.output",
+                    "logits",
+                ],
+            ),
+            (
+                "TransformerLens hooks",
+                &["blocks.0.attn.hook_q", "blocks.1.hook_resid_post", "blocks.1.attn.hook_pattern", "hook_embed"],
+                &["layers.0.self_attn.q_proj", "layers.1.output", "layers.1.self_attn.probs", "embed.scaled"],
+            ),
+            (
+                "DOPPLER stages",
+                &["layer_1/attn_core_out", "layer_0/post_input_norm", "embed_out", "logits_final", "logits"],
+                &["layers.1.self_attn.context", "layers.0.input_layernorm", "embed.scaled", "logits", "logits.raw"],
+            ),
+            (
+                "vLLM modules",
+                &[
+                    "model.layers.0.self_attn.qkv_proj",
+                    "model.layers.1.mlp.gate_up_proj",
+                    "model.layers.0.self_attn.attn",
+                ],
+                &[
+                    "layers.0.self_attn.q_proj+layers.0.self_attn.k_proj+layers.0.self_attn.v_proj",
+                    "layers.1.mlp.gate_proj+layers.1.mlp.up_proj",
+                    "layers.0.self_attn.context",
+                ],
+            ),
+            (
+                "short names",
+                &["layer_1_q", "layer_0_mlp_out"],
+                &["layers.1.self_attn.q_proj", "layers.0.mlp.down_proj"],
+            ),
+        ] {
+            let found = of(names, &[]);
+            assert!(found.line().starts_with(line), "{names:?}: {}", found.line());
+            assert_eq!(said(names, &[]), probes);
+        }
+    }
+
+    #[test]
+    fn the_config_goes_first_and_layers_that_are_not_there_are_said() {
+        assert_eq!(said(&["model.norm", "x"], &[("model.norm", "logits"), ("x", "norm")]), ["logits", "norm"]);
+        assert_eq!(said(&["e.norm", "e.layers.1.mlp"], &[("e.*", "*")]), ["norm", "layers.1.mlp.down_proj"]);
+        assert_eq!(said(&["layers.2.output", "l_out-2", "hidden_states.3"], &[]), ["-", "-", "-"]);
+    }
+
+    #[test]
+    fn an_unknown_name_is_likened_to_those_of_its_layer() {
+        let found = of(&["engine.1.layers.1.mlp.gate_proj", "layers.1.otput", "zzz"], &[]);
+        let near = |at: usize| match &found.entries[at].1 {
+            Meaning::Unknown(near) => near.clone(),
+            _ => None,
+        };
+        assert_eq!(near(0).as_deref(), Some("layers.1.mlp.gate_proj"));
+        assert_eq!(near(1).as_deref(), Some("layers.1.output"));
+        assert_eq!(near(2), None);
+    }
+}

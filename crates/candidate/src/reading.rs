@@ -1,0 +1,163 @@
+//! What a tensor may hold beside what its name says, and in which order.
+
+use loupe_spec::{Config, HostTensor, Probe, Stage, Values};
+
+use crate::layout::{Layout, layouts};
+
+/// One way to read a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// The probe point that it holds.
+    pub probe: Probe,
+    /// What was done to its values.
+    pub form: Form,
+    /// In which order they lie.
+    pub layout: Layout,
+}
+
+/// What was done to a probe point's values before they were written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Form {
+    /// Nothing.
+    Itself,
+    /// They were multiplied by this number.
+    Times(f64),
+    /// 1 is written where the mask has 0.
+    Inverted,
+    /// The mask is to be added to the scores: 0 where a key is seen, and a number that no score comes near where it is not.
+    Added,
+}
+
+/// A score below this is none: an engine wrote it in place of a hidden one.
+pub const MASKED: f64 = -1e4;
+
+impl Form {
+    /// The probe point's values, of those that were written, in their type.
+    fn undone(self, values: Values) -> Values {
+        let undo = |value: f64| match self {
+            Form::Itself => value,
+            Form::Times(factor) => value / factor,
+            Form::Inverted => f64::from(value == 0.0),
+            Form::Added => f64::from(value > MASKED),
+        };
+        match self {
+            Form::Itself => values,
+            Form::Times(_) => Values::F64(values.to_f64().into_iter().map(undo).collect()).to_dtype(values.dtype()),
+            Form::Inverted | Form::Added => Values::U8(values.to_f64().into_iter().map(|v| undo(v) as u8).collect()),
+        }
+    }
+
+    /// What would be written of a probe point's `value`.
+    pub fn done(self, value: f64) -> f64 {
+        match self {
+            Form::Itself | Form::Added => value,
+            Form::Times(factor) => value * factor,
+            Form::Inverted => 1.0 - value,
+        }
+    }
+}
+
+impl Reading {
+    /// The probe point's values.
+    pub fn read(&self, values: &Values) -> HostTensor {
+        let HostTensor { shape, values } = self.layout.read(values);
+        HostTensor { shape, values: self.form.undone(values) }
+    }
+
+    /// Whether every token has a row.
+    pub fn is_whole(&self, tokens: usize) -> bool {
+        self.layout.rows.len() == tokens
+    }
+}
+
+/// Every way to read a tensor of shape `found`: as what it is `called`, the first of them before the others, and then as what
+/// is often written under such a name. In each, the documented order is the first.
+pub fn readings(
+    called: &[Probe],
+    found: &[usize],
+    values: &Values,
+    config: &Config,
+    tokens: usize,
+    positions: Option<&[usize]>,
+) -> Vec<Reading> {
+    let mut meanings: Vec<(Probe, Form)> = called.iter().map(|probe| (*probe, Form::Itself)).collect();
+    for probe in called {
+        for other in likenesses(*probe, config) {
+            if !meanings.contains(&other) {
+                meanings.push(other);
+            }
+        }
+    }
+    if let Some((Probe::Layer(_, Stage::Mask), form)) = meanings.first_mut() {
+        let is_added = values.to_f64().iter().any(|value| *value < MASKED);
+        if is_added {
+            *form = Form::Added;
+            meanings.truncate(1);
+        }
+    }
+    let each = |(probe, form): (Probe, Form)| {
+        let layouts = layouts(probe, found, config, tokens, positions);
+        layouts.into_iter().map(move |layout| Reading { probe, form, layout })
+    };
+    meanings.into_iter().flat_map(each).collect()
+}
+
+/// What is written under the name of `probe`, too.
+fn likenesses(probe: Probe, config: &Config) -> Vec<(Probe, Form)> {
+    let scale = config.query_pre_attn_scalar.powf(-0.5);
+    let form = match probe {
+        Probe::Layer(_, Stage::QRope) => Some(Form::Times(scale)),
+        Probe::Layer(_, Stage::Scores) => Some(Form::Times(1.0 / scale)),
+        Probe::Layer(_, Stage::Mask) => Some(Form::Inverted),
+        _ => None,
+    };
+    let neighbour = neighbour(probe, config.num_hidden_layers).map(|neighbour| (neighbour, Form::Itself));
+    neighbour.into_iter().chain(form.map(|form| (probe, form))).collect()
+}
+
+/// The stage just before or after `probe` that programs write under the same name, in a model of so many layers.
+pub fn neighbour(probe: Probe, layers: usize) -> Option<Probe> {
+    let last = layers.saturating_sub(1);
+    Some(match probe {
+        Probe::EmbedRaw => Probe::EmbedScaled,
+        Probe::EmbedScaled => Probe::EmbedRaw,
+        Probe::Norm => Probe::Layer(last, Stage::Output),
+        Probe::LogitsRaw => Probe::Logits,
+        Probe::Logits => Probe::LogitsRaw,
+        Probe::Layer(layer, Stage::Output) if layer == last => Probe::Norm,
+        Probe::Layer(layer, Stage::QProj) => Probe::Layer(layer, Stage::QRope),
+        Probe::Layer(layer, Stage::QRope) => Probe::Layer(layer, Stage::QProj),
+        Probe::Layer(layer, Stage::KProj) => Probe::Layer(layer, Stage::KRope),
+        Probe::Layer(layer, Stage::KRope) => Probe::Layer(layer, Stage::KProj),
+        Probe::Layer(layer, Stage::Scores) => Probe::Layer(layer, Stage::ScoresCapped),
+        Probe::Layer(layer, Stage::ScoresCapped) => Probe::Layer(layer, Stage::Scores),
+        Probe::TokenIds | Probe::Layer(..) => return None,
+    })
+}
+
+/// What a tensor that is called `called` turned out to hold, as the end of "it holds …".
+pub fn in_words(called: Probe, reading: &Reading) -> String {
+    let stage = |probe: Probe| match probe {
+        Probe::Layer(_, stage) => Some(stage),
+        _ => None,
+    };
+    let what = match (called, reading.probe, reading.form) {
+        (_, _, Form::Times(_)) if stage(called) == Some(Stage::QRope) => "the values after the scale of attention",
+        (_, _, Form::Times(_)) => "the values before the scale of attention",
+        (_, _, Form::Inverted) => "1 where a key is hidden",
+        (Probe::EmbedScaled, Probe::EmbedRaw, _) => "the values before the scale",
+        (Probe::EmbedRaw, Probe::EmbedScaled, _) => "the values after the scale",
+        (Probe::Norm, Probe::Layer(..), _) => "the values before the final norm",
+        (Probe::Layer(..), Probe::Norm, _) => "the values after the final norm",
+        (Probe::Logits, Probe::LogitsRaw, _) => "the values before the cap",
+        (Probe::LogitsRaw, Probe::Logits, _) => "the values after the cap",
+        (one, other, _) => match (stage(one), stage(other)) {
+            (Some(Stage::Scores), Some(Stage::ScoresCapped)) => "the values after the cap",
+            (Some(Stage::ScoresCapped), Some(Stage::Scores)) => "the values before the cap",
+            (Some(Stage::QProj | Stage::KProj), Some(Stage::QRope | Stage::KRope)) => "the values after the rotation",
+            (Some(Stage::QRope | Stage::KRope), Some(Stage::QProj | Stage::KProj)) => "the values before the rotation",
+            _ => "the values of another stage",
+        },
+    };
+    format!("{what}: read as {}", reading.probe)
+}

@@ -1,0 +1,69 @@
+//! What is judged.
+
+use loupe_spec::{Arithmetic, Dtype, echo};
+
+use crate::Trace;
+
+/// Which tokens a candidate's tensors have a row for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// Each tensor for every token.
+    All,
+    /// Those with fewer rows for these, in ascending order: a decode step's single row, or the tail of a prefill.
+    Positions(Vec<usize>),
+}
+
+impl Rows {
+    /// The positions, for a prompt of `tokens`.
+    pub fn positions(&self, tokens: usize) -> Vec<usize> {
+        match self {
+            Rows::All => (0..tokens).collect(),
+            Rows::Positions(positions) => positions.clone(),
+        }
+    }
+}
+
+/// Someone's tensors, ready to be judged.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Its file.
+    pub path: String,
+    /// The backend, as its report names it.
+    pub backend: Option<String>,
+    /// The check that made it.
+    pub check: Option<String>,
+    /// What its report or the config says that it was computed in.
+    pub declared: Option<Dtype>,
+    /// What the config says that it loses beside its storage.
+    pub arithmetic: Option<Arithmetic>,
+    /// Its report says that f32 was f32 in matrix products.
+    pub strict: bool,
+    /// The tensors, each with a row for every token or for those of `rows`. `token_ids` are the prompt's, all of them.
+    pub trace: Trace,
+    /// Which tokens those rows are.
+    pub rows: Rows,
+    /// Names that are no probe's, with what they are where that is known.
+    pub ignored: Vec<String>,
+    /// Tensors with another number of heads or another width than the model's, a sentence each.
+    pub misshapen: Vec<String>,
+    /// Tensors that are packed in a way that cannot be read, a sentence each with what would make them comparable.
+    pub not_comparable: Vec<String>,
+    /// How its tensors were read, a sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// So many names a message shows.
+pub const MOST_NAMES: usize = 5;
+
+/// The first of `names`, and how many more there are.
+pub fn found(names: &[String]) -> String {
+    let mut shown: Vec<String> = names.iter().take(MOST_NAMES).map(|name| format!("\"{}\"", echo(name))).collect();
+    match names.len().saturating_sub(MOST_NAMES) {
+        0 if shown.is_empty() => "token_ids alone".to_string(),
+        0 => shown.join(", "),
+        more => {
+            shown.push(format!("and {more} more"));
+            shown.join(", ")
+        }
+    }
+}
