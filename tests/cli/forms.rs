@@ -38,6 +38,11 @@ impl Bench {
             r#"{{"check": "trace", "model": "model", "token_ids": {IDS}, "mistakes": {mistakes}, "output": "run"}}"#
         );
         self.sandbox.config(&config).ok();
+        self.read()
+    }
+
+    /// What the last run recorded.
+    fn read(&self) -> Dump {
         let (_, file) = loupe_report::read(&self.sandbox.path("run")).unwrap();
         Dump(file.names().into_iter().map(|name| (name.clone(), file.get(&name).unwrap())).collect())
     }
@@ -461,4 +466,69 @@ fn names_are_said_and_written() {
     // The model says the same of its layers as the names do.
     let other = check(r#", "model": "model""#);
     assert!(other.contains("| model.layers.{l} | layers.{l}.output | 3 |"), "{other}");
+}
+
+/// What no engine computes is said, one line a kind.
+#[test]
+fn values_that_nothing_computes_are_said() {
+    let bench = Bench::new();
+    let right = ours(bench.trace(&[]));
+    let q = |name: &str| name.ends_with("q_proj");
+    let f16_of =
+        |tensor: &HostTensor| Values::F16(tensor.values.to_f64().iter().map(|v| half::f16::from_f64(*v)).collect());
+    type Change<'a> = &'a dyn Fn(&HostTensor) -> HostTensor;
+    let zeros = |t: &HostTensor| of(t.shape.clone(), vec![0.0; t.values.len()]);
+    let nan = |t: &HostTensor| {
+        let mut values = t.values.to_f64();
+        values[..7].fill(f64::NAN);
+        of(t.shape.clone(), values)
+    };
+    let constant = |t: &HostTensor| of(t.shape.clone(), (0..t.values.len()).map(|at| (at / 32) as f64 + 1.0).collect());
+    let alike = |t: &HostTensor| of(t.shape.clone(), t.values.to_f64()[..32].repeat(7));
+    let other = right.0["layers.2.self_attn.context"].clone();
+    let copy = |t: &HostTensor| reshaped(&other, &t.shape);
+    // Half as wide a type: as many bytes hold twice as many numbers.
+    let bits = |t: &HostTensor| {
+        let twice = [t.values.le_bytes(), t.values.le_bytes()].concat();
+        HostTensor {
+            shape: t.shape.clone(),
+            values: Values::from_le_bytes(loupe_spec::Dtype::F16, &twice[..2 * t.values.len()]),
+        }
+    };
+    let halves = |t: &HostTensor| {
+        let halves = f16_of(t);
+        let twice = [halves.le_bytes(), halves.le_bytes()].concat();
+        HostTensor { shape: t.shape.clone(), values: Values::from_le_bytes(loupe_spec::Dtype::F32, &twice) }
+    };
+    let changes: [(Change<'_>, &str); 7] = [
+        (&zeros, "and 2 more: every value is 0; was the buffer read back"),
+        (&nan, "and 2 more: 3.12 % of the values are NaN or infinite"),
+        (&constant, "each row is one number over and over"),
+        (&alike, "every token's row is the same"),
+        (&copy, "bit for bit a copy of \"layers.0.self_attn.q_proj\""),
+        (&bits, "the bytes are numbers in f32, and are read as f16"),
+        (&halves, "the bytes are numbers in f16, and are read as f32"),
+    ];
+    for (change, said) in changes {
+        let run = bench.judge(&right.clone().each(q, change), "");
+        let verdict: Value = serde_json::from_str(&run.stdout).unwrap();
+        let notes = verdict["verdicts"][0]["notes"].as_array().unwrap();
+        let about = notes.iter().filter_map(Value::as_str).filter(|note| note.contains(said)).count();
+        assert_eq!((run.code == 0, about), (false, 1), "{said}: {notes:#?}");
+    }
+    let run = bench.judge(&right, "");
+    assert!(!run.stdout.contains("bit for bit") && run.code == 0, "{}", run.stdout);
+}
+
+/// Embeddings say which tokens were run.
+#[test]
+fn another_prompt_is_read_off_the_embeddings() {
+    let bench = Bench::new();
+    let other = IDS.replace("361", "5");
+    let config = format!(r#"{{"check": "trace", "model": "model", "token_ids": {other}, "output": "run"}}"#);
+    bench.sandbox.config(&config).ok();
+    let run = bench.judge(&ours(bench.read()), "");
+    assert_eq!(run.code, 1, "{}", run.stdout);
+    let said = "token ids differ: the candidate ran [2, 356, 366, 5, 359, 369, 371] (by its embeddings)";
+    assert!(run.stdout.contains(said) && run.stdout.contains("from position 3 on"), "{}", run.stdout);
 }

@@ -7,6 +7,7 @@ use loupe_compare::{MOST_NAMES, ReplayError, Replayer, Rows, Trace, found};
 use loupe_spec::{Config, HostTensor, Probe, echo};
 
 use crate::choose::{Open, choose, otherwise};
+use crate::doubts::doubts;
 use crate::names::{Meaning, Names};
 use crate::reading::{Form, in_words, readings};
 
@@ -72,7 +73,7 @@ pub struct Dump<'a> {
     /// What every name of the file means.
     pub names: &'a Names,
     /// The prompt's.
-    pub token_ids: &'a HostTensor,
+    pub token_ids: HostTensor,
     /// Which tokens the rows are, where the config says it.
     pub positions: Option<&'a [usize]>,
     /// It is a report of Loupe's: everything is what it is called.
@@ -105,6 +106,7 @@ pub struct Sorted {
     /// "names: …", where they are not Loupe's own.
     whose: Option<String>,
     opens: Vec<Open>,
+    doubts: Vec<String>,
     ignored: Vec<String>,
     misshapen: Vec<String>,
     not_comparable: Vec<String>,
@@ -163,14 +165,25 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
         return Err(AlignError::Nothing { path, count, found: found(&ignored), entries: entries(dump.names) });
     }
     if !dump.is_report {
-        choose(&mut opens, dump.token_ids, replayer)?;
+        choose(&mut opens, &dump.token_ids, replayer)?;
     }
     let whose = (!dump.names.are_ours()).then(|| format!("names: {}", dump.names.line()));
-    let token_ids = dump.token_ids.clone();
-    Ok(Sorted { path, token_ids, tokens, whose, opens, ignored, misshapen, not_comparable })
+    let token_ids = dump.token_ids;
+    let doubts = doubts(&opens, config, &token_ids.values);
+    Ok(Sorted { path, token_ids, tokens, whose, opens, doubts, ignored, misshapen, not_comparable })
 }
 
 impl Sorted {
+    /// This dump as one of other tokens, as many.
+    ///
+    /// # Errors
+    /// What the replayer says.
+    pub fn of_tokens(mut self, token_ids: HostTensor, replayer: &dyn Replayer) -> Result<Sorted, AlignError> {
+        self.opens.iter_mut().for_each(|open| open.taken = 0);
+        choose(&mut self.opens, &token_ids, replayer)?;
+        Ok(Sorted { token_ids, ..self })
+    }
+
     /// This dump with the tensors of one kind of stage read as its neighbour, once for each way to do so to a kind of
     /// `suspects`: what fails in the same place as a mistake cannot be told by its own values.
     pub fn otherwise(&self, suspects: &[Probe]) -> Vec<Sorted> {
@@ -189,7 +202,7 @@ impl Sorted {
             ignored: self.ignored.clone(),
             misshapen: self.misshapen.clone(),
             not_comparable: self.not_comparable.clone(),
-            remarks: self.whose.iter().cloned().chain(remarks(opens)).collect(),
+            remarks: self.whose.iter().chain(&self.doubts).cloned().chain(remarks(opens)).collect(),
         };
         // Rows of the most tensors.
         let mut counts: BTreeMap<&[usize], usize> = BTreeMap::new();

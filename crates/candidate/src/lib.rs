@@ -1,6 +1,6 @@
 //! Anyone's numbers as a candidate: under Loupe's names, in Loupe's shapes, ready to be judged.
 //!
-//! An engine calls its values what its authors call them, and writes them as it holds them. Three steps lead from there to
+//! An engine calls its values what its authors call them, and writes them as it holds them. Four steps lead from there to
 //! probe points:
 //!
 //! 1. **Names** (`names.rs`, `dialects/`): which probe point a name means, by the config's "names", Loupe's own and those of
@@ -8,12 +8,14 @@
 //! 2. **Layouts** (`layout.rs`): in which orders of axes the values may lie, by the tensor's shape.
 //! 3. **Readings** (`reading.rs`, `choose.rs`): which order it is, and whether the values are of the stage that they are
 //!    called or of its neighbour, by the values themselves. Whatever is not read as documented is said.
+//! 4. **Doubts** (`doubts.rs`): values that no engine computes: a buffer of zeros, a copy, bits of another type.
 //!
 //! Nothing here says right or wrong: that is the judge's (`loupe-compare`).
 
 mod align;
 mod choose;
 mod dialects;
+mod doubts;
 mod layout;
 mod names;
 mod reading;

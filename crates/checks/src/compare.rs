@@ -13,6 +13,7 @@ use loupe_report::{Report, TensorFile, read};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
 
 use crate::candidate::{Loaded, load};
+use crate::prompt_of::ids_of;
 use crate::replayer::CheckpointReplayer;
 use crate::stimulus::{self, Asked};
 use crate::token_mistake::token_mistake;
@@ -154,18 +155,23 @@ fn one(
     let recorded = tensors.iter().find(|(name, _)| Some(name.as_str()) == ids_name);
     let own = recorded.map(|(_, ids)| token_ids(&shown, ids)).transpose()?;
     let own = own.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
+    let other_prompt = |own: &[usize], asked: &[usize], how: &str| {
+        let input = compare.reference.input.as_ref();
+        let mistake = input.and_then(|input| token_mistake(own, asked, input, checkpoint));
+        let what = mistake.map_or("token ids differ".to_string(), |m| format!("{}: {}", m.id, m.what));
+        let note = format!(
+            "{what}: the candidate ran {}{how}, the prompt is {}, not the same from position {} on; judged with the candidate's",
+            echo(&format!("{own:?}")),
+            echo(&format!("{asked:?}")),
+            parting(own, asked)
+        );
+        (vec![note], mistake)
+    };
     let (mut notes, mut mistake) = (Vec::new(), None);
-    let ids = match (own, asked) {
+    let says_its_ids = own.is_some();
+    let mut ids = match (own, asked) {
         (Some(own), Some(asked)) if own != asked => {
-            let input = compare.reference.input.as_ref();
-            mistake = input.and_then(|input| token_mistake(&own, &asked, input, checkpoint));
-            let what = mistake.map_or("token ids differ".to_string(), |m| format!("{}: {}", m.id, m.what));
-            notes.push(format!(
-                "{what}: the candidate ran {}, the prompt is {}, not the same from position {} on; judged with the candidate's",
-                echo(&format!("{own:?}")),
-                echo(&format!("{asked:?}")),
-                parting(&own, &asked)
-            ));
+            (notes, mistake) = other_prompt(&own, &asked, "");
             own
         }
         (Some(own), _) => own,
@@ -176,18 +182,25 @@ fn one(
     if let Some((position, id)) = ids.iter().enumerate().find(|(_, id)| **id >= vocab_size) {
         return Err(CheckError::TokenId { id: *id, position, vocab_size });
     }
-    let values = Values::I64(ids.iter().map(|id| *id as i64).collect());
-    let token_ids = HostTensor { shape: vec![ids.len()], values };
+    let as_tensor = |ids: &[usize]| {
+        let values = Values::I64(ids.iter().map(|id| *id as i64).collect());
+        HostTensor { shape: vec![ids.len()], values }
+    };
     let replayer = CheckpointReplayer { checkpoint, tensors: weights, tokens: ids.len(), without: &compare.without };
     let dump = Dump {
         path: &shown,
         tensors,
         names: &names,
-        token_ids: &token_ids,
+        token_ids: as_tensor(&ids),
         positions: compare.positions.as_deref(),
         is_report: report.is_some(),
     };
     let mut sorted = sort(dump, &replayer)?;
+    if !says_its_ids && let Some(own) = ids_of(&sorted.aligned()?, &ids, weights, checkpoint.config())? {
+        (notes, mistake) = other_prompt(&own, &ids, " (by its embeddings)");
+        sorted = sorted.of_tokens(as_tensor(&own), &replayer)?;
+        ids = own;
+    }
     let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
     let as_candidate = |aligned: Aligned| {
         let Aligned { trace, rows, ignored, misshapen, not_comparable, remarks } = aligned;

@@ -16,6 +16,7 @@ mod layer_out;
 mod names;
 mod overwrite;
 mod progress;
+mod prompt_of;
 mod replayer;
 mod rope;
 mod run;
