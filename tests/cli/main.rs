@@ -9,6 +9,7 @@ mod forms;
 mod hostile;
 mod originals;
 mod promises;
+mod real;
 mod snapshot;
 mod stimulus;
 mod tokens;

@@ -19,9 +19,11 @@ mod doubts;
 mod layout;
 mod names;
 mod reading;
+mod source;
 
 pub use align::{AlignError, Aligned, Dump, Sorted, sort};
-pub use names::{Meaning, Names, Source};
+pub use names::{Meaning, Names, Whose};
+pub use source::{Source, SourceError};
 
 /// For tests: two layers, six wide, two query heads on one key head of four.
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub enum Meaning {
 
 /// Whose names a dump has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
+pub enum Whose {
     /// The config's "names".
     Config,
     /// Loupe's own.
@@ -33,22 +33,22 @@ pub enum Source {
     Dialect(usize),
 }
 
-impl Source {
+impl Whose {
     /// What a message calls it.
     pub fn name(self) -> &'static str {
         match self {
-            Source::Config => "the config's \"names\"",
-            Source::Loupe => "Loupe's probe points",
-            Source::Dialect(at) => ALL[at].name,
+            Whose::Config => "the config's \"names\"",
+            Whose::Loupe => "Loupe's probe points",
+            Whose::Dialect(at) => ALL[at].name,
         }
     }
 
     /// What `name` holds, and of which layer, in these names.
     fn look_up(self, name: &str) -> Option<(Holds, usize)> {
         match self {
-            Source::Config => None,
-            Source::Loupe => Probe::named(name).map(|probe| (Holds::Probe(probe), probe.layer().unwrap_or(0))),
-            Source::Dialect(at) => look_up(at, name),
+            Whose::Config => None,
+            Whose::Loupe => Probe::named(name).map(|probe| (Holds::Probe(probe), probe.layer().unwrap_or(0))),
+            Whose::Dialect(at) => look_up(at, name),
         }
     }
 }
@@ -59,7 +59,7 @@ pub struct Names {
     /// In the order of the file.
     pub entries: Vec<(String, Meaning)>,
     /// How many names are whose.
-    pub sources: BTreeMap<Source, usize>,
+    pub sources: BTreeMap<Whose, usize>,
     /// How many layers the model has, or seems to.
     pub layers: usize,
 }
@@ -83,7 +83,7 @@ impl Names {
 
     /// Whose names these are, in one line: `Hugging Face modules (57), Loupe's probe points (2)`.
     pub fn line(&self) -> String {
-        let mut sources: Vec<(&Source, &usize)> = self.sources.iter().collect();
+        let mut sources: Vec<(&Whose, &usize)> = self.sources.iter().collect();
         sources.sort_by_key(|(source, count)| (std::cmp::Reverse(**count), **source));
         match sources.as_slice() {
             [(source, _)] => source.name().to_string(),
@@ -106,21 +106,21 @@ impl Names {
 
     /// Whether all of them are Loupe's own.
     pub fn are_ours(&self) -> bool {
-        self.sources.keys().all(|source| *source == Source::Loupe)
+        self.sources.keys().all(|source| *source == Whose::Loupe)
     }
 }
 
 /// Loupe's own names and the dialects, that which knows most of `names` first: some names mean one thing here and another
 /// there, as `logits` does, before the cap or after it.
-fn by_likeness(names: &[String]) -> Vec<Source> {
-    let known = |source: &Source| names.iter().filter(|name| source.look_up(name).is_some()).count();
-    let mut order: Vec<Source> = std::iter::once(Source::Loupe).chain((0..ALL.len()).map(Source::Dialect)).collect();
+fn by_likeness(names: &[String]) -> Vec<Whose> {
+    let known = |source: &Whose| names.iter().filter(|name| source.look_up(name).is_some()).count();
+    let mut order: Vec<Whose> = std::iter::once(Whose::Loupe).chain((0..ALL.len()).map(Whose::Dialect)).collect();
     order.sort_by_cached_key(|source| std::cmp::Reverse(known(source)));
     order
 }
 
 /// How many layers a model has whose dump has these names, where nothing else says: hidden states count one more.
-fn layers_of(names: &[String], order: &[Source]) -> usize {
+fn layers_of(names: &[String], order: &[Whose]) -> usize {
     let last = |name: &String| {
         order.iter().find_map(|source| source.look_up(name)).map(|(holds, layer)| match holds {
             Holds::HiddenState => layer,
@@ -133,7 +133,7 @@ fn layers_of(names: &[String], order: &[Source]) -> usize {
 /// A name of "names" that leads to another name is followed so often.
 const MOST_RENAMED: usize = 4;
 
-fn meaning_of(name: &str, entries: &[NameEntry], order: &[Source], layers: usize) -> (Meaning, Option<Source>) {
+fn meaning_of(name: &str, entries: &[NameEntry], order: &[Whose], layers: usize) -> (Meaning, Option<Whose>) {
     let mut name = name.to_string();
     let mut by_config = None;
     for _ in 0..MOST_RENAMED {
@@ -141,9 +141,9 @@ fn meaning_of(name: &str, entries: &[NameEntry], order: &[Source], layers: usize
         let exact = entries.iter().filter(|entry| entry.probe().is_some());
         let patterns = entries.iter().filter(|entry| entry.probe().is_none());
         match exact.chain(patterns).find_map(|entry| entry.of(&name)) {
-            Some(Named::Probe(probe)) => return (values(&[probe], 0, layers), Some(Source::Config)),
+            Some(Named::Probe(probe)) => return (values(&[probe], 0, layers), Some(Whose::Config)),
             Some(Named::Renamed(other)) => {
-                by_config = Some(Source::Config);
+                by_config = Some(Whose::Config);
                 name = other;
             }
             None => break,
@@ -154,9 +154,9 @@ fn meaning_of(name: &str, entries: &[NameEntry], order: &[Source], layers: usize
     (meaning, by_config.filter(|_| known).or(source))
 }
 
-fn own_meaning(name: &str, order: &[Source], layers: usize) -> (Meaning, Option<Source>) {
+fn own_meaning(name: &str, order: &[Whose], layers: usize) -> (Meaning, Option<Whose>) {
     if name.starts_with("rope.") || name.starts_with("weights.") {
-        return (Meaning::Recorded, Some(Source::Loupe));
+        return (Meaning::Recorded, Some(Whose::Loupe));
     }
     let found = order.iter().find_map(|source| source.look_up(name).map(|found| (*source, found)));
     let Some((source, (holds, layer))) = found else { return (Meaning::Unknown(None), None) };

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use loupe_candidate::{Aligned, Dump, Meaning, Names, Sorted, sort};
+use loupe_candidate::{Aligned, Dump, Meaning, Names, Sorted, Source, sort};
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{
     Candidate, CandidateInfo, Judged, Verdict, Verdicts, judge, judge_values, one_line, summary, table,
 };
 use loupe_config::{Compare, ComputedIn, Format, Input, ModelRef};
 use loupe_engine::{Bytes, free_memory};
-use loupe_report::{Report, TensorFile, read};
+use loupe_report::{Report, read};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
 
 use crate::candidate::{Loaded, load};
@@ -70,7 +70,7 @@ fn known(ids: &[String]) -> Result<(), CheckError> {
 
 /// Whether each key of "names" is a tensor of some candidate.
 fn mapped(compare: &Compare, candidates: &[Loaded]) -> Result<(), CheckError> {
-    let held: Vec<String> = candidates.iter().flat_map(|loaded| loaded.file.names()).collect();
+    let held: Vec<String> = candidates.iter().flat_map(|loaded| loaded.source.names()).collect();
     match compare.names.iter().find(|entry| held.iter().all(|name| entry.of(name).is_none())) {
         None => Ok(()),
         Some(entry) => {
@@ -105,7 +105,7 @@ impl References {
 
 /// `saved`: the report that the config names as reference. `stimuli`: the folder for them, where they are asked for.
 fn one(
-    Loaded { path: shown, report, file }: Loaded,
+    Loaded { path: shown, report, source }: Loaded,
     compare: &Compare,
     saved: Option<&Report>,
     references: &mut References,
@@ -113,12 +113,12 @@ fn one(
 ) -> Result<Verdict, CheckError> {
     let model = model_of(compare, saved, report.as_ref(), &shown)?;
     let (checkpoint, weights) = references.open(&model)?;
-    let names = Names::of(&file.names(), &compare.names, Some(checkpoint.config().num_hidden_layers));
+    let names = Names::of(&source.names(), &compare.names, Some(checkpoint.config().num_hidden_layers));
     let is_known = |meaning: &Meaning| matches!(meaning, Meaning::Values(_) | Meaning::Fused(_) | Meaning::Recorded);
     let known: Vec<&str> =
         names.entries.iter().filter(|(_, meaning)| is_known(meaning)).map(|(name, _)| name.as_str()).collect();
-    fits(&shown, &file, &known)?;
-    let read = |name: &str| Ok((name.to_string(), file.get(name)?));
+    fits(&shown, &source, &known)?;
+    let read = |name: &str| Ok((name.to_string(), source.get(name)?));
     let tensors: Vec<(String, HostTensor)> = known.into_iter().map(read).collect::<Result<_, CheckError>>()?;
     if let Some(id) = saved.and_then(|saved| saved.model.checkpoint_id.as_ref()).filter(|id| *id != weights.id()) {
         let (found, report) = (weights.id().to_string(), id.clone());
@@ -266,16 +266,17 @@ fn simpler(
 /// What judging one number takes: the number itself, its prediction, its noise in five runs, and their likes, each in f64.
 const BYTES_A_NUMBER: usize = 10 * size_of::<f64>();
 
-/// Whether the tensors `names` of `file` can be judged in the memory that there is.
-fn fits(path: &str, file: &TensorFile, names: &[&str]) -> Result<(), CheckError> {
-    let numbers = |name: &&str| file.shape(name).unwrap_or_default().iter().fold(1, |a: usize, b| a.saturating_mul(*b));
+/// Whether the tensors `names` of `source` can be judged in the memory that there is.
+fn fits(path: &str, source: &Source, names: &[&str]) -> Result<(), CheckError> {
+    let numbers =
+        |name: &&str| source.shape(name).unwrap_or_default().iter().fold(1, |a: usize, b| a.saturating_mul(*b));
     let bytes = names.iter().map(numbers).fold(0, usize::saturating_add).saturating_mul(BYTES_A_NUMBER);
     let free = free_memory();
     if bytes <= free {
         return Ok(());
     }
     let largest = names.iter().max_by_key(|name| numbers(name)).copied().unwrap_or_default().to_string();
-    let shape = file.shape(&largest).unwrap_or_default().to_vec();
+    let shape = source.shape(&largest).unwrap_or_default().to_vec();
     Err(CheckError::TooLarge { path: path.to_string(), bytes: Bytes(bytes), free: Bytes(free), largest, shape })
 }
 

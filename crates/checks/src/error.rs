@@ -39,6 +39,8 @@ pub enum CheckError {
     #[error(transparent)]
     Align(#[from] loupe_candidate::AlignError),
     #[error(transparent)]
+    Source(#[from] loupe_candidate::SourceError),
+    #[error(transparent)]
     Replay(#[from] loupe_compare::ReplayError),
     #[error(transparent)]
     Judge(#[from] loupe_compare::JudgeError),
@@ -65,11 +67,6 @@ pub enum CheckError {
     NoModel { path: String },
     #[error("\"policy\": no mistake is called \"{}\"{}", echo(.id), hint(.nearest.as_deref()))]
     NoMistake { id: String, nearest: Option<String> },
-    #[error(
-        "{} is {is}; a candidate is a safetensors file of tensors, or a report of Loupe's by its path without an ending: {advice}",
-        echo(.path)
-    )]
-    NoDump { path: String, is: &'static str, advice: &'static str },
     #[error("{}: {reason}", echo(.path))]
     Against { path: String, reason: String },
 }

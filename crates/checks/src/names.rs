@@ -25,10 +25,10 @@ pub(crate) fn run(
         Some(model) => Some(Checkpoint::open(&model.id, model.revision.as_deref())?.config().num_hidden_layers),
         None => None,
     };
-    let names = Names::of(&loaded.file.names(), entries, layers);
+    let names = Names::of(&loaded.source.names(), entries, layers);
     let mut out = "loupe names\n".to_string();
     text::field(&mut out, "candidate", &echo(&loaded.path));
-    text::field(&mut out, "tensors", &names.entries.len().to_string());
+    text::field(&mut out, "tensors", &format!("{} ({})", names.entries.len(), loaded.source.kind));
     if !names.sources.is_empty() {
         text::field(&mut out, "names", &names.line());
     }

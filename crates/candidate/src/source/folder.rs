@@ -1,0 +1,54 @@
+//! A folder of files, each with one tensor or several: `layer_0/q_proj.npy` is the tensor `layer_0/q_proj`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{Reader, Source, SourceError};
+
+/// A folder with more files than this is somebody's home.
+const MOST_FILES: usize = 100_000;
+/// Folders below folders.
+const DEEPEST: usize = 8;
+const ENDINGS: [&str; 6] = ["npy", "npz", "pt", "pth", "bin", "safetensors"];
+
+pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
+    let mut files = Vec::new();
+    gather(path, DEEPEST, &mut files)?;
+    files.sort();
+    let (mut tensors, mut sources, mut held) = (Vec::new(), Vec::new(), BTreeMap::new());
+    for file in files {
+        let source = Source::open(&file)?;
+        // A file of one array is called as its tensor is; of several, the folder says where they belong.
+        let parent = file.strip_prefix(path).ok().and_then(Path::parent).unwrap_or(Path::new(""));
+        for (name, shape) in &source.tensors {
+            let inside = parent.join(name).to_string_lossy().into_owned();
+            if held.insert(inside.clone(), (sources.len(), name.clone())).is_some() {
+                return Err(SourceError::broken(path, format!("two of its files hold a tensor \"{inside}\"")));
+            }
+            tensors.push((inside, shape.clone()));
+        }
+        sources.push(source);
+    }
+    if tensors.is_empty() {
+        let what = format!("no file in it ends in {}", ENDINGS.map(|ending| format!(".{ending}")).join(", "));
+        return Err(SourceError::broken(path, what));
+    }
+    Ok(Source { path: path.to_path_buf(), kind: "a folder", tensors, reader: Reader::Folder(sources, held) })
+}
+
+fn gather(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), SourceError> {
+    for entry in std::fs::read_dir(folder).map_err(SourceError::io(folder))? {
+        let path = entry.map_err(SourceError::io(folder))?.path();
+        if path.is_dir() {
+            if depth > 0 {
+                gather(&path, depth - 1, files)?;
+            }
+        } else if path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)) {
+            files.push(path);
+        }
+        if files.len() > MOST_FILES {
+            return Err(SourceError::broken(folder, format!("more than {MOST_FILES} files")));
+        }
+    }
+    Ok(())
+}
