@@ -113,7 +113,6 @@ fn what_is_no_candidate_is_told_what_would_be() {
     refused(&compare(&sandbox, "folder"), 2, &["folder: no file in it ends in .npy, .npz, .pt"]);
     for (name, text, what) in [
         ("model.bin", "GGUF\u{3}\0\0\0", "weights, which are what an engine starts from"),
-        ("run.npz", "layer 0: 0.1 0.2", "a text"),
         ("dump", "\u{1}\u{2}\u{3}\u{4}", "a file of another kind"),
     ] {
         fs::write(sandbox.path(name), text).unwrap();

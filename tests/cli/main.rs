@@ -12,6 +12,7 @@ mod promises;
 mod real;
 mod snapshot;
 mod stimulus;
+mod text;
 mod tokens;
 mod usage;
 

@@ -66,6 +66,7 @@ pub fn candidate(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>)
         misshapen: Vec::new(),
         not_comparable: Vec::new(),
         remarks: Vec::new(),
+        fragments: std::collections::BTreeMap::new(),
     }
 }
 

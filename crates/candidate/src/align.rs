@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use loupe_compare::{MOST_NAMES, ReplayError, Replayer, Rows, Trace, found};
+use loupe_compare::{Fragment, MOST_NAMES, ReplayError, Replayer, Rows, Trace, found};
 use loupe_spec::{Config, HostTensor, Probe, echo};
 
+use crate::Sample;
 use crate::choose::{Open, choose, otherwise};
 use crate::doubts::doubts;
+use crate::fragments::{gathered, meant};
 use crate::names::{Meaning, Names};
 use crate::reading::{Form, in_words, readings};
 
@@ -70,6 +72,8 @@ pub struct Dump<'a> {
     pub path: &'a str,
     /// The tensors that have a meaning; those of `rope.*` and `weights.*` are left out.
     pub tensors: Vec<(String, HostTensor)>,
+    /// Some values of others.
+    pub samples: &'a [Sample],
     /// What every name of the file means.
     pub names: &'a Names,
     /// The prompt's.
@@ -87,6 +91,8 @@ pub struct Aligned {
     pub trace: Trace,
     /// The tokens of those that have not all rows.
     pub rows: Rows,
+    /// Some values of others.
+    pub fragments: BTreeMap<Probe, Fragment>,
     /// Names that are no probe's.
     pub ignored: Vec<String>,
     /// As the judge's candidate has it.
@@ -106,6 +112,9 @@ pub struct Sorted {
     /// "names: …", where they are not Loupe's own.
     whose: Option<String>,
     opens: Vec<Open>,
+    fragments: BTreeMap<Probe, Fragment>,
+    /// What was found out of those.
+    said: Vec<String>,
     doubts: Vec<String>,
     ignored: Vec<String>,
     misshapen: Vec<String>,
@@ -151,14 +160,16 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
             _ => {}
         }
     }
-    let Sorting { mut opens, misfits, ignored, misshapen, not_comparable } = sorted;
+    let Sorting { mut opens, misfits, ignored, misshapen, mut not_comparable } = sorted;
+    let (mut fragments, unread) = gathered(dump.samples, dump.names, config, tokens);
+    not_comparable.extend(unread);
     for (probe, name) in misfits {
         if let Some(other) = opens.iter().find(|open| open.readings[0].probe == probe) {
             let (first, second) = (name.clone().min(other.name.clone()), name.max(other.name.clone()));
             return Err(AlignError::Twice { path, first, second, probe });
         }
     }
-    if opens.is_empty() && misshapen.is_empty() {
+    if opens.is_empty() && misshapen.is_empty() && fragments.is_empty() {
         if !not_comparable.is_empty() {
             return Err(AlignError::NotComparable { path, what: not_comparable });
         }
@@ -169,8 +180,9 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
     }
     let whose = (!dump.names.are_ours()).then(|| format!("names: {}", dump.names.line()));
     let token_ids = dump.token_ids;
+    let said = meant(&mut fragments, &token_ids, replayer)?;
     let doubts = doubts(&opens, config, &token_ids.values);
-    Ok(Sorted { path, token_ids, tokens, whose, opens, doubts, ignored, misshapen, not_comparable })
+    Ok(Sorted { path, token_ids, tokens, whose, opens, fragments, said, doubts, ignored, misshapen, not_comparable })
 }
 
 impl Sorted {
@@ -199,10 +211,11 @@ impl Sorted {
         let mut aligned = Aligned {
             trace: Trace::from([(Probe::TokenIds, self.token_ids.clone())]),
             rows: Rows::All,
+            fragments: self.fragments.clone(),
             ignored: self.ignored.clone(),
             misshapen: self.misshapen.clone(),
             not_comparable: self.not_comparable.clone(),
-            remarks: self.whose.iter().chain(&self.doubts).cloned().chain(remarks(opens)).collect(),
+            remarks: self.whose.iter().chain(&self.doubts).chain(&self.said).cloned().chain(remarks(opens)).collect(),
         };
         // Rows of the most tensors.
         let mut counts: BTreeMap<&[usize], usize> = BTreeMap::new();

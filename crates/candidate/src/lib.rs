@@ -16,13 +16,17 @@ mod align;
 mod choose;
 mod dialects;
 mod doubts;
+mod fragments;
 mod layout;
 mod names;
 mod reading;
+mod sample;
 mod source;
+mod text;
 
 pub use align::{AlignError, Aligned, Dump, Sorted, sort};
 pub use names::{Meaning, Names, Whose};
+pub use sample::{Printed, Sample};
 pub use source::{Source, SourceError};
 
 /// For tests: two layers, six wide, two query heads on one key head of four.

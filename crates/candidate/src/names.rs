@@ -110,6 +110,11 @@ impl Names {
     }
 }
 
+/// Whether any program has a tensor of this name.
+pub(crate) fn is_known(name: &str) -> bool {
+    std::iter::once(Whose::Loupe).chain((0..ALL.len()).map(Whose::Dialect)).any(|whose| whose.look_up(name).is_some())
+}
+
 /// Loupe's own names and the dialects, that which knows most of `names` first: some names mean one thing here and another
 /// there, as `logits` does, before the cap or after it.
 fn by_likeness(names: &[String]) -> Vec<Whose> {

@@ -135,29 +135,33 @@ pub fn neighbour(probe: Probe, layers: usize) -> Option<Probe> {
     })
 }
 
-/// What a tensor that is called `called` turned out to hold, as the end of "it holds …".
+/// What a tensor that is called `called` turned out to hold.
 pub fn in_words(called: Probe, reading: &Reading) -> String {
-    let stage = |probe: Probe| match probe {
-        Probe::Layer(_, stage) => Some(stage),
-        _ => None,
-    };
-    let what = match (called, reading.probe, reading.form) {
-        (_, _, Form::Times(_)) if stage(called) == Some(Stage::QRope) => "the values after the scale of attention",
-        (_, _, Form::Times(_)) => "the values before the scale of attention",
-        (_, _, Form::Inverted) => "1 where a key is hidden",
-        (Probe::EmbedScaled, Probe::EmbedRaw, _) => "the values before the scale",
-        (Probe::EmbedRaw, Probe::EmbedScaled, _) => "the values after the scale",
-        (Probe::Norm, Probe::Layer(..), _) => "the values before the final norm",
-        (Probe::Layer(..), Probe::Norm, _) => "the values after the final norm",
-        (Probe::Logits, Probe::LogitsRaw, _) => "the values before the cap",
-        (Probe::LogitsRaw, Probe::Logits, _) => "the values after the cap",
-        (one, other, _) => match (stage(one), stage(other)) {
-            (Some(Stage::Scores), Some(Stage::ScoresCapped)) => "the values after the cap",
-            (Some(Stage::ScoresCapped), Some(Stage::Scores)) => "the values before the cap",
-            (Some(Stage::QProj | Stage::KProj), Some(Stage::QRope | Stage::KRope)) => "the values after the rotation",
-            (Some(Stage::QRope | Stage::KRope), Some(Stage::QProj | Stage::KProj)) => "the values before the rotation",
-            _ => "the values of another stage",
-        },
+    let what = match (called, reading.form) {
+        (Probe::Layer(_, Stage::QRope), Form::Times(_)) => "the values after the scale of attention",
+        (_, Form::Times(_)) => "the values before the scale of attention",
+        (_, Form::Inverted) => "1 where a key is hidden",
+        _ => neighbour_in_words(called, reading.probe),
     };
     format!("{what}: read as {}", reading.probe)
+}
+
+/// What the values of `other` are to somebody who calls them `called`.
+pub fn neighbour_in_words(called: Probe, other: Probe) -> &'static str {
+    match (called, other) {
+        (Probe::EmbedScaled, Probe::EmbedRaw) => "the values before the scale",
+        (Probe::EmbedRaw, Probe::EmbedScaled) => "the values after the scale",
+        (Probe::Norm, Probe::Layer(..)) => "the values before the final norm",
+        (Probe::Layer(..), Probe::Norm) => "the values after the final norm",
+        (Probe::Logits, Probe::LogitsRaw) => "the values before the cap",
+        (Probe::LogitsRaw, Probe::Logits) => "the values after the cap",
+        (Probe::Layer(_, one), Probe::Layer(_, other)) => match (one, other) {
+            (Stage::Scores, Stage::ScoresCapped) => "the values after the cap",
+            (Stage::ScoresCapped, Stage::Scores) => "the values before the cap",
+            (Stage::QProj | Stage::KProj, Stage::QRope | Stage::KRope) => "the values after the rotation",
+            (Stage::QRope | Stage::KRope, Stage::QProj | Stage::KProj) => "the values before the rotation",
+            _ => "the values of another stage",
+        },
+        _ => "the values of another stage",
+    }
 }

@@ -69,7 +69,7 @@ fn what_lies_about_itself_is_refused() {
     refused("a.npz", &zipped(&[("readme.txt", b"hello".to_vec())]), "neither arrays of numpy's nor tensors of torch's");
     refused("a.npz", b"PK\x03\x04 and nothing else", "a broken zip file");
     refused("a.gguf", b"GGUF\x03\x00\x00\x00", "weights");
-    refused("a.log", b"a line\nanother\n", "a text");
+    refused("a.log", b"a line\nanother\n", "a text in which no line says");
     refused("a.bin", &[1, 2, 3], "3 bytes are no f32 numbers");
     refused("a.xyz", &[0, 1, 2, 3, 4], "a file of another kind");
     refused("a.pt", &[0x80, 2, 0x8a, 10], "before version 1.6");
@@ -89,7 +89,7 @@ fn json_says_what_it_is() {
     refused("a.json", br#"{"norm": {"file": "b.bin", "shape": [1]}}"#, "b.bin");
     refused("a.json", br#"{"norm": "#, "no JSON with arrays");
     refused("a.json", br#"{"a": 1}"#, "it holds no arrays");
-    refused("a.json", b"[1, 2]", "arrays by name");
+    refused("a.json", b"[1, 2]", "no line says a tensor");
     refused("a.json", format!("{{\"a\": {}}}", "[".repeat(100_000)).as_bytes(), "no JSON with arrays");
 }
 

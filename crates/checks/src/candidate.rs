@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use loupe_candidate::Source;
+use loupe_candidate::{Printed, Sample, Source};
+use loupe_config::Typed;
 use loupe_report::{Report, Written, is_report, read};
 
 use crate::CheckError;
@@ -11,6 +12,17 @@ pub(crate) struct Loaded {
     pub path: String,
     pub report: Option<Report>,
     pub source: Source,
+}
+
+/// The numbers that stand in the config.
+pub(crate) fn typed(numbers: &[Typed]) -> Loaded {
+    let sample = |typed: &Typed| {
+        let numbers: Vec<Printed> = typed.numbers.iter().filter_map(|text| Printed::parse(text)).collect();
+        let lanes = (typed.from..typed.from + numbers.len()).collect();
+        Sample { name: typed.name.clone(), token: typed.token, lanes, numbers }
+    };
+    let source = Source::typed(numbers.iter().map(sample).collect());
+    Loaded { path: source.path().display().to_string(), report: None, source }
 }
 
 /// Opens the candidate that `path` names: a report by its prefix or by either of its files, or anything else that holds

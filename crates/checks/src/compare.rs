@@ -7,12 +7,12 @@ use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{
     Candidate, CandidateInfo, Judged, Verdict, Verdicts, judge, judge_values, one_line, summary, table,
 };
-use loupe_config::{Compare, ComputedIn, Format, Input, ModelRef};
+use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input, ModelRef};
 use loupe_engine::{Bytes, free_memory};
 use loupe_report::{Report, read};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
 
-use crate::candidate::{Loaded, load};
+use crate::candidate::{Loaded, load, typed};
 use crate::prompt_of::ids_of;
 use crate::replayer::CheckpointReplayer;
 use crate::stimulus::{self, Asked};
@@ -27,7 +27,11 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
         stimulus::refuse_taken(folder)?;
     }
     let saved = compare.reference.report.as_deref().map(read).transpose()?.map(|(report, _)| report);
-    let candidates = compare.candidates.iter().map(|path| load(path)).collect::<Result<Vec<_>, _>>()?;
+    let opened = compare.candidates.iter().map(|candidate| match candidate {
+        CandidateRef::Path(path) => load(path),
+        CandidateRef::Typed(numbers) => Ok(typed(numbers)),
+    });
+    let candidates = opened.collect::<Result<Vec<_>, _>>()?;
     mapped(compare, &candidates)?;
     let mut references = References::default();
     let mut verdicts = Vec::new();
@@ -115,8 +119,8 @@ fn one(
     let (checkpoint, weights) = references.open(&model)?;
     let names = Names::of(&source.names(), &compare.names, Some(checkpoint.config().num_hidden_layers));
     let is_known = |meaning: &Meaning| matches!(meaning, Meaning::Values(_) | Meaning::Fused(_) | Meaning::Recorded);
-    let known: Vec<&str> =
-        names.entries.iter().filter(|(_, meaning)| is_known(meaning)).map(|(name, _)| name.as_str()).collect();
+    let tensors = names.entries.iter().filter(|(name, meaning)| is_known(meaning) && source.shape(name).is_some());
+    let known: Vec<&str> = tensors.map(|(name, _)| name.as_str()).collect();
     fits(&shown, &source, &known)?;
     let read = |name: &str| Ok((name.to_string(), source.get(name)?));
     let tensors: Vec<(String, HostTensor)> = known.into_iter().map(read).collect::<Result<_, CheckError>>()?;
@@ -190,6 +194,7 @@ fn one(
     let dump = Dump {
         path: &shown,
         tensors,
+        samples: &source.samples,
         names: &names,
         token_ids: as_tensor(&ids),
         positions: compare.positions.as_deref(),
@@ -203,7 +208,7 @@ fn one(
     }
     let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
     let as_candidate = |aligned: Aligned| {
-        let Aligned { trace, rows, ignored, misshapen, not_comparable, remarks } = aligned;
+        let Aligned { trace, rows, fragments, ignored, misshapen, not_comparable, remarks } = aligned;
         let (path, backend, check) = (shown.clone(), backend.clone(), check.clone());
         Candidate {
             path,
@@ -214,6 +219,7 @@ fn one(
             strict,
             trace,
             rows,
+            fragments,
             ignored,
             misshapen,
             not_comparable,
@@ -227,7 +233,8 @@ fn one(
         (sorted, candidate, judged) = (sorted_otherwise, other, again);
     }
     let Judged { mut verdict, level, .. } = judged;
-    let recorded = candidate.trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();
+    let recorded = candidate.trace.keys().chain(candidate.fragments.keys()).copied();
+    let recorded = recorded.filter(|probe| *probe != Probe::TokenIds).collect();
     let asked = Asked { compare, checkpoint, tensors: weights, token_ids: &ids, recorded, folder: stimuli };
     stimulus::add(&asked, level, &mut verdict)?;
     if let Some(report) = report.as_ref()

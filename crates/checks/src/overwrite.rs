@@ -49,7 +49,8 @@ fn inputs(request: &Request) -> Vec<PathBuf> {
         Check::Weights { model: id, against, .. } => model(id).into_iter().chain(against.clone()).collect(),
         Check::Names { candidate, model: id, .. } => id.iter().flat_map(model).chain(files_read(candidate)).collect(),
         Check::Compare(compare) => {
-            let reports = compare.candidates.iter().chain(&compare.reference.report).flat_map(|path| files_read(path));
+            let paths = compare.candidates.iter().filter_map(|candidate| candidate.path());
+            let reports = paths.chain(compare.reference.report.as_deref()).flat_map(files_read);
             compare.reference.model.iter().flat_map(model).chain(reports).collect()
         }
     }

@@ -1,6 +1,8 @@
 //! What is judged.
 
-use loupe_spec::{Arithmetic, Dtype, echo};
+use std::collections::BTreeMap;
+
+use loupe_spec::{Arithmetic, Dtype, HostTensor, Probe, Values, echo};
 
 use crate::Trace;
 
@@ -23,6 +25,17 @@ impl Rows {
     }
 }
 
+/// Some values of a probe point, as a log prints them. They are compared, and nothing is computed from them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fragment {
+    /// Where each stands in the whole tensor, a row for every token, in ascending order.
+    pub places: Vec<usize>,
+    /// The values, as many.
+    pub values: Vec<f64>,
+    /// What one more in the last digit of each would be, as it was printed.
+    pub units: Vec<f64>,
+}
+
 /// Someone's tensors, ready to be judged.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -42,6 +55,8 @@ pub struct Candidate {
     pub trace: Trace,
     /// Which tokens those rows are.
     pub rows: Rows,
+    /// Some values of other probe points.
+    pub fragments: BTreeMap<Probe, Fragment>,
     /// Names that are no probe's, with what they are where that is known.
     pub ignored: Vec<String>,
     /// Tensors with another number of heads or another width than the model's, a sentence each.
@@ -50,6 +65,17 @@ pub struct Candidate {
     pub not_comparable: Vec<String>,
     /// How its tensors were read, a sentence each.
     pub remarks: Vec<String>,
+}
+
+impl Candidate {
+    /// The values of fragments as f32 tensors of no shape: what they say of its precision.
+    pub(crate) fn fragments_as_tensors(&self) -> Trace {
+        let tensor = |(probe, fragment): (&Probe, &Fragment)| {
+            let values = Values::F64(fragment.values.clone()).to_dtype(Dtype::F32);
+            (*probe, HostTensor { shape: vec![fragment.values.len()], values })
+        };
+        self.fragments.iter().map(tensor).collect()
+    }
 }
 
 /// So many names a message shows.

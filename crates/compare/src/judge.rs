@@ -145,7 +145,7 @@ impl Case<'_> {
                 dtype: noise.level.storage,
                 dtype_inferred: candidate.declared.is_none(),
             },
-            coverage: case.coverage(),
+            coverage: case.coverage(&stages),
             first_divergence: first.map(divergence),
             indistinguishable: nowhere(&findings.unseen),
             mistakes: findings.named,
@@ -253,9 +253,12 @@ struct Case<'a> {
 
 impl<'a> Case<'a> {
     fn open(candidate: &'a Candidate, replayer: &'a dyn Replayer) -> Result<Case<'a>, ReplayError> {
-        let recorded: BTreeSet<Probe> =
+        let given: BTreeSet<Probe> =
             candidate.trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();
-        let storage = candidate.declared.unwrap_or_else(|| infer_storage(&candidate.trace));
+        let recorded: BTreeSet<Probe> = given.iter().chain(candidate.fragments.keys()).copied().collect();
+        let storage = candidate
+            .declared
+            .unwrap_or_else(|| infer_storage(candidate.trace.iter().chain(&candidate.fragments_as_tensors())));
         let tokens = replayer.tokens();
         let start: Trace =
             candidate.trace.iter().filter(|(p, _)| **p == Probe::TokenIds).map(|(p, t)| (*p, t.clone())).collect();
@@ -268,9 +271,8 @@ impl<'a> Case<'a> {
         })?;
         let rows = candidate.rows.positions(tokens);
         let notes = candidate.remarks.iter().chain(&candidate.misshapen).cloned().collect();
-        let whole =
-            recorded.iter().copied().filter(|probe| is_whole(*probe, &candidate.trace[probe], tokens)).collect();
-        let segments = Segments::of(replayer.config(), &recorded, &whole);
+        let whole = given.iter().copied().filter(|probe| is_whole(*probe, &candidate.trace[probe], tokens)).collect();
+        let segments = Segments::of(replayer.config(), &recorded, &given, &whole);
         Ok(Case { candidate, replayer, reference, recorded, whole, segments, rows, by_fallback: false, notes })
     }
 
@@ -281,8 +283,11 @@ impl<'a> Case<'a> {
     /// The first precision at which the projections are right as a body: a mistake spoils some of them, a precision
     /// all. Without projections of their own, the first at which everything is.
     fn choose_level(&self) -> Result<Chosen, JudgeError> {
-        let storage = self.candidate.declared.unwrap_or_else(|| infer_storage(&self.candidate.trace));
-        let mut levels = ladder(storage, self.replayer.weights_dtype(), infer_decimals(&self.candidate.trace));
+        let (trace, fragments) = (&self.candidate.trace, self.candidate.fragments_as_tensors());
+        let storage = self.candidate.declared.unwrap_or_else(|| infer_storage(trace.iter().chain(&fragments)));
+        // Where there are tensors, the decimals of a fragment are its own.
+        let printed = if self.segments.given.is_empty() { &fragments } else { trace };
+        let mut levels = ladder(storage, self.replayer.weights_dtype(), infer_decimals(printed));
         if let Some(arithmetic) = self.candidate.arithmetic {
             let known: BTreeSet<&str> = levels.iter().filter_map(|l| l.arithmetic()).map(Arithmetic::name).collect();
             if !known.contains(arithmetic.name()) {
@@ -339,7 +344,10 @@ impl<'a> Case<'a> {
     }
 
     fn stages(&self, noise: &Noise) -> Vec<Stage> {
-        let stage = |probe: &Probe| Stage::new(*probe, self.candidate.trace.get(probe)?, noise, &self.judged(*probe));
+        let stage = |probe: &Probe| match self.candidate.trace.get(probe) {
+            Some(tensor) => Stage::new(*probe, tensor, noise, &self.judged(*probe)),
+            None => Stage::of_fragment(*probe, self.candidate.fragments.get(probe)?, noise),
+        };
         self.recorded.iter().filter_map(stage).collect()
     }
 
@@ -349,14 +357,18 @@ impl<'a> Case<'a> {
         (0..self.replayer.tokens()).map(|token| whole || self.rows.binary_search(&token).is_ok()).collect()
     }
 
-    fn coverage(&self) -> Coverage {
+    fn coverage(&self, stages: &[Stage]) -> Coverage {
         let config = self.replayer.config();
         let layers: BTreeSet<usize> = self.recorded.iter().filter_map(|probe| probe.layer()).collect();
+        let tokens: BTreeSet<usize> = stages.iter().flat_map(Stage::tokens).collect();
         Coverage {
-            tokens: if self.whole.is_empty() { self.rows.len() } else { self.replayer.tokens() },
+            tokens: tokens.len(),
+            of_tokens: self.replayer.tokens(),
             layers: layers.into_iter().collect(),
             probes: self.recorded.len(),
             of: Probe::all(config).len() - 1,
+            values: stages.iter().map(|stage| stage.indices().count()).sum(),
+            of_values: stages.iter().map(|stage| stage.recorded.len()).sum(),
             ignored: self.candidate.ignored.clone(),
             not_comparable: self.candidate.not_comparable.clone(),
         }

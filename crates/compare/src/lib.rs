@@ -21,7 +21,7 @@ mod values;
 mod verdict;
 mod visibility;
 
-pub use candidate::{Candidate, MOST_NAMES, Rows, found};
+pub use candidate::{Candidate, Fragment, MOST_NAMES, Rows, found};
 pub use judge::{JudgeError, Judged, judge};
 pub use noise::Level;
 pub use render::{one_line, summary, table};

@@ -64,9 +64,9 @@ pub fn infer_decimals(trace: &Trace) -> Option<u32> {
 
 /// The dtype that most of the tensors fit in: a bf16 engine's dump is often saved as f32. Embedding rows are left
 /// out (they are the checkpoint's), and so is what holds nothing but 0 and 1.
-pub fn infer_storage(trace: &Trace) -> Dtype {
-    let tensors: Vec<&HostTensor> = trace
-        .iter()
+pub fn infer_storage<'a>(values: impl IntoIterator<Item = (&'a Probe, &'a HostTensor)>) -> Dtype {
+    let tensors: Vec<&HostTensor> = values
+        .into_iter()
         .filter(|(probe, _)| !matches!(probe, Probe::TokenIds | Probe::EmbedRaw | Probe::Layer(_, Stage::Mask)))
         .map(|(_, tensor)| tensor)
         .collect();

@@ -122,12 +122,19 @@ pub fn summary(verdict: &Verdict) -> String {
     let coverage = &verdict.coverage;
     let _ = writeln!(
         out,
-        "{}\n  looked at {} of {} stages, {} layer(s), {} token(s)",
+        "{}\n  looked at {} of {} stages, {} layer(s), {}{}",
         echo(&verdict.candidate.path),
         coverage.probes,
         coverage.of,
         coverage.layers.len(),
-        coverage.tokens
+        match coverage.tokens == coverage.of_tokens {
+            true => format!("{} token(s)", coverage.tokens),
+            false => format!("{} of {} tokens", coverage.tokens, coverage.of_tokens),
+        },
+        match coverage.values == coverage.of_values {
+            true => String::new(),
+            false => format!(", {} of their {} values", coverage.values, coverage.of_values),
+        }
     );
     if !coverage.ignored.is_empty() {
         let _ = writeln!(out, "  not judged (no probe of ours): {}", found(&coverage.ignored));

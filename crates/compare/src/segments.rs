@@ -14,15 +14,23 @@ pub struct Segments {
     pub reach: BTreeMap<Probe, BTreeSet<Probe>>,
     /// Whether some tokens were not recorded, and attention takes them in.
     pub in_part: bool,
+    /// The probes that others are computed from: recorded whole, or in whole rows.
+    pub given: BTreeSet<Probe>,
 }
 
 impl Segments {
-    /// Of `recorded`, of which `whole` was recorded of every token.
-    pub fn of(config: &Config, recorded: &BTreeSet<Probe>, whole: &BTreeSet<Probe>) -> Segments {
+    /// Of `recorded`, of which `given` are computed from, of which again `whole` has every token.
+    pub fn of(
+        config: &Config,
+        recorded: &BTreeSet<Probe>,
+        given: &BTreeSet<Probe>,
+        whole: &BTreeSet<Probe>,
+    ) -> Segments {
         let own: BTreeMap<Probe, BTreeSet<Probe>> =
-            recorded.iter().map(|probe| (*probe, ancestry(config, *probe, |input| recorded.contains(input)))).collect();
-        if whole.len() == recorded.len() {
-            return Segments { reach: own.clone(), own, in_part: false };
+            recorded.iter().map(|probe| (*probe, ancestry(config, *probe, |input| given.contains(input)))).collect();
+        let given = given.clone();
+        if whole.len() == given.len() {
+            return Segments { reach: own.clone(), own, in_part: false, given };
         }
         let with_others = |(probe, own): (&Probe, &BTreeSet<Probe>)| {
             let mut reach = own.clone();
@@ -33,7 +41,7 @@ impl Segments {
             (*probe, reach)
         };
         let reach: BTreeMap<Probe, BTreeSet<Probe>> = own.iter().map(with_others).collect();
-        Segments { in_part: own != reach, own, reach }
+        Segments { in_part: own != reach, own, reach, given }
     }
 }
 
@@ -62,7 +70,7 @@ mod tests {
         let first = Probe::Layer(0, Stage::Output);
         let second = Probe::Layer(1, Stage::Output);
         let recorded = BTreeSet::from([first, second, Probe::Layer(1, Stage::QProj)]);
-        let Segments { own, reach, in_part } = Segments::of(&config, &recorded, &recorded);
+        let Segments { own, reach, in_part, .. } = Segments::of(&config, &recorded, &recorded, &recorded);
         // All of layer 1 but q_proj, which was recorded.
         assert_eq!(own[&second].len(), Stage::ALL.len() - 1);
         assert!(own[&first].contains(&Probe::EmbedRaw));
@@ -71,10 +79,19 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_computed_from_some_values() {
+        let config = crate::small_config();
+        let (first, second) = (Probe::Layer(0, Stage::Output), Probe::Layer(1, Stage::Output));
+        let segments = Segments::of(&config, &BTreeSet::from([first, second]), &BTreeSet::new(), &BTreeSet::new());
+        assert!(segments.own[&second].contains(&first) && segments.own[&second].contains(&Probe::EmbedRaw));
+        assert!(!segments.in_part);
+    }
+
+    #[test]
     fn attention_takes_in_tokens_that_were_not_recorded() {
         let config = crate::small_config();
         let all: BTreeSet<Probe> = Probe::all(&config).into_iter().filter(|probe| *probe != Probe::TokenIds).collect();
-        let segments = Segments::of(&config, &all, &BTreeSet::new());
+        let segments = Segments::of(&config, &all, &all, &BTreeSet::new());
         assert!(segments.in_part);
         for (probe, own) in &segments.own {
             assert_eq!(own, &BTreeSet::from([*probe]));

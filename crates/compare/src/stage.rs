@@ -1,8 +1,11 @@
 //! One recorded stage against its prediction.
 
+use std::collections::BTreeSet;
+
 use loupe_spec::{Dtype, HostTensor, Probe, Stage as ModelStage, Values};
 
-use crate::noise::{Noise, variance};
+use crate::Fragment;
+use crate::noise::{Level, Noise, variance};
 
 /// A tensor fails when the size of its residual is beyond this many times the size of the noise. Right code of a
 /// prototype's 45 benign dumps stayed at 1.9 and below.
@@ -56,8 +59,10 @@ pub struct Stage {
     pub layout: Layout,
     /// What the candidate recorded; of the tokens that it did not, the prediction.
     pub recorded: Vec<f64>,
-    /// How many values of the last axis it recorded: of scores and masks, a decode step knows the keys up to its own.
-    last: usize,
+    /// Whether the candidate recorded each element.
+    held: Vec<bool>,
+    /// What one more in the last digit of each would be, where it printed them.
+    units: Vec<f64>,
     /// What the reference computes from the candidate's own inputs.
     pub exact: Vec<f64>,
     /// The expected square of their difference.
@@ -68,8 +73,6 @@ pub struct Stage {
     rounded: Vec<f64>,
     /// What the candidate's values are stored in.
     storage: Dtype,
-    /// The tokens that the candidate recorded.
-    pub judged: Vec<bool>,
 }
 
 /// How well a prediction fits.
@@ -101,35 +104,51 @@ fn ratio((squares, variance): (f64, f64)) -> f64 {
 }
 
 impl Stage {
-    /// Of `recorded` under `noise`.
+    /// Of a tensor with a row for each token of `judged`, under `noise`. Of scores and masks, a decode step knows the keys up
+    /// to its own.
     pub fn new(probe: Probe, recorded: &HostTensor, noise: &Noise, judged: &[bool]) -> Option<Stage> {
-        let HostTensor { shape, values } = noise.exact.get(&probe)?;
-        let exact = values.to_f64();
+        let HostTensor { shape, .. } = noise.exact.get(&probe)?;
+        let (layout, width) = (Layout::of(probe, shape), shape.last().copied().unwrap_or(1).max(1));
+        let keys = recorded.shape.last().copied().unwrap_or(1);
+        let places = (0..shape.iter().product()).filter(|at| judged[layout.row(*at)] && at % width < keys);
+        Stage::of(probe, places.zip(recorded.values.to_f64()), Vec::new(), noise)
+    }
+
+    /// Of some values, under `noise`.
+    pub fn of_fragment(probe: Probe, fragment: &Fragment, noise: &Noise) -> Option<Stage> {
+        let count = noise.exact.get(&probe)?.values.len();
+        let mut units = vec![0.0; count];
+        for (at, unit) in fragment.places.iter().zip(&fragment.units).filter(|(at, _)| **at < count) {
+            units[*at] = *unit;
+        }
+        let values = fragment.places.iter().copied().zip(fragment.values.iter().copied());
+        Stage::of(probe, values, units, noise)
+    }
+
+    /// The same values under another `noise`.
+    pub fn again(&self, noise: &Noise) -> Option<Stage> {
+        let held = (0..self.recorded.len()).filter(|at| self.held[*at]).map(|at| (at, self.recorded[at]));
+        Stage::of(self.probe, held, self.units.clone(), noise)
+    }
+
+    fn of(probe: Probe, values: impl Iterator<Item = (usize, f64)>, units: Vec<f64>, noise: &Noise) -> Option<Stage> {
+        let exact_tensor = noise.exact.get(&probe)?;
+        let (shape, exact) = (exact_tensor.shape.clone(), exact_tensor.values.to_f64());
         let runs: Vec<Vec<f64>> =
             noise.runs.iter().map(|run| run.get(&probe).map(|t| t.values.to_f64())).collect::<Option<_>>()?;
-        let layout = Layout::of(probe, shape);
-        let (level, storage) = (noise.level, noise.level.storage);
-        let variance = variance(probe, &exact, &runs, &layout, level);
+        let layout = Layout::of(probe, &shape);
+        let storage = noise.level.storage;
+        // Where each value has its own unit, the level's says nothing more.
+        let level = if units.is_empty() { noise.level } else { Level { decimals: None, ..noise.level } };
+        let mut variance = variance(probe, &exact, &runs, &layout, level);
+        variance.iter_mut().zip(&units).for_each(|(variance, unit)| *variance += unit * unit / 12.0);
         let rounded = runs.first().cloned().unwrap_or_default();
         let noise = runs.into_iter().map(|run| run.iter().zip(&exact).map(|(n, e)| n - e).collect()).collect();
-        let mut stage = Stage {
-            probe,
-            shape: shape.clone(),
-            recorded: exact.clone(),
-            last: recorded.shape.last().copied().unwrap_or(1),
-            layout,
-            exact,
-            variance,
-            noise,
-            rounded,
-            storage,
-            judged: judged.to_vec(),
-        };
-        let places: Vec<usize> = (0..stage.recorded.len()).filter(|at| stage.is_recorded(*at)).collect();
-        for (own, at) in places.into_iter().enumerate() {
-            stage.recorded[at] = recorded.values.get(own);
+        let (mut recorded, mut held) = (exact.clone(), vec![false; exact.len()]);
+        for (at, value) in values.filter(|(at, _)| *at < exact.len()) {
+            (recorded[at], held[at]) = (value, true);
         }
-        Some(stage)
+        Some(Stage { probe, shape, recorded, held, units, layout, exact, variance, noise, rounded, storage })
     }
 
     /// `value` as the candidate would hold it.
@@ -158,7 +177,7 @@ impl Stage {
 
     /// Whether the candidate recorded element `at`.
     fn is_recorded(&self, at: usize) -> bool {
-        self.judged[self.layout.row(at)] && at % self.shape.last().copied().unwrap_or(1).max(1) < self.last
+        self.held[at]
     }
 
     /// Whether element `at` counts: it was recorded, its inputs lead to a number, and it is not a score that an engine
@@ -201,10 +220,15 @@ impl Stage {
         Fit { tensor: ratio(total), row, token }
     }
 
+    /// The tokens of which something was recorded.
+    pub fn tokens(&self) -> BTreeSet<usize> {
+        (0..self.held.len()).filter(|at| self.held[*at]).map(|at| self.layout.row(at)).collect()
+    }
+
     /// Size of the residual over size of the noise, of each token that was recorded.
     pub fn row_sizes(&self, predicted: &[f64]) -> Vec<f64> {
-        let rows = self.rows(predicted, |_| true).into_iter().zip(&self.judged);
-        rows.filter(|(_, judged)| **judged).map(|(row, _)| ratio(row)).collect()
+        let rows = self.rows(predicted, |_| true);
+        self.tokens().into_iter().map(|token| ratio(rows[token])).collect()
     }
 
     /// Of each token, the squares of the residual and those of the noise.

@@ -287,12 +287,18 @@ pub struct CandidateInfo {
 pub struct Coverage {
     /// Tokens judged.
     pub tokens: usize,
+    /// Tokens of the prompt.
+    pub of_tokens: usize,
     /// Layers of which at least one stage was recorded.
     pub layers: Vec<usize>,
     /// Recorded stages judged, of all that the model has.
     pub probes: usize,
     /// All that the model has.
     pub of: usize,
+    /// Values compared.
+    pub values: usize,
+    /// All that those stages have.
+    pub of_values: usize,
     /// Tensors of the candidate that have no probe's name.
     pub ignored: Vec<String>,
     /// Tensors that are packed in a way that cannot be read, a sentence each with what would make them comparable.

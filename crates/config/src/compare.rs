@@ -1,15 +1,13 @@
 //! The keys of `compare`.
 
-use std::path::PathBuf;
-
 use jsonc_parser::ast::Value as Ast;
 use loupe_spec::{Arithmetic, Dtype, NameEntry, NameEntryError, echo};
 
 use crate::build::{input, model};
 use crate::error::Noted;
 use crate::fields::{Fields, INHERITED};
-use crate::read::{Mismatch, any_list, boolean, choice, index, list, path, text};
-use crate::{Compare, ComputedIn, Format, Reference};
+use crate::read::{Mismatch, any_list, boolean, choice, index, integer, list, number, path, text};
+use crate::{CandidateRef, Compare, ComputedIn, Format, Reference, Typed};
 
 /// The keys of `compare` that are its own.
 pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
@@ -39,12 +37,36 @@ fn computed_in(value: &Ast) -> Result<ComputedIn, Mismatch> {
     choice(&all.map(|computed| (computed.name(), computed)).collect::<Vec<_>>())(value)
 }
 
-/// `candidates`, or `candidate` for a list of one.
-fn candidates(fields: &Fields) -> Result<Vec<PathBuf>, Noted> {
+/// `candidates`, or `candidate` for a list of one, which may also be numbers.
+fn candidates(fields: &Fields) -> Result<Vec<CandidateRef>, Noted> {
+    if fields.is_object("candidate") {
+        return Ok(vec![CandidateRef::Typed(typed(fields)?)]);
+    }
     let (many, one) = (fields.optional("candidates", list(path)), fields.optional("candidate", path));
     fields.at_most_one(["candidates", "candidate"])?;
     let (many, one) = (many?, one?);
-    many.or(one.map(|one| vec![one])).ok_or_else(|| fields.missing(&["candidates", "candidate"]))
+    let paths = many.or(one.map(|one| vec![one])).ok_or_else(|| fields.missing(&["candidates", "candidate"]))?;
+    Ok(paths.into_iter().map(CandidateRef::Path).collect())
+}
+
+/// Numbers by tensor: `{"layers.12.output": {"token": -1, "first": [0.1234, …]}}`.
+fn typed(fields: &Fields) -> Result<Vec<Typed>, Noted> {
+    let Some(candidate) = fields.object("candidate", "\"candidate\"")? else { return Ok(Vec::new()) };
+    let read = |name: &str| {
+        let Some(numbers) = candidate.object(name, &format!("\"{}\"", echo(name)))? else { return Ok(None) };
+        numbers.only(&["token", "first", "from"]);
+        let (token, first) = (numbers.required("token", integer), numbers.required("first", list(number)));
+        let from = numbers.optional("from", index);
+        Ok(Some(Typed { name: name.to_string(), token: token?, from: from?.unwrap_or(0), numbers: first? }))
+    };
+    // All are read before the first error ends it, so that each is noted.
+    let all: Vec<Result<Option<Typed>, Noted>> = candidate.keys().into_iter().map(read).collect();
+    let all: Vec<Typed> = all.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    if all.is_empty() {
+        let help = "write {\"layers.12.output\": {\"token\": -1, \"first\": [0.1234, -1.2]}}, or a path".to_string();
+        return Err(fields.note_key("candidate", "\"candidate\" holds no numbers".to_string(), Some(help)));
+    }
+    Ok(all)
 }
 
 /// `reference`; the document's own `model` and `prompt` or `token_ids` are short for it. None of them is required here:

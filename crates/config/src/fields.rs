@@ -115,6 +115,11 @@ impl<'d> Fields<'d> {
         self.optional(key, read)?.ok_or_else(|| self.missing(&[key]))
     }
 
+    /// Whether the key holds an object.
+    pub(crate) fn is_object(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|property| matches!(property.value, Value::Object(_)))
+    }
+
     /// The object that the key holds, called `whose`; `None` where the key is not there.
     pub(crate) fn object(&self, key: &str, whose: &str) -> Result<Option<Fields<'d>>, Noted> {
         let Some(property) = self.get(key) else { return Ok(None) };

@@ -25,8 +25,8 @@ pub use error::{ConfigError, Invalid, Problem};
 pub use keys::CheckName;
 pub use matrix::{DEFAULT_TIME_LIMIT, Matrix, MatrixCheck, MatrixRun};
 pub use request::{
-    BACKENDS, Check, Common, Compare, ComputedIn, Device, Format, Input, ModelRef, Precision, Proj, Reference, Request,
-    Target,
+    BACKENDS, CandidateRef, Check, Common, Compare, ComputedIn, Device, Format, Input, ModelRef, Precision, Proj,
+    Reference, Request, Target, Typed,
 };
 
 /// Reads the config file of one `loupe` run.

@@ -62,6 +62,14 @@ pub(crate) fn integer(value: &Value) -> Result<i64, Mismatch> {
     number_as(value).ok_or_else(|| Mismatch::new(value, "an integer"))
 }
 
+/// A number as it is written.
+pub(crate) fn number(value: &Value) -> Result<String, Mismatch> {
+    let written = value.as_number_lit().map(|literal| literal.value.to_string());
+    written
+        .filter(|written| written.parse::<f64>().is_ok_and(f64::is_finite))
+        .ok_or_else(|| Mismatch::new(value, "a number"))
+}
+
 /// A finite number above 0.
 pub(crate) fn positive(value: &Value) -> Result<f64, Mismatch> {
     number_as::<f64>(value)

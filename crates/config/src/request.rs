@@ -1,7 +1,7 @@
 //! What a config asks for, as plain data.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use loupe_spec::{Arithmetic, Dtype, NameEntry};
 use serde_json::Value;
@@ -206,8 +206,8 @@ impl Proj {
 /// What `compare` judges, against what.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compare {
-    /// Reports or dumps; at least one. `candidate` is short for a list of one.
-    pub candidates: Vec<PathBuf>,
+    /// Reports, dumps or numbers; at least one. `candidate` is short for a list of one.
+    pub candidates: Vec<CandidateRef>,
     /// What they should be.
     pub reference: Reference,
     /// For a candidate with names of its own: which probe points they are.
@@ -222,6 +222,38 @@ pub struct Compare {
     pub format: Vec<Format>,
     /// Whether to write inputs that show the mistakes which this one hides, below `output`.
     pub stimulus: bool,
+}
+
+/// Where a candidate's numbers are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CandidateRef {
+    /// In a file or a folder.
+    Path(PathBuf),
+    /// In the config itself.
+    Typed(Vec<Typed>),
+}
+
+impl CandidateRef {
+    /// Its path, if it has one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            CandidateRef::Path(path) => Some(path),
+            CandidateRef::Typed(_) => None,
+        }
+    }
+}
+
+/// Some numbers of a tensor, as a person typed them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Typed {
+    /// The tensor.
+    pub name: String,
+    /// The token; a negative one counts from the end.
+    pub token: i64,
+    /// The lane of the first number.
+    pub from: usize,
+    /// The numbers as written: how many digits there are says how far they can be trusted.
+    pub numbers: Vec<String>,
 }
 
 /// What an engine computed in.

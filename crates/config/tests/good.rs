@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use loupe_config::{
-    Check, Compare, ComputedIn, Device, Format, Input, ModelRef, Precision, Proj, Reference, Request, Target, parse,
+    CandidateRef, Check, Compare, ComputedIn, Device, Format, Input, ModelRef, Precision, Proj, Reference, Request,
+    Target, Typed, parse,
 };
 use loupe_spec::{Arithmetic, Dtype, NameEntry};
 
@@ -112,7 +113,7 @@ fn compare_takes_its_reference_in_three_ways() {
         let request = request(&format!(r#"{{"check":"compare","candidate":"a.safetensors",{keys}}}"#));
         let Check::Compare(compare) = request.check else { unreachable!("{keys}") };
         assert_eq!(compare.reference, expected, "{keys}");
-        assert_eq!(compare.candidates, [PathBuf::from("a.safetensors")]);
+        assert_eq!(compare.candidates, [CandidateRef::Path(PathBuf::from("a.safetensors"))]);
         assert_eq!(compare.format, [Format::Text]);
         assert!(!compare.stimulus);
     }
@@ -128,7 +129,7 @@ fn compare_takes_names_positions_and_formats() {
     else {
         unreachable!("not a compare")
     };
-    assert_eq!(candidates, [PathBuf::from("a"), PathBuf::from("b")]);
+    assert_eq!(candidates, ["a", "b"].map(|path| CandidateRef::Path(PathBuf::from(path))));
     assert_eq!(names, [NameEntry::new("l_out-0", "layers.0.output").unwrap()]);
     assert_eq!((candidate_dtype, positions), (Some(ComputedIn::Arithmetic(Arithmetic::Q5K)), Some(vec![6])));
     assert_eq!(format, [Format::Json, Format::Text]);
@@ -139,4 +140,19 @@ fn compare_takes_names_positions_and_formats() {
 fn a_byte_order_mark_and_block_comments_are_no_part_of_the_document() {
     let request = request("\u{feff}/* mine */ {\"model\": \"m\", \"prompt\": \"x\"} // end");
     assert!(matches!(request.check, Check::Embed { .. }));
+}
+
+#[test]
+fn a_candidate_may_be_numbers() {
+    let text = r#"{"check": "compare", "candidate": {"layers.1.output": {"token": -1, "first": [0.1230, -2e-3]},
+                   "norm": {"token": 0, "from": 8, "first": [1]}}}"#;
+    let Check::Compare(compare) = request(text).check else { unreachable!("not a compare") };
+    let typed = |name: &str, token, from, numbers: &[&str]| Typed {
+        name: name.to_string(),
+        token,
+        from,
+        numbers: numbers.iter().map(ToString::to_string).collect(),
+    };
+    let numbers = vec![typed("layers.1.output", -1, 0, &["0.1230", "-2e-3"]), typed("norm", 0, 8, &["1"])];
+    assert_eq!(compare.candidates, [CandidateRef::Typed(numbers)]);
 }

@@ -63,7 +63,7 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
         (kind, held) = ("numpy's .npz", Held::Npz(arrays));
     }
     let reader = Reader::Archive(Archive { zip: Mutex::new(zip), held });
-    Ok(Source { path: path.to_path_buf(), kind, tensors, reader })
+    Ok(Source { path: path.to_path_buf(), kind, tensors, samples: Vec::new(), reader })
 }
 
 impl Archive {

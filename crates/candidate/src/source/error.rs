@@ -15,7 +15,7 @@ pub enum SourceError {
     Io { path: PathBuf, source: std::io::Error },
     #[error(
         "{} is {what}, and no candidate; a candidate is a report of Loupe's, a safetensors file, an .npy, an .npz, a .pt of \
-         torch's, a JSON, a .bin of f32 numbers that is called by what it holds, or a folder of these", echo_path(.path)
+         torch's, a JSON, a log, a .bin of f32 numbers that is called by what it holds, or a folder of these", echo_path(.path)
     )]
     Other { path: PathBuf, what: &'static str },
     #[error(
@@ -23,6 +23,11 @@ pub enum SourceError {
          torch.save(torch.load(\"it\"), \"it.pt\")", echo_path(.path)
     )]
     OldTorch { path: PathBuf },
+    #[error(
+        "{} is a text in which no line says a tensor, a token and at least three of its numbers; print them so: \
+         layer 12, token -1, first 8: 0.1234, -1.2000, …", echo_path(.path)
+    )]
+    NoNumbers { path: PathBuf },
     #[error("{}: {}", echo_path(.path), echo(.what))]
     Broken { path: PathBuf, what: String },
 }

@@ -33,7 +33,13 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
         let what = format!("no file in it ends in {}", ENDINGS.map(|ending| format!(".{ending}")).join(", "));
         return Err(SourceError::broken(path, what));
     }
-    Ok(Source { path: path.to_path_buf(), kind: "a folder", tensors, reader: Reader::Folder(sources, held) })
+    Ok(Source {
+        path: path.to_path_buf(),
+        kind: "a folder",
+        tensors,
+        samples: Vec::new(),
+        reader: Reader::Folder(sources, held),
+    })
 }
 
 fn gather(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), SourceError> {

@@ -68,7 +68,7 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
                     \"data\": \"base64\"}}";
         return Err(SourceError::broken(path, what));
     }
-    Ok(Source { path: path.to_path_buf(), kind: "a JSON", tensors, reader: Reader::Json(arrays) })
+    Ok(Source { path: path.to_path_buf(), kind: "a JSON", tensors, samples: Vec::new(), reader: Reader::Json(arrays) })
 }
 
 /// Python's json writes NaN and Infinity, which are no JSON: put in quotes outside of strings, they are.

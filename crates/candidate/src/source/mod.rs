@@ -6,8 +6,9 @@
 //! | `.npy` | `\x93NUMPY` | `npy.rs` |
 //! | `.npz` | a zip of `.npy` | `archive.rs` |
 //! | torch's `.pt` | a zip with `data.pkl` | `archive.rs`, `pickle.rs`, `torch.rs` |
-//! | JSON | `{` or `[` | `json.rs` |
+//! | JSON | `{` | `json.rs` |
 //! | `.bin`: numbers and nothing else | | `raw.rs` |
+//! | a text | | `../text` |
 //! | a folder of these | | `folder.rs` |
 //!
 //! Names and shapes are known once a file is open; numbers are read when they are asked for, a tensor at a time.
@@ -21,7 +22,7 @@ mod pickle;
 mod raw;
 mod torch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,9 @@ use loupe_spec::HostTensor;
 
 pub use error::SourceError;
 
+use crate::Sample;
+use crate::text::samples;
+
 /// An open candidate.
 #[derive(Debug)]
 pub struct Source {
@@ -37,6 +41,8 @@ pub struct Source {
     /// What it is, for messages.
     pub kind: &'static str,
     tensors: Vec<(String, Vec<usize>)>,
+    /// Some values of others, as text has them.
+    pub samples: Vec<Sample>,
     reader: Reader,
 }
 
@@ -77,14 +83,12 @@ impl Source {
             }
             [0x80, 2..=5, ..] => Err(SourceError::OldTorch { path: path.to_path_buf() }),
             [_, _, _, _, _, _, _, _, b'{', ..] => Ok(Source::safetensors(read_safetensors(path)?)),
-            _ if matches!(text, Some(b'{' | b'[')) => json::open(path),
+            _ if text == Some(b'{') => json::open(path),
             _ if path.extension().is_some_and(|ending| ending == "safetensors") => {
                 Ok(Source::safetensors(read_safetensors(path)?))
             }
             _ if path.extension().is_some_and(|ending| ending == "bin") => raw::open(path),
-            bytes if !bytes.is_empty() && bytes.iter().all(|byte| is_text(*byte)) => {
-                Err(SourceError::other(path, "a text"))
-            }
+            bytes if !bytes.is_empty() && bytes.iter().all(|byte| is_text(*byte)) => of_text(path),
             _ => Err(SourceError::other(path, "a file of another kind")),
         }
     }
@@ -94,7 +98,13 @@ impl Source {
         let shape = |name: &String| file.shape(name).unwrap_or_default().to_vec();
         let tensors = file.names().into_iter().map(|name| (name.clone(), shape(&name))).collect();
         let path = file.path().to_path_buf();
-        Source { path, kind: "safetensors", tensors, reader: Reader::Safetensors(file) }
+        Source { path, kind: "safetensors", tensors, samples: Vec::new(), reader: Reader::Safetensors(file) }
+    }
+
+    /// Samples that stand in the config itself.
+    pub fn typed(samples: Vec<Sample>) -> Source {
+        let (path, reader) = (PathBuf::from("the config's numbers"), Reader::Json(BTreeMap::new()));
+        Source { path, kind: "numbers of the config", tensors: Vec::new(), samples, reader }
     }
 
     /// The path as given.
@@ -102,9 +112,12 @@ impl Source {
         &self.path
     }
 
-    /// The name of every tensor, in the order of the file.
+    /// The name of every tensor, in the order of the file, those of which there are some values among them.
     pub fn names(&self) -> Vec<String> {
-        self.tensors.iter().map(|(name, _)| name.clone()).collect()
+        let mut names: Vec<String> = self.tensors.iter().map(|(name, _)| name.clone()).collect();
+        let mut seen: HashSet<String> = names.iter().cloned().collect();
+        names.extend(self.samples.iter().map(|sample| sample.name.clone()).filter(|name| seen.insert(name.clone())));
+        names
     }
 
     /// The shape of a tensor, without reading it.
@@ -130,6 +143,19 @@ impl Source {
             }
         }
     }
+}
+
+/// A log of this size has been cut to what matters, or is no log of one prompt.
+const LARGEST_TEXT: u64 = 256 << 20;
+
+fn of_text(path: &Path) -> Result<Source, SourceError> {
+    let bytes = loupe_files::read(path, LARGEST_TEXT).map_err(SourceError::io(path))?;
+    let samples = samples(&String::from_utf8_lossy(&bytes));
+    if samples.is_empty() {
+        return Err(SourceError::NoNumbers { path: path.to_path_buf() });
+    }
+    let reader = Reader::Json(BTreeMap::new());
+    Ok(Source { path: path.to_path_buf(), kind: "a text", tensors: Vec::new(), samples, reader })
 }
 
 fn is_text(byte: u8) -> bool {

@@ -45,7 +45,7 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
         return Err(SourceError::broken(path, what));
     }
     let tensors = vec![(stem(path), npy.shape)];
-    Ok(Source { path: path.to_path_buf(), kind: "numpy's .npy", tensors, reader: Reader::Npy })
+    Ok(Source { path: path.to_path_buf(), kind: "numpy's .npy", tensors, samples: Vec::new(), reader: Reader::Npy })
 }
 
 pub(super) fn get(path: &Path) -> Result<HostTensor, SourceError> {

@@ -33,7 +33,7 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
     let part = Part { file: path.to_path_buf(), dtype: Dtype::F32, shape: shape.clone(), offset: 0 };
     let (name, kind) = (stem(path), "f32 numbers");
     let reader = Reader::Raw(BTreeMap::from([(name.clone(), part)]));
-    Ok(Source { path: path.to_path_buf(), kind, tensors: vec![(name, shape)], reader })
+    Ok(Source { path: path.to_path_buf(), kind, tensors: vec![(name, shape)], samples: Vec::new(), reader })
 }
 
 impl Part {

@@ -375,6 +375,7 @@ mod tests {
             trace,
             rows: Rows::All,
             remarks: Vec::new(),
+            fragments: BTreeMap::new(),
             ignored: Vec::new(),
             misshapen: Vec::new(),
             not_comparable: Vec::new(),

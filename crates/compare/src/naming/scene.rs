@@ -74,12 +74,12 @@ impl<'a> Scene<'a> {
 
     /// The inputs of layers that begin inside a segment; where tokens were not recorded, of all layers.
     fn stream_now(&self) -> Result<Trace, ReplayError> {
-        let own = &self.segments.own;
+        let given = &self.segments.given;
         let begins = |probe: &&Probe| {
             matches!(probe, Probe::Layer(layer, ModelStage::Input) if *layer > 0)
                 && (self.segments.in_part
-                    || (!own.contains_key(*probe)
-                        && probe.inputs(self.replayer.config()).iter().all(|input| !own.contains_key(input))))
+                    || (!given.contains(*probe)
+                        && probe.inputs(self.replayer.config()).iter().all(|input| !given.contains(input))))
         };
         let wanted: BTreeSet<Probe> = self.segments.reach.values().flatten().filter(begins).copied().collect();
         if wanted.is_empty() {
@@ -87,7 +87,7 @@ impl<'a> Scene<'a> {
         }
         let mut stream = self.replay(self.given, &wanted, &self.planted)?;
         // Of a recorded input it is the prediction: the layer itself starts from the recorded rows.
-        for stage in self.stages.iter().filter(|stage| wanted.contains(&stage.probe)) {
+        for stage in self.stages.iter().filter(|stage| wanted.contains(&stage.probe) && given.contains(&stage.probe)) {
             if let Some(tensor) = stream.get_mut(&stage.probe) {
                 *tensor = stage.in_place(tensor);
             }
@@ -220,8 +220,8 @@ impl<'a> Scene<'a> {
             return Ok(Vec::new());
         }
         let noise = measure(self.replayer, self.given, probes, mistakes, self.level)?;
-        let of = |stage: &Stage| Stage::new(stage.probe, self.given.trace.get(&stage.probe)?, &noise, &stage.judged);
-        Ok(self.stages.iter().filter(|stage| probes.contains(&stage.probe)).filter_map(of).collect())
+        let asked = self.stages.iter().filter(|stage| probes.contains(&stage.probe));
+        Ok(asked.filter_map(|stage| stage.again(&noise)).collect())
     }
 
     fn parts(&self, predicted: &Trace, right: impl Fn(&Stage) -> (&[f64], Vec<Vec<f64>>)) -> BTreeMap<Probe, Part> {

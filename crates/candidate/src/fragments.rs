@@ -1,0 +1,76 @@
+//! From samples to fragments of probe points.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use loupe_compare::{Fragment, Given, Replay, ReplayError, Replayer, Trace};
+use loupe_spec::{Config, HostTensor, Probe, Simulation, echo};
+
+use crate::Sample;
+use crate::names::{Meaning, Names};
+use crate::reading::{neighbour, neighbour_in_words};
+
+/// The values of each probe point, and a sentence for each name of which some could not be taken.
+pub fn gathered(
+    samples: &[Sample],
+    names: &Names,
+    config: &Config,
+    tokens: usize,
+) -> (BTreeMap<Probe, Fragment>, Vec<String>) {
+    let meanings: BTreeMap<&str, &Meaning> = names.entries.iter().map(|(name, m)| (name.as_str(), m)).collect();
+    let mut fragments: BTreeMap<Probe, Fragment> = BTreeMap::new();
+    let mut unread: BTreeMap<&str, String> = BTreeMap::new();
+    for sample in samples {
+        let Some(Meaning::Values(probes)) = meanings.get(sample.name.as_str()) else { continue };
+        let Some(probe) = probes.first().copied().filter(|probe| *probe != Probe::TokenIds) else { continue };
+        if let Err(error) = sample.add_to(fragments.entry(probe).or_default(), probe, config, tokens) {
+            unread.entry(&sample.name).or_insert_with(|| format!("{}: {error}", echo(&sample.name)));
+        }
+    }
+    fragments.retain(|_, fragment| !fragment.places.is_empty());
+    (fragments, unread.into_values().collect())
+}
+
+/// Values of another stage are this much nearer to that one's.
+const NEARER: f64 = 0.1;
+
+/// Moves fragments that hold the values of the stage before or after to where they belong; a sentence for each.
+///
+/// # Errors
+/// What the replayer says.
+pub fn meant(
+    fragments: &mut BTreeMap<Probe, Fragment>,
+    token_ids: &HostTensor,
+    replayer: &dyn Replayer,
+) -> Result<Vec<String>, ReplayError> {
+    let layers = replayer.config().num_hidden_layers;
+    let pairs: Vec<(Probe, Probe)> = fragments
+        .keys()
+        .filter_map(|probe| Some((*probe, neighbour(*probe, layers)?)))
+        .filter(|(_, other)| !fragments.contains_key(other))
+        .collect();
+    if pairs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let start = Trace::from([(Probe::TokenIds, token_ids.clone())]);
+    let wanted: BTreeSet<Probe> = pairs.iter().flat_map(|(one, other)| [*one, *other]).collect();
+    let (given, simulation) = (Given::whole(&start), Simulation::exact());
+    let predicted = replayer.replay(Replay { given, wanted: &wanted, mistakes: &[], simulation })?;
+    let mut said = Vec::new();
+    for (called, other) in pairs {
+        let Some(fragment) = fragments.get(&called) else { continue };
+        let distance = |probe: Probe| -> Option<f64> {
+            let values = &predicted.get(&probe)?.values;
+            let pairs = fragment.places.iter().zip(&fragment.values).filter(|(place, _)| **place < values.len());
+            Some(pairs.map(|(place, value)| (value - values.get(*place)).powi(2)).sum::<f64>().sqrt())
+        };
+        if let (Some(own), Some(others)) = (distance(called), distance(other))
+            && others < NEARER * own
+        {
+            said.push(format!("\"{called}\": {}: read as {other}", neighbour_in_words(called, other)));
+            if let Some(fragment) = fragments.remove(&called) {
+                fragments.insert(other, fragment);
+            }
+        }
+    }
+    Ok(said)
+}

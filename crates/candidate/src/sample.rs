@@ -1,0 +1,116 @@
+//! Some values of a tensor, as logs and people have them: a person's eight numbers are a candidate.
+
+use loupe_compare::Fragment;
+use loupe_spec::{Config, Probe};
+
+/// Numbers in a row of a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// The tensor, as its writer calls it.
+    pub name: String,
+    /// The row's token; a negative one counts from the end.
+    pub token: i64,
+    /// The lane of each number, heads flattened.
+    pub lanes: Vec<usize>,
+    /// The numbers, as many.
+    pub numbers: Vec<Printed>,
+}
+
+/// A number with what one more in its last digit would be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Printed {
+    /// The number.
+    pub value: f64,
+    /// 0.0001 of "0.1234", 1e-8 of "1.234e-5".
+    pub unit: f64,
+}
+
+impl Printed {
+    /// Of a number as it was written; `None`: it is none.
+    pub fn parse(text: &str) -> Option<Printed> {
+        let value: f64 = text.parse().ok()?;
+        let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len() as i32);
+        let unit = 10f64.powi(exponent.parse::<i32>().ok()? - decimals);
+        Some(Printed { value, unit })
+    }
+
+    /// Of a number whose text is gone: the shortest that reads as it.
+    pub fn of(value: f64) -> Printed {
+        Printed::parse(&format!("{value:e}")).unwrap_or(Printed { value, unit: 0.0 })
+    }
+}
+
+/// Why a sample is of no value of a probe point.
+#[derive(Debug, thiserror::Error)]
+pub enum SampleError {
+    /// No such row.
+    #[error("token {token} is out of range: the prompt has {tokens} tokens")]
+    Token {
+        /// As given.
+        token: i64,
+        /// T
+        tokens: usize,
+    },
+    /// No such lane.
+    #[error("lane {lane} is out of range: a row has {width} values")]
+    Lane {
+        /// As given.
+        lane: usize,
+        /// Values a token.
+        width: usize,
+    },
+    /// Scores and masks have a row for each head and query.
+    #[error("values of {0} by token and lane; only tensors with one row a token are read so")]
+    Rows(Probe),
+}
+
+impl Sample {
+    /// Adds these numbers to a fragment of `probe`.
+    ///
+    /// # Errors
+    /// They are no values of it.
+    pub fn add_to(
+        &self,
+        fragment: &mut Fragment,
+        probe: Probe,
+        config: &Config,
+        tokens: usize,
+    ) -> Result<(), SampleError> {
+        if probe.token_axis() != 0 {
+            return Err(SampleError::Rows(probe));
+        }
+        let width: usize = probe.shape(config, tokens).iter().skip(1).product();
+        let row = if self.token < 0 { self.token + tokens as i64 } else { self.token };
+        let row = usize::try_from(row).ok().filter(|row| *row < tokens);
+        let row = row.ok_or(SampleError::Token { token: self.token, tokens })?;
+        if let Some(lane) = self.lanes.iter().copied().find(|lane| *lane >= width) {
+            return Err(SampleError::Lane { lane, width });
+        }
+        for (lane, number) in self.lanes.iter().zip(&self.numbers) {
+            let place = row * width + lane;
+            // What was printed twice counts once.
+            if let Err(at) = fragment.places.binary_search(&place) {
+                fragment.places.insert(at, place);
+                fragment.values.insert(at, number.value);
+                fragment.units.insert(at, number.unit);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_is_that_of_the_last_digit() {
+        for (text, unit) in [("0.1234", 1e-4), ("-12", 1.0), ("1.234e-05", 1e-8), ("3E2", 100.0), ("2.50", 1e-2)] {
+            let printed = Printed::parse(text).map(|printed| printed.unit / unit - 1.0);
+            assert!(printed.is_some_and(|off| off.abs() < 1e-9), "{text}: {printed:?}");
+        }
+        assert!(Printed::parse("1.5x").is_none());
+        assert!((Printed::of(0.1234).unit / 1e-4 - 1.0).abs() < 1e-9);
+    }
+}

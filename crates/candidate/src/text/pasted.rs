@@ -1,0 +1,177 @@
+//! Lines that end in numbers, as scripts print them:
+//!
+//! ```text
+//! layer 12, token -1, first 8: 0.1234, -1.2000, …
+//! hidden_states[13][0, -1, :8] = tensor([0.1234, -1.2000])
+//!
+//! layer 0
+//! token 6, first 8          -8.1470    -1.3362
+//! ```
+//!
+//! A line without numbers may say of those below it which layer or token they are of.
+
+use crate::Sample;
+use crate::names::is_known;
+use crate::sample::Printed;
+
+/// Fewer numbers than this are a time, a count or a version.
+const FEWEST: usize = 3;
+
+/// What the lines so far have said.
+#[derive(Debug, Default)]
+pub(super) struct Pasted {
+    name: Option<String>,
+    token: Option<i64>,
+}
+
+impl Pasted {
+    /// The sample of `line`, where it ends in numbers whose tensor and token are said, here or above.
+    pub fn sample(&mut self, line: &str) -> Option<Sample> {
+        let (label, numbers) = split(line);
+        let name = name(label);
+        let token = token(label);
+        if numbers.len() < FEWEST {
+            // A heading: what it does not say is open again.
+            if name.is_some() || (numbers.is_empty() && token.is_some()) {
+                (self.name, self.token) = (name, token);
+            }
+            return None;
+        }
+        if is_statistic(label) {
+            return None;
+        }
+        let name = name.or_else(|| self.name.clone())?;
+        let token = token.or(self.token)?;
+        let from = index(label).map_or(0, |(_, from)| from);
+        Some(Sample { name, token, lanes: (from..from + numbers.len()).collect(), numbers })
+    }
+}
+
+/// What stands before the numbers at the end of `line`, and the numbers.
+fn split(line: &str) -> (&str, Vec<Printed>) {
+    let separator = |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '(' | ')' | ';');
+    let mut end = line.trim_end_matches(separator).len();
+    let mut numbers = Vec::new();
+    loop {
+        let rest = &line[..end];
+        let start = rest.rfind(|c: char| separator(c) || c == '=' || c == ':').map_or(0, |at| at + 1);
+        let Some(number) = Printed::parse(&rest[start..]).filter(|number| number.value.is_finite()) else { break };
+        // "first 8: 0.1": after a colon or an equals sign, the numbers have begun.
+        let begins = rest[..start].ends_with(['=', ':']);
+        numbers.push(number);
+        end = rest[..start].trim_end_matches(separator).len();
+        if begins {
+            break;
+        }
+        // "first 8 0.1 0.2", "token 6 0.1": a count or a token is none of the numbers.
+        let word = line[..end].rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        if matches!(word, "first" | "token" | "layer") {
+            numbers.pop();
+            end = rest.len();
+            break;
+        }
+    }
+    numbers.reverse();
+    (&line[..end], numbers)
+}
+
+/// Whether the numbers are sizes of a whole tensor and no values of it.
+fn is_statistic(label: &str) -> bool {
+    let label = label.to_lowercase();
+    ["max", "mean", "min", "std", "sum", "shape", "rms"].iter().any(|word| words(&label).any(|found| found == *word))
+}
+
+fn words(label: &str) -> impl Iterator<Item = &str> {
+    label.split(|c: char| !c.is_alphanumeric() && c != '_')
+}
+
+/// The token that `label` speaks of.
+fn token(label: &str) -> Option<i64> {
+    let lower = label.to_lowercase();
+    if lower.contains("last token") {
+        return Some(-1);
+    }
+    if let Some(after) = ["token", "pos", "position"].iter().find_map(|word| after_word(&lower, word)) {
+        return Some(after);
+    }
+    index(label)?.0
+}
+
+/// The index before the slice in `[0, -1, 16:24]` or `[0][-1][:8]`, if there is one, and where the slice begins.
+fn index(label: &str) -> Option<(Option<i64>, usize)> {
+    let label = label.replace("][", ",");
+    let (_, inside) = label.split_once('[')?;
+    let parts: Vec<&str> = inside.split(']').next()?.split(',').map(str::trim).collect();
+    let slice = parts.iter().position(|part| part.contains(':'))?;
+    let before = slice.checked_sub(1).and_then(|at| parts[at].parse().ok());
+    Some((before, parts[slice].split(':').next()?.trim().parse().unwrap_or(0)))
+}
+
+/// The integer after `word`, with or without `=` or `:` between.
+fn after_word(label: &str, word: &str) -> Option<i64> {
+    label.match_indices(word).find_map(|(at, _)| {
+        let rest = label[at + word.len()..].trim_start_matches([' ', '=', ':', '#']);
+        let end = rest.char_indices().find(|(at, c)| !(c.is_ascii_digit() || (*at == 0 && *c == '-')));
+        rest[..end.map_or(rest.len(), |(at, _)| at)].parse().ok()
+    })
+}
+
+/// The tensor that `label` speaks of: `layer 12`, a name in that layer, or the longest of its words that a program has for one.
+fn name(label: &str) -> Option<String> {
+    let lower = label.to_lowercase();
+    if lower.trim_start().starts_with("final norm") {
+        return Some("final_norm".to_string());
+    }
+    let layer = after_word(&lower, "layer").and_then(|layer| usize::try_from(layer).ok());
+    let words = label.split([' ', ',', '\t', '=', '(', ')']).map(|word| match word.split_once("][") {
+        // An index into a list of tensors is a part of its name.
+        Some((list, _)) => format!("{list}]"),
+        None => word.split('[').next().unwrap_or_default().trim_end_matches(':').to_string(),
+    });
+    let names = words.filter(|word| word.chars().any(char::is_alphabetic)).map(|word| match layer {
+        Some(layer) => format!("layer_{layer}.{word}"),
+        None => word,
+    });
+    names.filter(|name| is_known(name)).max_by_key(String::len).or(layer.map(|layer| format!("layer_{layer}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::text::samples;
+
+    #[track_caller]
+    fn is(text: &str, name: &str, token: i64, lanes: std::ops::Range<usize>, first: f64) {
+        let found = samples(text);
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        let said = (found[0].name.as_str(), found[0].token, found[0].lanes.clone(), found[0].numbers[0].value);
+        assert_eq!(said, (name, token, lanes.collect(), first), "{text}");
+    }
+
+    #[test]
+    fn what_scripts_print_is_read() {
+        is("layer 12, token -1, first 4: 0.1234, -1.2000, 3.5, 4", "layer_12", -1, 0..4, 0.1234);
+        is("layer 0\ntoken 6, first 8   -8.1470  -1.3362   0.5", "layer_0", 6, 0..3, -8.147);
+        is("layer 0\ntoken 0 (BOS), first 8   -8.1470  -1.3362   0.5", "layer_0", 0, 0..3, -8.147);
+        is("last token, first 5\nembed   -7.0803 0.1891 0.6052", "embed", -1, 0..3, -7.0803);
+        is("hidden_states[13][0, -1, :8] = tensor([0.25, 1.5, 2e-3])", "hidden_states[13]", -1, 0..3, 0.25);
+        is("logits[0, -1, 16:19]: [0.25, 1.5, 2.0]", "logits", -1, 16..19, 0.25);
+        is("model.layers.3.mlp.act_fn token=2: 0.25 1.5 2.0", "model.layers.3.mlp.act_fn", 2, 0..3, 0.25);
+        is("layer 3 q_proj token 2: 0.25 1.5 2.0", "layer_3.q_proj", 2, 0..3, 0.25);
+        is("final norm of layer 3\ntoken 6, first 8   -0.5 1.5 2.0", "final_norm", 6, 0..3, -0.5);
+    }
+
+    #[test]
+    fn what_else_a_log_says_is_passed_over() {
+        for text in [
+            "layer 3, token 6, max abs 9.1 2.2 3.3",
+            "loaded 26 layers in 1.5 s",
+            "token ids 2 356 366 361",
+            "layer 3, token 6",
+            "1.0 2.0 3.0",
+            "layer 3: 1.0 2.0",
+            "layer 3, no token said: 1.0 2.0 3.0",
+        ] {
+            assert!(samples(text).is_empty(), "{text}: {:?}", samples(text));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! DOPPLER's probe lines:
+//!
+//! ```text
+//! [1234.5ms][TRACE:attn] L0:PROBE dim334 stage=q_proj token=6 stats=[min=-1.2, …] values=[334=1.2345, 335=-0.0071]
+//! ```
+
+use crate::Sample;
+use crate::sample::Printed;
+
+/// The sample of `line`, where it is a probe's.
+pub(super) fn sample(line: &str) -> Option<Sample> {
+    if !line.contains("PROBE") {
+        return None;
+    }
+    let stage = after(line, "stage=")?.split_whitespace().next()?;
+    let token = after(line, "token=")?.split_whitespace().next()?.parse().ok()?;
+    let values = after(line, "values=[")?.split(']').next()?;
+    let (mut lanes, mut numbers) = (Vec::new(), Vec::new());
+    for pair in values.split(',') {
+        let (lane, number) = pair.trim().split_once('=')?;
+        lanes.push(lane.trim().parse().ok()?);
+        numbers.push(Printed::parse(number.trim())?);
+    }
+    let name = match layer(line) {
+        Some(layer) => format!("layer_{layer}/{stage}"),
+        None => stage.to_string(),
+    };
+    Some(Sample { name, token, lanes, numbers })
+}
+
+fn after<'l>(line: &'l str, what: &str) -> Option<&'l str> {
+    line.split_once(what).map(|(_, rest)| rest)
+}
+
+/// The layer of the tag `L0:`, which embeddings and logits do not have.
+fn layer(line: &str) -> Option<usize> {
+    let (before, _) = line.split_once("PROBE")?;
+    let tag = before.trim_end().rsplit([' ', ']']).next()?;
+    tag.strip_prefix('L')?.strip_suffix(':')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_probe_line_is_a_sample() {
+        let line = "[1234.5ms][TRACE:attn] L0:PROBE dim334 stage=q_proj token=6 stats=[min=-1.2,max=3.4,mean=0.01,std=1.1,\
+                    maxAbs=3.4,valid=64,nan=0,inf=0,zero=0] values=[334=1.2345, 335=-0.0071]";
+        let found = sample(line).unwrap();
+        assert_eq!((found.name.as_str(), found.token, found.lanes), ("layer_0/q_proj", 6, vec![334, 335]));
+        assert_eq!(found.numbers.iter().map(|number| number.value).collect::<Vec<_>>(), [1.2345, -0.0071]);
+        let embed = "[9.0ms][TRACE:embed] PROBE dim0 stage=embed_out token=0 stats=[] values=[0=0.5]";
+        assert_eq!(sample(embed).unwrap().name, "embed_out");
+        for other in [
+            "",
+            "PROBE",
+            "[1ms] loading weights",
+            "PROBE stage=x token=y values=[0=1]",
+            "PROBE stage=x token=1 values=[0]",
+        ] {
+            assert!(sample(other).is_none(), "{other}");
+        }
+    }
+}

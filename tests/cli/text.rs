@@ -1,0 +1,173 @@
+//! Numbers out of logs and terminals, and a person's own.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::{Run, Sandbox};
+
+const PROMPT: &str = "The color of the sky is";
+
+/// Judges the text `log`, or what `candidate` says, against the built-in model.
+fn judge(sandbox: &Sandbox, candidate: &str) -> (Run, Value) {
+    let head = r#""check": "compare", "model": "builtin:tiny", "format": "json""#;
+    let run = sandbox.config(&format!(r#"{{{head}, "prompt": "{PROMPT}", "candidate": {candidate}}}"#));
+    let verdict: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
+    (run, verdict["verdicts"][0].clone())
+}
+
+fn log(sandbox: &Sandbox, text: &str) -> (Run, Value) {
+    std::fs::write(sandbox.path("run.log"), text).unwrap();
+    judge(sandbox, "\"run.log\"")
+}
+
+/// The ids that a verdict names, and those that it says fit alike.
+fn named(verdict: &Value) -> BTreeSet<String> {
+    let ids = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mistakes = ids(&verdict["mistakes"]);
+    let own = mistakes.iter().map(|mistake| mistake["id"].clone());
+    let alike = mistakes.iter().flat_map(|mistake| ids(&mistake["alternatives"]));
+    own.chain(alike).filter_map(|id| id.as_str().map(str::to_string)).collect()
+}
+
+/// A trace of the built-in model with `mistakes` planted, in the sandbox's "run".
+fn trace(sandbox: &Sandbox, mistakes: &str) -> impl Fn(&str) -> loupe_spec::HostTensor + use<> {
+    let config = format!(
+        r#"{{"check": "trace", "model": "builtin:tiny", "prompt": "{PROMPT}", "mistakes": {mistakes}, "output": "run"}}"#
+    );
+    sandbox.config(&config).ok();
+    let (_, file) = loupe_report::read(&sandbox.path("run")).unwrap();
+    move |name| file.get(name).unwrap()
+}
+
+#[test]
+fn eight_numbers_are_a_candidate() {
+    let sandbox = Sandbox::new();
+    let typed = |mistakes: &str| {
+        let tensor = trace(&sandbox, mistakes)("layers.2.output");
+        let first: Vec<String> = tensor.token(6).iter().take(8).map(|value| format!("{value:.4}")).collect();
+        judge(&sandbox, &format!(r#"{{"layers.2.output": {{"token": -1, "first": [{}]}}}}"#, first.join(", ")))
+    };
+    let (run, right) = typed("[]");
+    assert_eq!((run.code, right["verdict"].as_str()), (0, Some("numeric")), "{} {right:#}", run.stderr);
+    let coverage = &right["coverage"];
+    let seen = ["tokens", "of_tokens", "probes", "values", "of_values"].map(|key| coverage[key].as_u64().unwrap());
+    assert_eq!(seen, [1, 7, 1, 8, 420]);
+    let (run, wrong) = typed(r#"["gelu_erf"]"#);
+    assert!(run.code == 1 && named(&wrong).contains("gelu_erf"), "{} {wrong:#}", run.stderr);
+}
+
+/// What the checks print is what people paste.
+#[test]
+fn the_text_of_a_check_is_a_candidate() {
+    let sandbox = Sandbox::new();
+    let printed = |mistakes: &str| {
+        let keys = format!(r#""model": "builtin:tiny", "prompt": "{PROMPT}", "layers": [0, 1, 2, 3], "token": -1"#);
+        let run = sandbox.config(&format!(r#"{{"check": "layer-out", {keys}, "mistakes": {mistakes}}}"#));
+        log(&sandbox, &run.ok())
+    };
+    let (run, right) = printed("[]");
+    assert_eq!((run.code, right["detail"].as_str()), (0, Some("4_decimals")), "{} {right:#}", run.stderr);
+    assert_eq!(right["coverage"]["probes"], 5, "{right:#}");
+    let (run, wrong) = printed(r#"["post_norm_missing"]"#);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(named(&wrong).contains("post_norm_missing"), "{wrong:#}");
+}
+
+/// DOPPLER's stages and what Loupe calls them.
+const STAGES: [(&str, &str); 19] = [
+    ("embed_out", "embed.scaled"),
+    ("post_input_norm", "layers.{l}.input_layernorm"),
+    ("q_proj", "layers.{l}.self_attn.q_proj"),
+    ("k_proj", "layers.{l}.self_attn.k_proj"),
+    ("v_proj", "layers.{l}.self_attn.v_proj"),
+    ("q_rope", "layers.{l}.self_attn.q_rope"),
+    ("k_rope", "layers.{l}.self_attn.k_rope"),
+    ("attn_core_out", "layers.{l}.self_attn.context"),
+    ("o_proj", "layers.{l}.self_attn.o_proj"),
+    ("post_attn", "layers.{l}.residual_attn"),
+    ("ffn_normed", "layers.{l}.pre_feedforward_layernorm"),
+    ("ffn_gate", "layers.{l}.mlp.gate_proj"),
+    ("ffn_up", "layers.{l}.mlp.up_proj"),
+    ("ffn_act", "layers.{l}.mlp.gated"),
+    ("ffn_out", "layers.{l}.mlp.down_proj"),
+    ("layer_out", "layers.{l}.output"),
+    ("final_norm", "norm"),
+    ("logits", "logits.raw"),
+    ("logits_final", "logits"),
+];
+
+/// A log of probes: of each stage these tokens, of each token twelve lanes with four decimals.
+fn probes(tensor: impl Fn(&str) -> loupe_spec::HostTensor, tokens: &[usize]) -> String {
+    let mut log = String::from("[0.1ms] loading 26 tensors\n");
+    for (stage, ours) in STAGES {
+        for layer in if ours.contains("{l}") { 0..4 } else { 0..1 } {
+            let tensor = tensor(&ours.replace("{l}", &layer.to_string()));
+            let width: usize = tensor.shape[1..].iter().product();
+            for token in tokens {
+                let values: Vec<String> = (0..12)
+                    .map(|at| at * (width / 12))
+                    .map(|lane| format!("{lane}={:.4}", tensor.values.get(token * width + lane)))
+                    .collect();
+                let tag = if ours.contains("{l}") { format!("L{layer}:") } else { String::new() };
+                let _ = writeln!(
+                    log,
+                    "[12.5ms][TRACE:attn] {tag}PROBE dim12 stage={stage} token={token} stats=[min=,max=] values=[{}]",
+                    values.join(", ")
+                );
+                log.push_str("[12.6ms] dispatched 3 kernels\n");
+            }
+        }
+    }
+    log
+}
+
+#[test]
+fn a_log_of_probes_is_judged() {
+    let sandbox = Sandbox::new();
+    let (run, right) = log(&sandbox, &probes(trace(&sandbox, "[]"), &[3, 6]));
+    assert_eq!((run.code, right["detail"].as_str()), (0, Some("4_decimals")), "{} {right:#}", run.stderr);
+    assert!(right["notes"].to_string().contains("names: DOPPLER stages"), "{right:#}");
+    assert_eq!(right["coverage"]["tokens"], 2, "{right:#}");
+    // What so few values cannot tell is said.
+    assert!(!right["unseen"].as_array().unwrap().is_empty());
+    for mistake in
+        ["norm_without_one", "scale_head_dim", "gelu_erf", "rope_interleaved", "gqa_tiled", "embed_scale_missing"]
+    {
+        let (run, wrong) = log(&sandbox, &probes(trace(&sandbox, &format!("[\"{mistake}\"]")), &[3, 6]));
+        assert_eq!(run.code, 1, "{mistake}: {} {wrong:#}", run.stderr);
+        assert!(named(&wrong).contains(mistake), "{mistake}: {:#} {:#}", wrong["mistakes"], wrong["detail"]);
+    }
+}
+
+/// The first token sees itself alone, unrotated: nothing of attention is passed because it is right there.
+#[test]
+fn the_first_token_is_blind_to_attention_and_says_so() {
+    let sandbox = Sandbox::new();
+    for mistake in ["rope_theta", "window_nowhere", "attn_softcap_missing"] {
+        let (run, verdict) = log(&sandbox, &probes(trace(&sandbox, &format!("[\"{mistake}\"]")), &[0]));
+        let unseen = verdict["unseen"].as_array().unwrap();
+        let declared = unseen.iter().any(|unseen| unseen["id"] == mistake && unseen.get("sites").is_none());
+        assert!(run.code == 0 && declared, "{mistake}: {} {verdict:#}", run.stderr);
+    }
+}
+
+#[test]
+fn numbers_that_are_nowhere_are_told_where_they_could_be() {
+    let sandbox = Sandbox::new();
+    let refused = |candidate: &str, said: &str| {
+        let (run, _) = judge(&sandbox, candidate);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{}", run.stderr);
+        let words = run.stderr.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(said), "\"{said}\" is not in\n{}", run.stderr);
+    };
+    refused(r#"{"layers.9.output": {"token": 0, "first": [1, 2]}}"#, "nothing to compare");
+    refused(r#"{"layers.0.otput": {"token": 0, "first": [1, 2]}}"#, "\"layers.0.otput\": \"layers.0.output\"");
+    refused(r#"{"norm": {"token": 7, "first": [1, 2]}}"#, "token 7 is out of range: the prompt has 7 tokens");
+    refused(r#"{"norm": {"token": 0, "from": 60, "first": [1]}}"#, "lane 60 is out of range: a row has 60 values");
+    refused(r#"{"norm": {"token": 0}}"#, "needs \"first\"");
+    refused("{}", "\"candidate\" holds no numbers");
+    std::fs::write(sandbox.path("run.log"), "loading\nlayer 3: 1.0 2.0 3.0\n").unwrap();
+    refused("\"run.log\"", "no line says a tensor, a token and at least three of its numbers");
+}
