@@ -7,6 +7,7 @@ mod dumps;
 mod echo;
 mod forms;
 mod hostile;
+mod next;
 mod originals;
 mod promises;
 mod real;

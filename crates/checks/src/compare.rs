@@ -13,6 +13,7 @@ use loupe_report::{Report, read};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
 
 use crate::candidate::{Loaded, load, typed};
+use crate::next::next;
 use crate::prompt_of::ids_of;
 use crate::replayer::CheckpointReplayer;
 use crate::stimulus::{self, Asked};
@@ -245,6 +246,8 @@ fn one(
     if !notes.is_empty() {
         verdict.different_question(notes, mistake);
     }
+    let input = compare.reference.input.clone().unwrap_or(Input::TokenIds(ids));
+    verdict.next = Some(next(&verdict, compare, level, &model, &input));
     Ok(verdict)
 }
 

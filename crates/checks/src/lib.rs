@@ -14,6 +14,7 @@ mod error;
 mod export;
 mod layer_out;
 mod names;
+mod next;
 mod overwrite;
 mod progress;
 mod prompt_of;

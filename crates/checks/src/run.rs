@@ -127,7 +127,7 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
 }
 
 /// The config `next` as a line to copy. A prompt of a page is not printed again.
-fn short(next: &Value) -> String {
+pub(crate) fn short(next: &Value) -> String {
     let mut keys = next.as_object().cloned().unwrap_or_default();
     let long = |key: &&str| keys.get(*key).is_some_and(|value| value.to_string().chars().count() > LONGEST_ECHO);
     match ["prompt", "token_ids"].into_iter().find(long) {

@@ -152,6 +152,7 @@ impl Case<'_> {
             fitted: findings.fitted,
             unseen: findings.unseen,
             stimuli: Vec::new(),
+            next: None,
             notes,
             stages: stage_verdicts,
         };
@@ -222,11 +223,9 @@ fn conclude(
     }
     if case.by_fallback {
         notes.push(format!(
-            "the recorded stages fit {} precision, but no projection was recorded with its own input to tell that \
-             from a small mistake; record one (for example layers.0.self_attn.q_proj), or say \"candidate_dtype\": \
-             \"{}\" if that is what it computes in",
-            level.detail().unwrap_or(level.storage.name().to_string()),
-            level.arithmetic().map_or(level.storage.name(), Arithmetic::name)
+            "the recorded stages fit {} precision, but no projection was recorded with its own input to tell that from a \
+             small mistake",
+            level.detail().unwrap_or(level.storage.name().to_string())
         ));
         return (Judgement::Inconclusive, level.detail());
     }

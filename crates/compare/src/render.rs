@@ -199,6 +199,9 @@ pub fn summary(verdict: &Verdict) -> String {
     };
     let unnoticed = unnoticed(verdict).map(|unnoticed| format!("; {unnoticed}")).unwrap_or_default();
     let _ = writeln!(out, "  {}: {word}{unnoticed}", headline(verdict));
+    if let Some(next) = &verdict.next {
+        let _ = writeln!(out, "  next: {next}");
+    }
     out
 }
 

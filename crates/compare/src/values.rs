@@ -63,6 +63,7 @@ pub fn judge_values(candidate: CandidateInfo, recorded: &[(String, HostTensor)],
         indistinguishable: Vec::new(),
         unseen: Vec::new(),
         stimuli: Vec::new(),
+        next: None,
         notes: Vec::new(),
         stages,
     }

@@ -334,6 +334,8 @@ pub struct Verdict {
     pub stimuli: Vec<Stimulus>,
     /// Structural findings and remarks, a sentence each.
     pub notes: Vec<String>,
+    /// What to run, record or say now.
+    pub next: Option<String>,
     /// Every recorded stage.
     pub stages: Vec<StageVerdict>,
 }

@@ -1,0 +1,92 @@
+//! What to do after a verdict: the last line of its text.
+
+use loupe_compare::{Judgement, Level, Verdict};
+use loupe_config::{Common, Compare, Input, ModelRef};
+use loupe_spec::{Arithmetic, Probe, Stage};
+use serde_json::json;
+
+use crate::run::{next_config, short};
+
+/// The one thing that leads on from `verdict`, of a candidate judged at `level`, of `model` over the tokens of `input`.
+pub(crate) fn next(verdict: &Verdict, compare: &Compare, level: Level, model: &ModelRef, input: &Input) -> String {
+    let by_hand = |probe: Probe| {
+        let (check, keys) = match probe {
+            Probe::EmbedRaw | Probe::EmbedScaled => ("embed", json!({})),
+            Probe::Layer(layer, stage) if is_of_attention(stage) => ("attn", json!({ "layer": layer })),
+            other => ("trace", json!({ "probes": [other.to_string()] })),
+        };
+        format!("see {probe} by hand: {}", short(&next_config(check, model, Some(input), &Common::default(), keys)))
+    };
+    match verdict.verdict {
+        Judgement::Inconclusive => format!(
+            "record {} and {} of the same run: a projection with its own input tells a precision from a mistake. Or say \
+             \"candidate_dtype\": \"{}\", if that is what it computes in; for a quantised engine, point \"model\" at its \
+             weights, dequantised",
+            Probe::Layer(0, Stage::InputLayernorm),
+            Probe::Layer(0, Stage::QProj),
+            level.arithmetic().map_or(level.storage.name(), Arithmetic::name)
+        ),
+        Judgement::Architectural | Judgement::BackendFault => {
+            let likely = verdict.mistakes.iter().find(|mistake| !mistake.alternatives.is_empty());
+            let named = verdict.mistakes.iter().map(|mistake| mistake.probe);
+            let fitted = verdict.fitted.iter().map(|fitted| fitted.probe);
+            let first = verdict.first_divergence.as_ref().and_then(|first| first.probe.parse().ok());
+            match (likely, named.chain(fitted).chain(first).next()) {
+                (Some(mistake), Some(probe)) if !is_recorded(verdict, &mistake.sites) => {
+                    let sites: Vec<Probe> = mistake.sites.iter().copied().take(1).collect();
+                    let site = sites.first().copied().unwrap_or(probe);
+                    format!(
+                        "record {site}, whole, and what it is computed from: it tells {} from {}",
+                        mistake.id,
+                        mistake.alternatives.join(", ")
+                    )
+                }
+                (_, Some(Probe::TokenIds)) => "give the engine the ids of the prompt, and judge it again".to_string(),
+                (_, Some(probe)) => by_hand(probe),
+                (_, None) => "mend the shapes first; what follows from them cannot be judged".to_string(),
+            }
+        }
+        Judgement::Exact | Judgement::Numeric => {
+            let missing = |why: &str| verdict.unseen.iter().any(|unseen| unseen.why == why && unseen.sites.is_none());
+            if missing("not recorded") {
+                let seen = |probe: Probe| verdict.stages.iter().any(|stage| stage.probe == probe.to_string());
+                let wanted = [Probe::Logits, Probe::LogitsRaw, Probe::Norm, Probe::EmbedScaled];
+                let wanted = wanted.into_iter().find(|probe| !seen(*probe)).unwrap_or(Probe::Layer(0, Stage::Output));
+                return format!(
+                    "record {wanted} as well: not everything that could be wrong shows in what was recorded"
+                );
+            }
+            if verdict.coverage.values < verdict.coverage.of_values {
+                return "record whole tensors: these few values cannot tell everything that they touch".to_string();
+            }
+            if !verdict.indistinguishable.is_empty() && !compare.stimulus {
+                return "add \"stimulus\": true and an \"output\": inputs that show what this one hides".to_string();
+            }
+            "a longer prompt, or the engine's next backend or precision".to_string()
+        }
+    }
+}
+
+/// What the check `attn` shows.
+fn is_of_attention(stage: Stage) -> bool {
+    matches!(
+        stage,
+        Stage::QProj
+            | Stage::KProj
+            | Stage::VProj
+            | Stage::QRope
+            | Stage::KRope
+            | Stage::Scores
+            | Stage::ScoresCapped
+            | Stage::Mask
+            | Stage::Probs
+            | Stage::Context
+            | Stage::OProj
+    )
+}
+
+/// Whether one of `sites` was recorded whole.
+fn is_recorded(verdict: &Verdict, sites: &[Probe]) -> bool {
+    let whole = verdict.coverage.values == verdict.coverage.of_values;
+    whole && sites.iter().any(|site| verdict.stages.iter().any(|stage| stage.probe == site.to_string()))
+}

@@ -1,0 +1,70 @@
+//! Each verdict ends with what to do now, and doing it leads on.
+
+use loupe_spec::HostTensor;
+use serde_json::Value;
+
+use crate::{Sandbox, repository};
+
+/// The verdict on what `keep` keeps of a run of `mini` that transformers made.
+fn judge(run: &str, keep: impl Fn(&str) -> bool, keys: &str) -> Value {
+    let sandbox = Sandbox::new();
+    let file = loupe_report::read_safetensors(&repository().join("tests/fixtures/mistakes").join(run)).unwrap();
+    let names = file.names().into_iter().filter(|name| keep(name));
+    let tensors: Vec<(String, HostTensor)> = names.map(|name| (name.clone(), file.get(&name).unwrap())).collect();
+    sandbox.config(r#"{"check": "embed", "model": "builtin:tiny", "token_ids": [2], "output": "head"}"#).ok();
+    sandbox.dump("head", tensors);
+    let model = repository().join("tests/fixtures/mini");
+    let head = format!(r#""check": "compare", "model": {model:?}, "candidate": "dump.safetensors", "format": "json""#);
+    let run = sandbox.config(&format!("{{{head}{keys}}}"));
+    let verdicts: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
+    assert!(!verdicts.is_null(), "{}", run.stderr);
+    verdicts["verdicts"][0].clone()
+}
+
+fn next(verdict: &Value) -> &str {
+    verdict["next"].as_str().unwrap()
+}
+
+fn outputs(name: &str) -> bool {
+    name == "token_ids" || name == "logits" || name.ends_with(".output")
+}
+
+/// What an inconclusive verdict asks to have recorded decides.
+#[test]
+fn what_is_asked_for_decides() {
+    let run = "benign-tf32.safetensors";
+    let verdict = judge(run, outputs, "");
+    assert_eq!(verdict["verdict"], "inconclusive", "{run}: {verdict:#}");
+    let asked = next(&verdict);
+    assert!(asked.contains("point \"model\" at its weights, dequantised"), "{asked}");
+    let more = judge(run, |name| outputs(name) || asked.contains(name), "");
+    assert_eq!(more["verdict"], "numeric", "{run}: {asked}\n{more:#}");
+    // Or what it asks to have said.
+    let (_, said) = asked.split_once("\"candidate_dtype\": ").unwrap();
+    let dtype = said.split(',').next().unwrap();
+    let told = judge(run, outputs, &format!(", \"candidate_dtype\": {dtype}"));
+    assert_eq!(told["verdict"], "numeric", "{run}: {dtype}\n{told:#}");
+}
+
+#[test]
+fn a_name_leads_to_the_check_that_shows_the_stage() {
+    for (run, said) in [
+        ("scale_head_dim.safetensors", r#"{"check":"attn","model":"#),
+        ("gelu_erf.safetensors", r#""probes":["layers.0.mlp.act"]"#),
+        ("embed_scale_missing.safetensors", r#"{"check":"embed","model":"#),
+    ] {
+        let verdict = judge(run, |_| true, "");
+        let asked = next(&verdict);
+        assert!(asked.contains(said), "{run}: {asked}");
+        // It is a config that runs.
+        let (_, config) = asked.split_once(": ").unwrap();
+        assert_eq!(Sandbox::new().config(config).code, 0, "{config}");
+    }
+}
+
+#[test]
+fn a_right_verdict_says_what_it_did_not_see() {
+    let verdict =
+        judge("benign-reversed-sums.safetensors", |name| name == "token_ids" || name == "layers.0.output", "");
+    assert!(next(&verdict).starts_with("record logits as well"), "{}", next(&verdict));
+}
