@@ -242,6 +242,33 @@ const FORMS: &[Form] = &[
         said: "names: Hugging Face modules",
     },
     Form {
+        name: "all hidden states in one tensor",
+        write: |dump| {
+            let states = ["embed.scaled", "layers.0.output", "layers.1.output", "norm"];
+            let values: Vec<f64> = states.iter().flat_map(|name| dump.0[*name].values.to_f64()).collect();
+            let mut dump = dump.called(&[("logits", "logits")]);
+            dump.0.insert("hidden_states".to_string(), of(vec![4, 1, 7, 24], values));
+            dump
+        },
+        keys: "",
+        said: "names: Hugging Face modules",
+    },
+    Form {
+        name: "a transposed projection and the layers",
+        write: |dump| {
+            let dump = dump.called(&[
+                ("layers.{l}.self_attn.q_proj", "model.layers.{l}.self_attn.q_proj"),
+                ("layers.{l}.output", "model.layers.{l}"),
+            ]);
+            dump.each(
+                |name| name.ends_with("q_proj"),
+                |tensor| turned(&reshaped(tensor, &flat(tensor).shape[1..]), &[1, 0]),
+            )
+        },
+        keys: "",
+        said: "axes in the order heads, lanes, tokens",
+    },
+    Form {
         name: "llama.cpp's graph",
         write: |dump| dump.called(LLAMA_CPP),
         keys: "",
@@ -386,7 +413,7 @@ const FORMS: &[Form] = &[
                 ("layers.{l}.self_attn.v_proj", "layers.{l}.self_attn.v_proj"),
                 ("layers.{l}.self_attn.scores_capped", "layers.{l}.self_attn.scores"),
                 ("layers.{l}.self_attn.probs", "layers.{l}.self_attn.probs"),
-                ("logits.raw", "logits"),
+                ("logits.raw", "result_output"),
             ])
         },
         keys: "",
@@ -431,6 +458,24 @@ fn every_form_is_read_and_judged_like_our_own() {
         }
     }
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Loupe's own names are a file format: of a cap that is missing and values that were written before it, the name says which.
+#[test]
+fn our_own_names_mean_one_thing() {
+    let bench = Bench::new();
+    let mistaken = bench.trace(&["final_softcap_missing"]).keep(|name| ["norm", "logits"].contains(&name));
+    let run = bench.judge(&mistaken, "");
+    assert!(run.code == 1 && run.stdout.contains("\"id\": \"final_softcap_missing\""), "{}", run.stdout);
+    let theirs = mistaken.called(&[("norm", "result_norm"), ("logits", "result_output")]);
+    let run = bench.judge(&theirs, "");
+    assert_eq!(run.code, 0, "{}", run.stdout);
+    let verdict: Value = serde_json::from_str(&run.stdout).unwrap();
+    let verdict = &verdict["verdicts"][0];
+    assert!(verdict["notes"].to_string().contains("the values before the cap: read as logits.raw"), "{verdict:#}");
+    let unseen = verdict["unseen"].as_array().unwrap();
+    assert!(unseen.iter().any(|unseen| unseen["id"] == "final_softcap_missing"), "{verdict:#}");
+    assert!(verdict["next"].as_str().unwrap().starts_with("record logits as well"), "{verdict:#}");
 }
 
 /// `names` says what each tensor is taken for, and writes it as "names" of a config.

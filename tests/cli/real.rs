@@ -28,6 +28,7 @@ fn what_others_write_is_read_and_judged() {
     for (form, said) in [
         ("outputs.npz", "names: Hugging Face modules"),
         ("outputs.pt", "names: Hugging Face modules"),
+        ("f64.npz", "names: Hugging Face modules"),
         ("hooks.pt", "axes in the order lanes, tokens"),
         ("hooks.safetensors", "names: Hugging Face modules"),
         ("npy", "names: DOPPLER stages"),

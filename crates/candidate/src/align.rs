@@ -7,10 +7,10 @@ use loupe_compare::{Fragment, MOST_NAMES, ReplayError, Replayer, Rows, Trace, fo
 use loupe_spec::{Config, HostTensor, Probe, echo};
 
 use crate::Sample;
-use crate::choose::{Open, choose, otherwise};
+use crate::choose::{Open, choose, hold_to_names, otherwise};
 use crate::doubts::doubts;
 use crate::fragments::{gathered, meant};
-use crate::names::{Meaning, Names};
+use crate::names::{Meaning, Names, hidden_state};
 use crate::reading::{Form, in_words, readings};
 
 /// A candidate that cannot be judged at all.
@@ -137,13 +137,35 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
         match meaning {
             Meaning::Unknown(_) => sorted.ignored.push(name.clone()),
             Meaning::Nothing(what) => sorted.ignored.push(format!("{name} ({what})")),
-            Meaning::Recorded | Meaning::Values(_) | Meaning::Fused(_) => {}
+            Meaning::Recorded | Meaning::Values(_) | Meaning::Fused(_) | Meaning::Stacked => {}
         }
     }
     let mut of: BTreeMap<&str, &Meaning> = dump.names.entries.iter().map(|(name, m)| (name.as_str(), m)).collect();
     for (name, tensor) in std::mem::take(&mut dump.tensors) {
         match of.remove(name.as_str()) {
             Some(Meaning::Values(probes)) => sorted.add(name, tensor, probes, config, tokens, &dump)?,
+            Some(Meaning::Stacked) => {
+                let layers = config.num_hidden_layers;
+                let first = tensor.shape.iter().copied().find(|length| *length != 1);
+                // Without the embedding there is one for each layer.
+                let from = match first {
+                    Some(count) if count == layers + 1 => 0,
+                    Some(count) if count == layers => 1,
+                    _ => {
+                        let what =
+                            format!("shape {:?}, expected {} states one after the other", tensor.shape, layers + 1);
+                        sorted
+                            .not_comparable
+                            .push(format!("{}: {what}; write one tensor each: hidden_states.0, …", echo(&name)));
+                        continue;
+                    }
+                };
+                for (at, part) in stacked(&tensor).into_iter().enumerate() {
+                    if let Meaning::Values(probes) = hidden_state(at + from, layers) {
+                        sorted.add(format!("{name}[{at}]"), part, &probes, config, tokens, &dump)?;
+                    }
+                }
+            }
             Some(Meaning::Fused(probes)) => match split(&tensor, probes, config, tokens) {
                 Some(parts) => {
                     for (probe, part) in probes.iter().zip(parts) {
@@ -175,12 +197,13 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
         }
         return Err(AlignError::Nothing { path, count, found: found(&ignored), entries: entries(dump.names) });
     }
+    hold_to_names(&mut opens, config);
     if !dump.is_report {
         choose(&mut opens, &dump.token_ids, replayer)?;
     }
     let whose = (!dump.names.are_ours()).then(|| format!("names: {}", dump.names.line()));
     let token_ids = dump.token_ids;
-    let said = meant(&mut fragments, &token_ids, replayer)?;
+    let said = if dump.names.are_ours() { Vec::new() } else { meant(&mut fragments, &token_ids, replayer)? };
     let doubts = doubts(&opens, config, &token_ids.values);
     Ok(Sorted { path, token_ids, tokens, whose, opens, fragments, said, doubts, ignored, misshapen, not_comparable })
 }
@@ -274,7 +297,8 @@ impl Sorting {
         let readings = readings(called, &tensor.shape, &tensor.values, config, tokens, dump.positions);
         let readings = if dump.is_report { readings.into_iter().take(1).collect() } else { readings };
         if !readings.is_empty() {
-            self.opens.push(Open { name, values: Arc::new(tensor.values), readings, taken: 0 });
+            let exact = dump.names.is_exact(&name);
+            self.opens.push(Open { name, values: Arc::new(tensor.values), readings, taken: 0, exact });
             return Ok(());
         }
         let rows = dump.positions.map_or(tokens, <[usize]>::len);
@@ -285,6 +309,19 @@ impl Sorting {
         }
         Ok(())
     }
+}
+
+/// The parts of a tensor along its first axis that has any length.
+fn stacked(tensor: &HostTensor) -> Vec<HostTensor> {
+    let axis = tensor.shape.iter().position(|length| *length != 1).unwrap_or(0);
+    let count = tensor.shape.get(axis).copied().unwrap_or(0);
+    let shape = tensor.shape[(axis + 1).min(tensor.shape.len())..].to_vec();
+    let size: usize = shape.iter().product();
+    let part = |at: usize| {
+        let places: Vec<usize> = (at * size..(at + 1) * size).collect();
+        HostTensor { shape: shape.clone(), values: tensor.values.picked(&places) }
+    };
+    (0..count).map(part).collect()
 }
 
 /// The parts of a tensor that holds several probe points side by side; `None`: its last axis is not as long as theirs together.

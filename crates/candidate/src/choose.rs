@@ -31,6 +31,8 @@ pub struct Open {
     pub readings: Vec<Reading>,
     /// Which of them it is taken for.
     pub taken: usize,
+    /// Its name means one thing: only what follows from it can say that it holds another.
+    pub exact: bool,
 }
 
 impl Open {
@@ -55,6 +57,17 @@ const UNLIKE: f64 = 0.5;
 const SURE: f64 = 0.02;
 /// How often predictions are made anew from what was read.
 const ROUNDS: usize = 3;
+
+/// Leaves a tensor whose name is exact to that name where nothing is recorded that follows from it: a cap that is missing and
+/// values that were written before it are the same there, and a name of Loupe's says which it is.
+pub fn hold_to_names(opens: &mut [Open], config: &Config) {
+    let recorded: BTreeSet<Probe> = opens.iter().map(|open| open.readings[0].probe).collect();
+    let followed: BTreeSet<Probe> = recorded.iter().flat_map(|probe| starts(config, *probe, &recorded)).collect();
+    for open in opens.iter_mut().filter(|open| open.exact && !followed.contains(&open.readings[0].probe)) {
+        let named = (open.readings[0].probe, open.readings[0].form);
+        open.readings.retain(|reading| (reading.probe, reading.form) == named);
+    }
+}
 
 /// Takes a reading for each of `opens`; where the values tell none apart, the documented one stays.
 ///

@@ -91,21 +91,22 @@ pub fn layouts(
     }
     let lengths: Vec<usize> = found.iter().copied().filter(|length| *length != 1).collect();
     let count: usize = lengths.iter().product();
-    let mut all: Vec<Layout> = Vec::new();
-    for rows in row_counts(probe, &lengths, count, &held, tokens, positions) {
+    let mut all: Vec<(bool, Layout)> = Vec::new();
+    for rows in row_counts(probe, &lengths, count, &held, config.num_hidden_layers, tokens, positions) {
         for axes in orders(probe, &expected, &held, &rows, config) {
             let total: usize = axes.iter().map(|axis| axis.length).product();
             if total == count && (lengths.len() < axes.len() || is_grouping(&held_by(&axes), &lengths)) {
                 let layout = laid(probe, &axes, &rows, &lengths, expected.len());
                 // The same numbers in the same order are one layout, however it was come by.
-                if !all.iter().any(|other| same(other, &layout)) {
-                    all.push(layout);
+                if !all.iter().any(|(_, other)| same(other, &layout)) {
+                    all.push((is_grouping(&held_by(&axes), &lengths), layout));
                 }
             }
         }
     }
     // What the shape says goes before what only the count allows.
-    all.sort_by_key(|layout| !layout.words.is_empty());
+    all.sort_by_key(|(as_said, layout)| (!as_said, !layout.words.is_empty()));
+    let mut all: Vec<Layout> = all.into_iter().map(|(_, layout)| layout).collect();
     let halves = matches!(probe, Probe::Layer(_, Stage::QProj | Stage::KProj | Stage::QRope | Stage::KRope));
     if halves && config.head_dim.is_multiple_of(2) && config.head_dim > 2 {
         let turned = |layout: &Layout| {
@@ -150,6 +151,7 @@ fn row_counts(
     lengths: &[usize],
     count: usize,
     held: &[usize],
+    layers: usize,
     tokens: usize,
     positions: Option<&[usize]>,
 ) -> Vec<RowsHeld> {
@@ -195,7 +197,9 @@ fn row_counts(
             ..whole(held, keys)
         }));
         let prompts = held / all.len().max(1);
-        if !keyed && held.is_multiple_of(all.len()) && prompts <= MOST_PROMPTS {
+        // As many as there are layers, or one more, are layers.
+        let are_layers = prompts == layers || prompts == layers + 1;
+        if !keyed && held.is_multiple_of(all.len()) && prompts <= MOST_PROMPTS && !are_layers {
             rows.extend((0..prompts).map(|prompt| RowsHeld {
                 batch: (prompts, prompt),
                 words: format!("{prompts} prompts, of which number {} is judged", prompt + 1),
@@ -313,7 +317,7 @@ fn laid(probe: Probe, axes: &[Axis], rows: &RowsHeld, lengths: &[usize], rank: u
         let order: Vec<&str> = order.iter().filter_map(|of| names.get(*of).copied()).collect();
         words = joined(&words, &format!("axes in the order {}", order.join(", ")));
     }
-    if !natural && !is_grouping(&held, lengths) {
+    if !is_grouping(&held, lengths) {
         words = joined(&words, &format!("reshaped to {lengths:?}"));
     }
     Layout { shape, strides, offset, interleaved: false, rows: rows.tokens.clone(), words }
@@ -387,7 +391,7 @@ mod tests {
             &[4, 6],
             &["4 rows, of which 1 are padding at the end", "4 rows, of which 1 are padding before the first"],
         );
-        assert!(words(Stage::Output, &[2, 3, 6]).contains(&"2 prompts, of which number 2 is judged".to_string()));
+        assert!(words(Stage::Output, &[4, 3, 6]).contains(&"4 prompts, of which number 2 is judged".to_string()));
         assert!(words(Stage::QProj, &[2, 3, 4])[0].starts_with("axes in the order heads, tokens, lanes"));
         let flat = words(Stage::QProj, &[3, 8]);
         assert!(flat.contains(&"axes in the order heads, tokens, lanes, reshaped to [3, 8]".to_string()), "{flat:?}");

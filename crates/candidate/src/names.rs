@@ -1,6 +1,6 @@
 //! Which probe point each of a candidate's names is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use loupe_spec::{NameEntry, Named, Probe, Stage, nearest};
 
@@ -14,6 +14,8 @@ pub enum Meaning {
     Values(Vec<Probe>),
     /// Several probe points side by side along the last axis.
     Fused(Vec<Probe>),
+    /// What enters each layer, and what leaves the last after the final norm, one after the other along the first axis.
+    Stacked,
     /// `rope.*` and `weights.*`, which no forward pass computes.
     Recorded,
     /// Known, and no probe point's: what it is.
@@ -62,6 +64,8 @@ pub struct Names {
     pub sources: BTreeMap<Whose, usize>,
     /// How many layers the model has, or seems to.
     pub layers: usize,
+    /// Those that mean one thing: Loupe's own, which are a file format, and those that the config maps.
+    exact: HashSet<String>,
 }
 
 impl Names {
@@ -70,15 +74,18 @@ impl Names {
     pub fn of(names: &[String], entries: &[NameEntry], layers: Option<usize>) -> Names {
         let order = by_likeness(names);
         let layers = layers.unwrap_or_else(|| layers_of(names, &order));
-        let mut sources = BTreeMap::new();
+        let (mut sources, mut exact) = (BTreeMap::new(), HashSet::new());
         let meaning = |name: &String| {
             let (meaning, source) = meaning_of(name, entries, &order, layers);
+            if matches!(source, Some(Whose::Config | Whose::Loupe)) {
+                exact.insert(name.clone());
+            }
             source.into_iter().for_each(|source| *sources.entry(source).or_insert(0) += 1);
             (name.clone(), meaning)
         };
         let mut entries: Vec<(String, Meaning)> = names.iter().map(meaning).collect();
         like(&mut entries, layers);
-        Names { entries, sources, layers }
+        Names { entries, sources, layers, exact }
     }
 
     /// Whose names these are, in one line: `Hugging Face modules (57), Loupe's probe points (2)`.
@@ -91,6 +98,11 @@ impl Names {
                 many.iter().map(|(source, count)| format!("{} ({count})", source.name())).collect::<Vec<_>>().join(", ")
             }
         }
+    }
+
+    /// Whether `name` means one thing.
+    pub fn is_exact(&self, name: &str) -> bool {
+        self.exact.contains(name)
     }
 
     /// What a tensor may hold whose name means `probes`, beside the first of them.
@@ -129,6 +141,7 @@ fn layers_of(names: &[String], order: &[Whose]) -> usize {
     let last = |name: &String| {
         order.iter().find_map(|source| source.look_up(name)).map(|(holds, layer)| match holds {
             Holds::HiddenState => layer,
+            Holds::HiddenStates => 0,
             _ => layer + 1,
         })
     };
@@ -171,18 +184,24 @@ fn own_meaning(name: &str, order: &[Whose], layers: usize) -> (Meaning, Option<W
         Holds::Fused(stages) if layer < layers => {
             Meaning::Fused(stages.iter().map(|stage| Probe::Layer(layer, *stage)).collect())
         }
-        Holds::HiddenState => match layer {
-            0 => Meaning::Values(vec![Probe::EmbedScaled]),
-            last if last == layers => {
-                Meaning::Values(vec![Probe::Norm, Probe::Layer(layers.saturating_sub(1), Stage::Output)])
-            }
-            inner if inner < layers => Meaning::Values(vec![Probe::Layer(inner - 1, Stage::Output)]),
-            _ => Meaning::Nothing("of a layer that the model has not"),
-        },
+        Holds::HiddenState => hidden_state(layer, layers),
+        Holds::HiddenStates => Meaning::Stacked,
         Holds::Nothing(what) => Meaning::Nothing(what),
         Holds::Fused(_) => Meaning::Nothing("of a layer that the model has not"),
     };
     (meaning, Some(source))
+}
+
+/// What transformers' `hidden_states[at]` is.
+pub(crate) fn hidden_state(at: usize, layers: usize) -> Meaning {
+    match at {
+        0 => Meaning::Values(vec![Probe::EmbedScaled]),
+        last if last == layers => {
+            Meaning::Values(vec![Probe::Norm, Probe::Layer(layers.saturating_sub(1), Stage::Output)])
+        }
+        inner if inner < layers => Meaning::Values(vec![Probe::Layer(inner - 1, Stage::Output)]),
+        _ => Meaning::Nothing("of a layer that the model has not"),
+    }
 }
 
 /// `probes`, of `layer` where they are of layer 0.

@@ -72,7 +72,7 @@ fn what_lies_about_itself_is_refused() {
     refused("a.log", b"a line\nanother\n", "a text in which no line says");
     refused("a.bin", &[1, 2, 3], "3 bytes are no f32 numbers");
     refused("a.xyz", &[0, 1, 2, 3, 4], "a file of another kind");
-    refused("a.pt", &[0x80, 2, 0x8a, 10], "before version 1.6");
+    refused("a.pt", &[0x80, 2, 0x8a, 10], "a bare pickle");
 }
 
 #[test]
@@ -87,10 +87,10 @@ fn json_says_what_it_is() {
     refused("a.json", br#"{"norm": {"shape": [1], "dtype": "q4", "data": ""}}"#, "\"dtype\" is \"q4\"");
     refused("a.json", br#"{"norm": {"file": "b.bin"}}"#, "\"file\" needs \"shape\"");
     refused("a.json", br#"{"norm": {"file": "b.bin", "shape": [1]}}"#, "b.bin");
-    refused("a.json", br#"{"norm": "#, "no JSON with arrays");
+    refused("a.json", br#"{"norm": "#, "one JSON object of arrays by name");
     refused("a.json", br#"{"a": 1}"#, "it holds no arrays");
     refused("a.json", b"[1, 2]", "no line says a tensor");
-    refused("a.json", format!("{{\"a\": {}}}", "[".repeat(100_000)).as_bytes(), "no JSON with arrays");
+    refused("a.json", format!("{{\"a\": {}}}", "[".repeat(100_000)).as_bytes(), "one JSON object of arrays by name");
 }
 
 /// What Python would run is named and not run.

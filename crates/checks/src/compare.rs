@@ -119,7 +119,7 @@ fn one(
     let model = model_of(compare, saved, report.as_ref(), &shown)?;
     let (checkpoint, weights) = references.open(&model)?;
     let names = Names::of(&source.names(), &compare.names, Some(checkpoint.config().num_hidden_layers));
-    let is_known = |meaning: &Meaning| matches!(meaning, Meaning::Values(_) | Meaning::Fused(_) | Meaning::Recorded);
+    let is_known = |meaning: &Meaning| !matches!(meaning, Meaning::Unknown(_) | Meaning::Nothing(_));
     let tensors = names.entries.iter().filter(|(name, meaning)| is_known(meaning) && source.shape(name).is_some());
     let known: Vec<&str> = tensors.map(|(name, _)| name.as_str()).collect();
     fits(&shown, &source, &known)?;
@@ -163,7 +163,8 @@ fn one(
     let other_prompt = |own: &[usize], asked: &[usize], how: &str| {
         let input = compare.reference.input.as_ref();
         let mistake = input.and_then(|input| token_mistake(own, asked, input, checkpoint));
-        let what = mistake.map_or("token ids differ".to_string(), |m| format!("{}: {}", m.id, m.what));
+        let what =
+            mistake.map_or("token ids differ".to_string(), |m| format!("{}: {}", m.id, m.what.trim_end_matches('.')));
         let note = format!(
             "{what}: the candidate ran {}{how}, the prompt is {}, not the same from position {} on; judged with the candidate's",
             echo(&format!("{own:?}")),
@@ -266,7 +267,8 @@ fn simpler(
     for other in sorted.otherwise(&suspects) {
         let candidate = as_candidate(other.aligned()?);
         let again = judge(&candidate, replayer)?;
-        if needed(&again) < needed(judged) {
+        // At a lesser precision everything needs less to explain it.
+        if again.level == judged.level && needed(&again) < needed(judged) {
             return Ok(Some((other, candidate, again)));
         }
     }

@@ -8,7 +8,7 @@ use comfy_table::{Table, presets};
 use loupe_candidate::{Meaning, Names};
 use loupe_checkpoint::Checkpoint;
 use loupe_config::ModelRef;
-use loupe_spec::{NameEntry, Probe, echo, hint};
+use loupe_spec::{NameEntry, Probe, Stage, echo, hint};
 use serde_json::{Map, Value, json};
 
 use crate::candidate::load;
@@ -73,6 +73,9 @@ pub(crate) fn run(
     Ok((out, json!({ "names": mapping })))
 }
 
+/// What a tensor of all hidden states holds.
+const STACKED: [Probe; 3] = [Probe::EmbedScaled, Probe::Layer(0, Stage::Output), Probe::Norm];
+
 /// So many names of a kind are shown.
 const SHOWN: usize = 20;
 
@@ -107,6 +110,7 @@ fn lines(names: &Names) -> Vec<Line> {
                 (&probes[..1], free.collect())
             }
             Meaning::Fused(probes) => (probes.as_slice(), Vec::new()),
+            Meaning::Stacked => (&STACKED[..], Vec::new()),
             _ => continue,
         };
         let layer = probes.first().and_then(|probe| probe.layer());

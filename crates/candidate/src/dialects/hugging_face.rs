@@ -50,6 +50,10 @@ pub(super) static HUGGING_FACE: Dialect = Dialect {
         ("logits", Holds::Values(&[Probe::Logits])),
         ("hidden_states.{l}", Holds::HiddenState),
         ("hidden_state.{l}", Holds::HiddenState),
+        // Of generate(): the first of its steps is the prompt.
+        ("hidden_states.0.{l}", Holds::HiddenState),
+        ("hidden_states", Holds::HiddenStates),
+        ("all_hidden_states", Holds::HiddenStates),
         ("attentions.{l}", Holds::Values(&[l(Stage::Probs)])),
         ("attention.{l}", Holds::Values(&[l(Stage::Probs)])),
         ("rotary_emb", Holds::Nothing("cosines and sines, which the check \"rope\" shows")),

@@ -24,6 +24,8 @@ pub(crate) enum Holds {
     Values(&'static [Probe]),
     /// transformers' `hidden_states[{l}]`: what enters layer `{l}`; the last is after the final norm.
     HiddenState,
+    /// All of those in one tensor, one after the other along the first axis.
+    HiddenStates,
     /// Several in one, side by side along the last axis.
     Fused(&'static [Stage]),
     /// Nothing that is a probe point: the sentence says what it is.
@@ -79,8 +81,13 @@ impl Dialect {
 /// What `name` holds, and of which layer, in dialect `at` of [`ALL`].
 pub(crate) fn look_up(at: usize, name: &str) -> Option<(Holds, usize)> {
     let squashed = squashed(name);
-    let tails = ALL[at].tails.iter().filter_map(|tail| squashed.strip_suffix(tail)?.strip_suffix('_'));
-    std::iter::once(squashed.as_str()).chain(tails).find_map(|name| in_table(&TABLES[at], name))
+    let whole = in_table(&TABLES[at], &squashed);
+    let tails = || ALL[at].tails.iter().filter_map(|tail| squashed.strip_suffix(tail)?.strip_suffix('_'));
+    // An index after a list of tensors is no tail of a module's name.
+    let module = |found: &(Holds, usize)| {
+        !matches!(found.0, Holds::HiddenState | Holds::HiddenStates) && !squashed.starts_with("attention")
+    };
+    whole.or_else(|| tails().find_map(|name| in_table(&TABLES[at], name)).filter(module))
 }
 
 /// More runs of digits than any name has that means something.

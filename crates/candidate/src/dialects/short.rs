@@ -74,6 +74,8 @@ pub(super) static SHORT: Dialect = Dialect {
         ("embed", Holds::Values(&[Probe::EmbedScaled])),
         ("embedding", Holds::Values(&[Probe::EmbedScaled])),
         ("embeddings", Holds::Values(&[Probe::EmbedScaled])),
+        ("embedding_raw", Holds::Values(&[Probe::EmbedRaw])),
+        ("embedding_scaled", Holds::Values(&[Probe::EmbedScaled])),
         ("embed_scaled", Holds::Values(&[Probe::EmbedScaled])),
         ("final_norm", Holds::Values(&[Probe::Norm])),
         ("ln_f", Holds::Values(&[Probe::Norm])),

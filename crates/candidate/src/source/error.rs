@@ -19,8 +19,8 @@ pub enum SourceError {
     )]
     Other { path: PathBuf, what: &'static str },
     #[error(
-        "{} is in the format that torch wrote before version 1.6, or a bare pickle; write it again with \
-         torch.save(torch.load(\"it\"), \"it.pt\")", echo_path(.path)
+        "{} is a bare pickle, or in the format that torch wrote before version 1.6; load it with the library that wrote it, and \
+         write a dict of its arrays with numpy.savez or torch.save", echo_path(.path)
     )]
     OldTorch { path: PathBuf },
     #[error(

@@ -30,7 +30,10 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
         sources.push(source);
     }
     if tensors.is_empty() {
-        let what = format!("no file in it ends in {}", ENDINGS.map(|ending| format!(".{ending}")).join(", "));
+        let what = format!(
+            "no file in it ends in {}; a log or a JSON is named itself",
+            ENDINGS.map(|ending| format!(".{ending}")).join(", ")
+        );
         return Err(SourceError::broken(path, what));
     }
     Ok(Source {

@@ -47,8 +47,12 @@ impl Array {
 
 pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
     let bytes = loupe_files::read(path, LARGEST).map_err(SourceError::io(path))?;
-    let document: Document = serde_json::from_slice(&numbers_quoted(&bytes))
-        .map_err(|error| SourceError::broken(path, format!("no JSON with arrays: {error}")))?;
+    let document: Document = serde_json::from_slice(&numbers_quoted(&bytes)).map_err(|error| {
+        SourceError::broken(
+            path,
+            format!("it is to be one JSON object of arrays by name, {{\"norm\": [[…], …]}}: {error}"),
+        )
+    })?;
     let folder = loupe_files::folder_of(path);
     let (mut tensors, mut arrays) = (Vec::new(), BTreeMap::new());
     for (name, entry) in document.0 {

@@ -130,7 +130,8 @@ impl Machine<'_> {
         };
         if !may_make(&name) {
             return Err(format!(
-                "it holds code: Python would call {name}; only tensors in dicts, lists and tuples are read, and nothing is called"
+                "it holds code: Python would call {name}; nothing is called here, so save tensors in dicts, lists and tuples alone: \
+                 torch.save(dict(out), …)"
             ));
         }
         let made =

@@ -10,6 +10,8 @@
 //!
 //! A line without numbers may say of those below it which layer or token they are of.
 
+use std::collections::HashMap;
+
 use crate::Sample;
 use crate::names::is_known;
 use crate::sample::Printed;
@@ -22,28 +24,97 @@ const FEWEST: usize = 3;
 pub(super) struct Pasted {
     name: Option<String>,
     token: Option<i64>,
+    layer: Option<usize>,
+    /// Whether a word is a tensor's name: a log says the same words over and over.
+    known: HashMap<String, bool>,
 }
+
+/// More words than the name of any stage has: "post attention norm".
+const LONGEST_NAME: usize = 4;
+/// Words that say nothing of which tensor it is, where a layer's number does.
+const IS_NO_NAME: [&str; 25] = [
+    "layer", "block", "token", "tok", "pos", "position", "last", "first", "values", "value", "val", "vals", "output",
+    "out", "hidden", "state", "states", "tensor", "residual", "stream", "the", "of", "at", "bos", "dims",
+];
+
+/// So many words are remembered.
+const MOST_WORDS: usize = 1 << 16;
 
 impl Pasted {
     /// The sample of `line`, where it ends in numbers whose tensor and token are said, here or above.
     pub fn sample(&mut self, line: &str) -> Option<Sample> {
         let (label, numbers) = split(line);
-        let name = name(label);
+        let name = self.name_in(label);
         let token = token(label);
         if numbers.len() < FEWEST {
             // A heading: what it does not say is open again.
             if name.is_some() || (numbers.is_empty() && token.is_some()) {
                 (self.name, self.token) = (name, token);
+                let lower = label.to_lowercase();
+                let layer = after_word(&lower, "layer").or_else(|| after_word(&lower, "block"));
+                self.layer = layer.and_then(|layer| usize::try_from(layer).ok());
             }
             return None;
         }
         if is_statistic(label) {
             return None;
         }
-        let name = name.or_else(|| self.name.clone())?;
+        // Words that are no name say that it is another tensor than the one above.
+        let more = words(&without_remarks(label))
+            .filter(|word| word.chars().any(char::is_alphabetic))
+            .any(|word| !IS_NO_NAME.contains(&word.to_lowercase().as_str()));
+        let name = name.or_else(|| self.name.clone().filter(|_| !more))?;
         let token = token.or(self.token)?;
         let from = index(label).map_or(0, |(_, from)| from);
         Some(Sample { name, token, lanes: (from..from + numbers.len()).collect(), numbers })
+    }
+
+    /// The tensor that `label` speaks of: `layer 12`, a name in that layer, or the longest of its names that a program has for
+    /// one. A layer with words beside it that are no name is some tensor in it, and nobody knows which: `None`.
+    fn name_in(&mut self, label: &str) -> Option<String> {
+        let label = without_remarks(label);
+        let lower = label.to_lowercase();
+        if lower.trim_start().starts_with("final norm") {
+            return Some("final_norm".to_string());
+        }
+        let said = after_word(&lower, "layer").or_else(|| after_word(&lower, "block"));
+        let layer = said.and_then(|layer| usize::try_from(layer).ok()).or(self.layer);
+        let words: Vec<String> = label
+            .split([' ', ',', '\t', '='])
+            .map(|word| match word.split_once("][") {
+                // An index into a list of tensors is a part of its name.
+                Some((list, _)) => format!("{list}]"),
+                None => word.split('[').next().unwrap_or_default().trim_matches([':', '-', '*']).to_string(),
+            })
+            .filter(|word| word.chars().any(char::is_alphabetic))
+            .collect();
+        let told = |words: &[String]| words.iter().all(|word| IS_NO_NAME.contains(&word.to_lowercase().as_str()));
+        let mut best: Option<String> = None;
+        for from in 0..words.len() {
+            for to in from + 1..=(from + LONGEST_NAME).min(words.len()) {
+                // What is said beside a name must not be of a name, too.
+                if !told(&words[..from]) || !told(&words[to..]) {
+                    continue;
+                }
+                let word = words[from..to].join("_");
+                let in_layer = layer.map(|layer| format!("layer_{layer}.{word}"));
+                let known = in_layer.into_iter().chain([word]).find(|name| self.is_known(name));
+                // The longest is the most exact.
+                best = best.into_iter().chain(known).max_by_key(String::len);
+            }
+        }
+        best.or(layer.filter(|_| told(&words) && said.is_some()).map(|layer| format!("layer_{layer}")))
+    }
+
+    fn is_known(&mut self, name: &str) -> bool {
+        if let Some(known) = self.known.get(name) {
+            return *known;
+        }
+        let known = is_known(name);
+        if self.known.len() < MOST_WORDS {
+            self.known.insert(name.to_string(), known);
+        }
+        known
     }
 }
 
@@ -73,6 +144,23 @@ fn split(line: &str) -> (&str, Vec<Printed>) {
     }
     numbers.reverse();
     (&line[..end], numbers)
+}
+
+/// `label` without what stands in parentheses.
+fn without_remarks(label: &str) -> String {
+    let mut depth = 0_usize;
+    let keep = |c: &char| {
+        match c {
+            '(' => depth += 1,
+            ')' => {
+                depth = depth.saturating_sub(1);
+                return false;
+            }
+            _ => {}
+        }
+        depth == 0
+    };
+    label.chars().filter(keep).collect()
 }
 
 /// Whether the numbers are sizes of a whole tensor and no values of it.
@@ -116,25 +204,6 @@ fn after_word(label: &str, word: &str) -> Option<i64> {
     })
 }
 
-/// The tensor that `label` speaks of: `layer 12`, a name in that layer, or the longest of its words that a program has for one.
-fn name(label: &str) -> Option<String> {
-    let lower = label.to_lowercase();
-    if lower.trim_start().starts_with("final norm") {
-        return Some("final_norm".to_string());
-    }
-    let layer = after_word(&lower, "layer").and_then(|layer| usize::try_from(layer).ok());
-    let words = label.split([' ', ',', '\t', '=', '(', ')']).map(|word| match word.split_once("][") {
-        // An index into a list of tensors is a part of its name.
-        Some((list, _)) => format!("{list}]"),
-        None => word.split('[').next().unwrap_or_default().trim_end_matches(':').to_string(),
-    });
-    let names = words.filter(|word| word.chars().any(char::is_alphabetic)).map(|word| match layer {
-        Some(layer) => format!("layer_{layer}.{word}"),
-        None => word,
-    });
-    names.filter(|name| is_known(name)).max_by_key(String::len).or(layer.map(|layer| format!("layer_{layer}")))
-}
-
 #[cfg(test)]
 mod tests {
     use crate::text::samples;
@@ -157,6 +226,10 @@ mod tests {
         is("logits[0, -1, 16:19]: [0.25, 1.5, 2.0]", "logits", -1, 16..19, 0.25);
         is("model.layers.3.mlp.act_fn token=2: 0.25 1.5 2.0", "model.layers.3.mlp.act_fn", 2, 0..3, 0.25);
         is("layer 3 q_proj token 2: 0.25 1.5 2.0", "layer_3.q_proj", 2, 0..3, 0.25);
+        is("layer 0 mlp out token 8: 0.25 1.5 2.0", "layer_0.mlp_out", 8, 0..3, 0.25);
+        is("=== Layer 0 ===\n  attn out (token 8): first 8 values 0.25, 1.5, 2.0", "layer_0.attn_out", 8, 0..3, 0.25);
+        is("layer 0\n  output, token 8: 0.25 1.5 2.0", "layer_0.output", 8, 0..3, 0.25);
+        is("layer 0\nq token 8: 0.25 1.5 2.0", "layer_0.q", 8, 0..3, 0.25);
         is("final norm of layer 3\ntoken 6, first 8   -0.5 1.5 2.0", "final_norm", 6, 0..3, -0.5);
     }
 
@@ -170,6 +243,9 @@ mod tests {
             "1.0 2.0 3.0",
             "layer 3: 1.0 2.0",
             "layer 3, no token said: 1.0 2.0 3.0",
+            "layer 0 after attention, token 8: 1.0 2.0 3.0",
+            "layer 0 gate activations token 8: 1.0 2.0 3.0",
+            "layer 0\nsomething token 8: 1.0 2.0 3.0",
         ] {
             assert!(samples(text).is_empty(), "{text}: {:?}", samples(text));
         }
