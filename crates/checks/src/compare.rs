@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use loupe_candidate::{Aligned, Dump, Meaning, Names, Sorted, Source, sort};
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{
-    Candidate, CandidateInfo, Judged, Verdict, Verdicts, judge, judge_values, one_line, summary, table,
+    Candidate, CandidateInfo, Judged, Rows, Verdict, Verdicts, judge, judge_values, one_line, summary, table,
 };
 use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input, ModelRef};
 use loupe_engine::{Bytes, free_memory};
@@ -36,11 +36,20 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
     mapped(compare, &candidates)?;
     let mut references = References::default();
     let mut verdicts = Vec::new();
-    for (at, loaded) in candidates.into_iter().enumerate() {
+    for (at, loaded) in candidates.iter().enumerate() {
         let several = compare.candidates.len() > 1;
         let stimuli =
             folder.as_ref().map(|folder| if several { folder.join((at + 1).to_string()) } else { folder.clone() });
-        verdicts.push(one(loaded, compare, saved.as_ref(), &mut references, stimuli)?);
+        let asked = Question { compare, saved: saved.as_ref(), stimuli };
+        let mut answer = one(loaded, &asked, &mut references, None)?;
+        // Rows for some of the tokens may be all that the engine ran: without <bos>, for example.
+        if let Some(ids) = answer.ran.take() {
+            let again = one(loaded, &asked, &mut references, Some(ids))?;
+            if again.needed < answer.needed {
+                answer = again;
+            }
+        }
+        verdicts.push(answer.verdict);
     }
     let verdicts = Verdicts::of(verdicts);
     let mut out = String::new();
@@ -108,21 +117,41 @@ impl References {
     }
 }
 
-/// `saved`: the report that the config names as reference. `stimuli`: the folder for them, where they are asked for.
-fn one(
-    Loaded { path: shown, report, source }: Loaded,
-    compare: &Compare,
-    saved: Option<&Report>,
-    references: &mut References,
+/// What is asked of a candidate.
+struct Question<'a> {
+    compare: &'a Compare,
+    /// The report that the config names as reference.
+    saved: Option<&'a Report>,
+    /// The folder for stimuli, where they are asked for.
     stimuli: Option<PathBuf>,
-) -> Result<Verdict, CheckError> {
+}
+
+/// A verdict, and what it leaves open.
+struct Answer {
+    verdict: Verdict,
+    /// How many stages are unexplained, and how many mistakes explain the others.
+    needed: (usize, usize),
+    /// The ids of the tokens that it has rows for, where those may be all that ran.
+    ran: Option<Vec<usize>>,
+}
+
+/// The verdict on one candidate; `ran` are the ids that it is taken to have run.
+fn one(
+    loaded: &Loaded,
+    question: &Question<'_>,
+    references: &mut References,
+    ran: Option<Vec<usize>>,
+) -> Result<Answer, CheckError> {
+    let Loaded { path: shown, report, source } = loaded;
+    let Question { compare, saved, stimuli } = question;
+    let (compare, saved, shown) = (*compare, *saved, shown.clone());
     let model = model_of(compare, saved, report.as_ref(), &shown)?;
     let (checkpoint, weights) = references.open(&model)?;
     let names = Names::of(&source.names(), &compare.names, Some(checkpoint.config().num_hidden_layers));
     let is_known = |meaning: &Meaning| !matches!(meaning, Meaning::Unknown(_) | Meaning::Nothing(_));
     let tensors = names.entries.iter().filter(|(name, meaning)| is_known(meaning) && source.shape(name).is_some());
     let known: Vec<&str> = tensors.map(|(name, _)| name.as_str()).collect();
-    fits(&shown, &source, &known)?;
+    fits(&shown, source, &known)?;
     let read = |name: &str| Ok((name.to_string(), source.get(name)?));
     let tensors: Vec<(String, HostTensor)> = known.into_iter().map(read).collect::<Result<_, CheckError>>()?;
     if let Some(id) = saved.and_then(|saved| saved.model.checkpoint_id.as_ref()).filter(|id| *id != weights.id()) {
@@ -150,7 +179,7 @@ fn one(
             let found = tensors.into_iter().map(|(name, _)| name).collect();
             return Err(CheckError::NoValues { path: verdict.candidate.path, found });
         }
-        return Ok(verdict);
+        return Ok(Answer { verdict, needed: (0, 0), ran: None });
     }
 
     let asked = asked_for(compare, saved, checkpoint)?;
@@ -160,6 +189,7 @@ fn one(
     let recorded = tensors.iter().find(|(name, _)| Some(name.as_str()) == ids_name);
     let own = recorded.map(|(_, ids)| token_ids(&shown, ids)).transpose()?;
     let own = own.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
+    let (own, how) = if ran.is_some() { (ran, " (by its rows)") } else { (own, "") };
     let other_prompt = |own: &[usize], asked: &[usize], how: &str| {
         let input = compare.reference.input.as_ref();
         let mistake = input.and_then(|input| token_mistake(own, asked, input, checkpoint));
@@ -177,7 +207,7 @@ fn one(
     let says_its_ids = own.is_some();
     let mut ids = match (own, asked) {
         (Some(own), Some(asked)) if own != asked => {
-            (notes, mistake) = other_prompt(&own, &asked, "");
+            (notes, mistake) = other_prompt(&own, &asked, how);
             own
         }
         (Some(own), _) => own,
@@ -234,10 +264,21 @@ fn one(
     while let Some((sorted_otherwise, other, again)) = simpler(&sorted, &judged, &as_candidate, &replayer)? {
         (sorted, candidate, judged) = (sorted_otherwise, other, again);
     }
+    let needed = needed(&judged);
+    let whole = candidate
+        .trace
+        .iter()
+        .any(|(probe, tensor)| *probe != Probe::TokenIds && tensor.shape.get(probe.token_axis()) == Some(&ids.len()));
+    let ran = match &candidate.rows {
+        Rows::Positions(rows) if !says_its_ids && !whole && compare.positions.is_none() && needed > (0, 0) => {
+            Some(rows.iter().map(|row| ids[*row]).collect())
+        }
+        _ => None,
+    };
     let Judged { mut verdict, level, .. } = judged;
     let recorded = candidate.trace.keys().chain(candidate.fragments.keys()).copied();
     let recorded = recorded.filter(|probe| *probe != Probe::TokenIds).collect();
-    let asked = Asked { compare, checkpoint, tensors: weights, token_ids: &ids, recorded, folder: stimuli };
+    let asked = Asked { compare, checkpoint, tensors: weights, token_ids: &ids, recorded, folder: stimuli.clone() };
     stimulus::add(&asked, level, &mut verdict)?;
     if let Some(report) = report.as_ref()
         && let Some(id) = report.model.checkpoint_id.as_ref().filter(|id| *id != weights.id())
@@ -249,7 +290,12 @@ fn one(
     }
     let input = compare.reference.input.clone().unwrap_or(Input::TokenIds(ids));
     verdict.next = Some(next(&verdict, compare, level, &model, &input));
-    Ok(verdict)
+    Ok(Answer { verdict, needed, ran })
+}
+
+/// How many stages are unexplained, and how many mistakes explain the others.
+fn needed(judged: &Judged) -> (usize, usize) {
+    (judged.unnamed.len(), judged.verdict.mistakes.len() + judged.verdict.fitted.len())
 }
 
 /// Another way to read a candidate that leaves fewer stages unexplained, or needs fewer mistakes to explain them; `None`: there
@@ -260,7 +306,6 @@ fn simpler(
     as_candidate: &dyn Fn(Aligned) -> Candidate,
     replayer: &CheckpointReplayer<'_>,
 ) -> Result<Option<(Sorted, Candidate, Judged)>, CheckError> {
-    let needed = |judged: &Judged| (judged.unnamed.len(), judged.verdict.mistakes.len() + judged.verdict.fitted.len());
     let mistakes = judged.verdict.mistakes.iter().map(|mistake| mistake.probe);
     let fitted = judged.verdict.fitted.iter().map(|fitted| fitted.probe);
     let suspects: Vec<Probe> = judged.unnamed.iter().copied().chain(mistakes).chain(fitted).collect();

@@ -42,6 +42,10 @@ pub(crate) fn next(verdict: &Verdict, compare: &Compare, level: Level, model: &M
                     )
                 }
                 (_, Some(Probe::TokenIds)) => "give the engine the ids of the prompt, and judge it again".to_string(),
+                (_, Some(probe)) if verdict.mistakes.is_empty() && verdict.fitted.is_empty() => format!(
+                    "make sure that what was read as {probe} holds it (\"check\": \"names\" says what was read as what), then {}",
+                    by_hand(probe)
+                ),
                 (_, Some(probe)) => by_hand(probe),
                 (_, None) => "mend the shapes first; what follows from them cannot be judged".to_string(),
             }
