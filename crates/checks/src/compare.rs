@@ -14,10 +14,9 @@ use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
 
 use crate::candidate::{Loaded, load, typed};
 use crate::next::next;
-use crate::prompt_of::ids_of;
+use crate::prompt::{Prompt, ids_of, token_ids};
 use crate::replayer::CheckpointReplayer;
 use crate::stimulus::{self, Asked};
-use crate::token_mistake::token_mistake;
 use crate::{CheckError, compare_values};
 
 /// The text and the verdicts of every candidate.
@@ -182,61 +181,35 @@ fn one(
         return Ok(Answer { verdict, needed: (0, 0), ran: None });
     }
 
-    let asked = asked_for(compare, saved, checkpoint)?;
     let is_ids =
         |meaning: &Meaning| matches!(meaning, Meaning::Values(probes) if probes.first() == Some(&Probe::TokenIds));
     let ids_name = names.entries.iter().find(|(_, meaning)| is_ids(meaning)).map(|(name, _)| name.as_str());
     let recorded = tensors.iter().find(|(name, _)| Some(name.as_str()) == ids_name);
-    let own = recorded.map(|(_, ids)| token_ids(&shown, ids)).transpose()?;
-    let own = own.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
-    let (own, how) = if ran.is_some() { (ran, " (by its rows)") } else { (own, "") };
-    let other_prompt = |own: &[usize], asked: &[usize], how: &str| {
-        let input = compare.reference.input.as_ref();
-        let mistake = input.and_then(|input| token_mistake(own, asked, input, checkpoint));
-        let what =
-            mistake.map_or("token ids differ".to_string(), |m| format!("{}: {}", m.id, m.what.trim_end_matches('.')));
-        let note = format!(
-            "{what}: the candidate ran {}{how}, the prompt is {}, not the same from position {} on; judged with the candidate's",
-            echo(&format!("{own:?}")),
-            echo(&format!("{asked:?}")),
-            parting(own, asked)
-        );
-        (vec![note], mistake)
-    };
-    let (mut notes, mut mistake) = (Vec::new(), None);
-    let says_its_ids = own.is_some();
-    let mut ids = match (own, asked) {
-        (Some(own), Some(asked)) if own != asked => {
-            (notes, mistake) = other_prompt(&own, &asked, how);
-            own
-        }
-        (Some(own), _) => own,
-        (None, Some(asked)) => asked,
-        (None, None) => return Err(CheckError::NoTokens { path: shown }),
-    };
-    let vocab_size = checkpoint.config().vocab_size;
-    if let Some((position, id)) = ids.iter().enumerate().find(|(_, id)| **id >= vocab_size) {
-        return Err(CheckError::TokenId { id: *id, position, vocab_size });
-    }
+    let recorded = recorded.map(|(_, ids)| token_ids(&shown, ids)).transpose()?;
+    let recorded = recorded.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
+    let (own, how) = if ran.is_some() { (ran, " (by its rows)") } else { (recorded, "") };
+    let mut prompt = Prompt::of(own, how, compare, saved, checkpoint, &shown)?;
     let as_tensor = |ids: &[usize]| {
         let values = Values::I64(ids.iter().map(|id| *id as i64).collect());
         HostTensor { shape: vec![ids.len()], values }
     };
-    let replayer = CheckpointReplayer { checkpoint, tensors: weights, tokens: ids.len(), without: &compare.without };
+    let replayer =
+        CheckpointReplayer { checkpoint, tensors: weights, tokens: prompt.ids.len(), without: &compare.without };
     let dump = Dump {
         path: &shown,
         tensors,
         samples: &source.samples,
         names: &names,
-        token_ids: as_tensor(&ids),
+        token_ids: as_tensor(&prompt.ids),
         positions: compare.positions.as_deref(),
         is_report: report.is_some(),
     };
     let mut sorted = sort(dump, &replayer)?;
-    if !says_its_ids && let Some(own) = ids_of(&sorted.aligned()?, &ids, weights, checkpoint.config())? {
-        (notes, mistake) = other_prompt(&own, &ids, " (by its embeddings)");
+    if !prompt.is_said
+        && let Some(own) = ids_of(&sorted.aligned()?, &prompt.ids, weights, checkpoint.config())?
+    {
         sorted = sorted.of_tokens(as_tensor(&own), &replayer)?;
-        ids = own;
+        prompt = prompt.but_ran(own, " (by its embeddings)", compare, checkpoint);
     }
     let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
     let as_candidate = |aligned: Aligned| {
@@ -265,30 +238,32 @@ fn one(
         (sorted, candidate, judged) = (sorted_otherwise, other, again);
     }
     let needed = needed(&judged);
-    let whole = candidate
-        .trace
-        .iter()
-        .any(|(probe, tensor)| *probe != Probe::TokenIds && tensor.shape.get(probe.token_axis()) == Some(&ids.len()));
-    let ran = match &candidate.rows {
-        Rows::Positions(rows) if !says_its_ids && !whole && compare.positions.is_none() && needed > (0, 0) => {
-            Some(rows.iter().map(|row| ids[*row]).collect())
-        }
-        _ => None,
+    let is_whole = |(probe, tensor): (&Probe, &HostTensor)| {
+        *probe != Probe::TokenIds && tensor.shape.get(probe.token_axis()) == Some(&prompt.ids.len())
     };
+    // Rows for all but the first token may be all that ran.
+    let but_one = candidate.rows == Rows::Positions((1..prompt.ids.len()).collect());
+    let may_be_all = but_one && !prompt.is_said && compare.positions.is_none() && needed > (0, 0);
+    let ran = (may_be_all && !candidate.trace.iter().any(is_whole)).then(|| prompt.ids[1..].to_vec());
     let Judged { mut verdict, level, .. } = judged;
     let recorded = candidate.trace.keys().chain(candidate.fragments.keys()).copied();
     let recorded = recorded.filter(|probe| *probe != Probe::TokenIds).collect();
-    let asked = Asked { compare, checkpoint, tensors: weights, token_ids: &ids, recorded, folder: stimuli.clone() };
+    let asked =
+        Asked { compare, checkpoint, tensors: weights, token_ids: &prompt.ids, recorded, folder: stimuli.clone() };
     stimulus::add(&asked, level, &mut verdict)?;
     if let Some(report) = report.as_ref()
         && let Some(id) = report.model.checkpoint_id.as_ref().filter(|id| *id != weights.id())
     {
-        notes.push(format!("its checkpoint is {}, the reference's is {}: not the same files", echo(id), weights.id()));
+        prompt.notes.push(format!(
+            "its checkpoint is {}, the reference's is {}: not the same files",
+            echo(id),
+            weights.id()
+        ));
     }
-    if !notes.is_empty() {
-        verdict.different_question(notes, mistake);
+    if !prompt.notes.is_empty() {
+        verdict.different_question(prompt.notes, prompt.mistake);
     }
-    let input = compare.reference.input.clone().unwrap_or(Input::TokenIds(ids));
+    let input = compare.reference.input.clone().unwrap_or(Input::TokenIds(prompt.ids));
     verdict.next = Some(next(&verdict, compare, level, &model, &input));
     Ok(Answer { verdict, needed, ran })
 }
@@ -335,44 +310,6 @@ fn fits(path: &str, source: &Source, names: &[&str]) -> Result<(), CheckError> {
     let largest = names.iter().max_by_key(|name| numbers(name)).copied().unwrap_or_default().to_string();
     let shape = source.shape(&largest).unwrap_or_default().to_vec();
     Err(CheckError::TooLarge { path: path.to_string(), bytes: Bytes(bytes), free: Bytes(free), largest, shape })
-}
-
-/// The ids in a candidate's `token_ids`.
-fn token_ids(path: &str, ids: &HostTensor) -> Result<Vec<usize>, CheckError> {
-    let id = |(position, value): (usize, f64)| {
-        // Above 2^53 a float is no exact integer; no vocabulary comes near.
-        let is_id = value >= 0.0 && value.fract() == 0.0 && value < 2f64.powi(53);
-        let path = path.to_string();
-        if is_id { Ok(value as usize) } else { Err(CheckError::NoTokenId { path, position, value }) }
-    };
-    ids.values.to_f64().into_iter().enumerate().map(id).collect()
-}
-
-/// The first position at which two prompts differ, which what is shown of long ones may not tell.
-fn parting(one: &[usize], other: &[usize]) -> usize {
-    one.iter().zip(other).take_while(|(a, b)| a == b).count()
-}
-
-/// The ids of the prompt: the config's, else the saved reference's. Where both are given they agree.
-fn asked_for(
-    compare: &Compare,
-    saved: Option<&Report>,
-    checkpoint: &Checkpoint,
-) -> Result<Option<Vec<usize>>, CheckError> {
-    let asked = match &compare.reference.input {
-        Some(Input::Prompt(prompt)) => Some(checkpoint.encode(prompt)?),
-        Some(Input::TokenIds(ids)) => Some(ids.clone()),
-        None => None,
-    };
-    let saved = saved.map(|report| report.token_ids.clone()).filter(|ids| !ids.is_empty());
-    match (asked, saved) {
-        (Some(config), Some(report)) if config != report => Err(CheckError::OtherReference {
-            what: format!("token ids (not the same from position {} on)", parting(&config, &report)),
-            config: format!("{config:?}"),
-            report: format!("{report:?}"),
-        }),
-        (asked, saved) => Ok(asked.or(saved)),
-    }
 }
 
 /// The reference's model: the config's, else the saved reference's, else the candidate's own. Where the first two are

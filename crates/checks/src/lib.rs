@@ -17,7 +17,7 @@ mod names;
 mod next;
 mod overwrite;
 mod progress;
-mod prompt_of;
+mod prompt;
 mod replayer;
 mod rope;
 mod run;

@@ -1,0 +1,171 @@
+//! Which tokens a candidate ran, and which it was to run.
+
+use loupe_candidate::Aligned;
+use loupe_checkpoint::{Checkpoint, Rows, Tensors};
+use loupe_config::{Compare, Input};
+use loupe_report::Report;
+use loupe_spec::{Config, Dtype, HostTensor, Mistake, Probe, Weight, echo};
+
+use crate::CheckError;
+use crate::token_mistake::token_mistake;
+
+/// The tokens that a candidate is judged over.
+pub(crate) struct Prompt {
+    pub ids: Vec<usize>,
+    /// The candidate says itself that it ran these.
+    pub is_said: bool,
+    /// Where they are not what was asked for, a sentence that says so.
+    pub notes: Vec<String>,
+    /// The mistake that makes them so.
+    pub mistake: Option<&'static Mistake>,
+}
+
+impl Prompt {
+    /// What the candidate says that it ran, where it says it, or what was asked for.
+    ///
+    /// # Errors
+    /// Neither is there, they are no ids of the vocabulary, or config and saved reference ask for different ones.
+    pub fn of(
+        own: Option<Vec<usize>>,
+        how: &str,
+        compare: &Compare,
+        saved: Option<&Report>,
+        checkpoint: &Checkpoint,
+        path: &str,
+    ) -> Result<Prompt, CheckError> {
+        let asked = asked_for(compare, saved, checkpoint)?;
+        let prompt = |ids: Vec<usize>, is_said| Prompt { ids, is_said, notes: Vec::new(), mistake: None };
+        let prompt = match (own, asked) {
+            (Some(own), Some(asked)) => {
+                Prompt { is_said: true, ..prompt(asked, false).but_ran(own, how, compare, checkpoint) }
+            }
+            (Some(own), None) => prompt(own, true),
+            (None, Some(asked)) => prompt(asked, false),
+            (None, None) => return Err(CheckError::NoTokens { path: path.to_string() }),
+        };
+        let vocab_size = checkpoint.config().vocab_size;
+        match prompt.ids.iter().enumerate().find(|(_, id)| **id >= vocab_size) {
+            Some((position, id)) => Err(CheckError::TokenId { id: *id, position, vocab_size }),
+            None => Ok(prompt),
+        }
+    }
+
+    /// This prompt, of a candidate that ran `own`, as `how` says.
+    pub fn but_ran(self, own: Vec<usize>, how: &str, compare: &Compare, checkpoint: &Checkpoint) -> Prompt {
+        if own == self.ids {
+            return self;
+        }
+        let input = compare.reference.input.as_ref();
+        let mistake = input.and_then(|input| token_mistake(&own, &self.ids, input, checkpoint));
+        let what =
+            mistake.map_or("token ids differ".to_string(), |m| format!("{}: {}", m.id, m.what.trim_end_matches('.')));
+        let note = format!(
+            "{what}: the candidate ran {}{how}, the prompt is {}, not the same from position {} on; judged with the candidate's",
+            echo(&format!("{own:?}")),
+            echo(&format!("{:?}", self.ids)),
+            parting(&own, &self.ids)
+        );
+        Prompt { ids: own, notes: vec![note], mistake, ..self }
+    }
+}
+
+/// The ids in a candidate's `token_ids`.
+pub(crate) fn token_ids(path: &str, ids: &HostTensor) -> Result<Vec<usize>, CheckError> {
+    let id = |(position, value): (usize, f64)| {
+        // Above 2^53 a float is no exact integer; no vocabulary comes near.
+        let is_id = value >= 0.0 && value.fract() == 0.0 && value < 2f64.powi(53);
+        let path = path.to_string();
+        if is_id { Ok(value as usize) } else { Err(CheckError::NoTokenId { path, position, value }) }
+    };
+    ids.values.to_f64().into_iter().enumerate().map(id).collect()
+}
+
+/// The first position at which two prompts differ, which what is shown of long ones may not tell.
+fn parting(one: &[usize], other: &[usize]) -> usize {
+    one.iter().zip(other).take_while(|(a, b)| a == b).count()
+}
+
+/// The ids of the prompt: the config's, else the saved reference's. Where both are given they agree.
+fn asked_for(
+    compare: &Compare,
+    saved: Option<&Report>,
+    checkpoint: &Checkpoint,
+) -> Result<Option<Vec<usize>>, CheckError> {
+    let asked = match &compare.reference.input {
+        Some(Input::Prompt(prompt)) => Some(checkpoint.encode(prompt)?),
+        Some(Input::TokenIds(ids)) => Some(ids.clone()),
+        None => None,
+    };
+    let saved = saved.map(|report| report.token_ids.clone()).filter(|ids| !ids.is_empty());
+    match (asked, saved) {
+        (Some(config), Some(report)) if config != report => Err(CheckError::OtherReference {
+            what: format!("token ids (not the same from position {} on)", parting(&config, &report)),
+            config: format!("{config:?}"),
+            report: format!("{report:?}"),
+        }),
+        (asked, saved) => Ok(asked.or(saved)),
+    }
+}
+
+/// Two rows of a table point the same way by this much if one is the other's copy, in 4 bits at worst; other tokens' do not.
+const SAME: f64 = 0.98;
+
+/// The prompt that was run where it was not `asked`, by the rows of its embeddings; `None`: the embeddings are those of
+/// `asked`, or of no token.
+///
+/// # Errors
+/// The table cannot be read.
+pub(crate) fn ids_of(
+    aligned: &Aligned,
+    asked: &[usize],
+    tensors: &Tensors,
+    config: &Config,
+) -> Result<Option<Vec<usize>>, CheckError> {
+    let Some(rows) = [Probe::EmbedRaw, Probe::EmbedScaled].iter().find_map(|probe| aligned.trace.get(probe)) else {
+        return Ok(None);
+    };
+    let width = config.hidden_size;
+    let values = rows.values.to_f64();
+    let recorded: Vec<&[f64]> = values.chunks_exact(width).collect();
+    let some = aligned.rows.positions(asked.len());
+    let tokens = if recorded.len() == asked.len() { (0..asked.len()).collect() } else { some };
+    let row = |id: usize| tensors.read(Weight::EmbedTokens, Rows::Range(id..id + 1), Dtype::F32);
+    let mut others = Vec::new();
+    for (recorded, token) in recorded.into_iter().zip(tokens) {
+        if cosine(recorded, &row(asked[token])?.values.to_f64()) < SAME {
+            others.push((token, recorded));
+        }
+    }
+    if others.is_empty() {
+        return Ok(None);
+    }
+    let mut best = vec![(SAME, None); others.len()];
+    for start in (0..config.vocab_size).step_by(BLOCK) {
+        let range = start..(start + BLOCK).min(config.vocab_size);
+        let HostTensor { values, .. } = tensors.read(Weight::EmbedTokens, Rows::Range(range), Dtype::F32)?;
+        let values = values.to_f64();
+        for (best, (_, recorded)) in best.iter_mut().zip(&others) {
+            for (at, row) in values.chunks_exact(width).enumerate() {
+                let likeness = cosine(recorded, row);
+                if likeness > best.0 {
+                    *best = (likeness, Some(start + at));
+                }
+            }
+        }
+    }
+    let mut ids = asked.to_vec();
+    for ((_, found), (token, _)) in best.into_iter().zip(others) {
+        let Some(id) = found else { return Ok(None) };
+        ids[token] = id;
+    }
+    Ok(Some(ids))
+}
+
+/// Rows of the table that are read at a time.
+const BLOCK: usize = 4096;
+
+fn cosine(one: &[f64], other: &[f64]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let sizes = dot(one, one) * dot(other, other);
+    if sizes > 0.0 { dot(one, other) / sizes.sqrt() } else { 0.0 }
+}
