@@ -303,10 +303,9 @@ fn what_a_coarse_precision_hides_is_counted() {
     assert!(one_line(&verdict).contains(&line), "{}", one_line(&verdict));
 }
 
-/// Of layer outputs alone the precision cannot be told from a small mistake. The note says what to say of it, and saying it
-/// is an answer.
+/// Of layer outputs alone the precision cannot be told from a small mistake. The verdict names it, and saying it is an answer.
 #[test]
-fn candidate_dtype_takes_what_the_note_proposes() {
+fn candidate_dtype_takes_what_an_inconclusive_verdict_names() {
     let case = Case::open("mini");
     let run = quantised(&case, &[]);
     let kept = |probe: &Probe| matches!(probe, Probe::TokenIds | Probe::Layer(_, Stage::Output));
@@ -316,11 +315,10 @@ fn candidate_dtype_takes_what_the_note_proposes() {
         dump.strict = false;
         let verdict = judged(&[], &case, &dump).unwrap();
         assert_eq!(verdict.verdict, Judgement::Inconclusive, "{declared:?}: {:?}", verdict.detail);
-        let note = verdict.notes.iter().find_map(|note| note.split_once("\"candidate_dtype\": \"")).unwrap();
-        let proposed = note.1.split_once('"').unwrap().0;
-        dump.arithmetic = Arithmetic::ALL.into_iter().find(|arithmetic| arithmetic.name() == proposed);
+        let named = verdict.detail.unwrap();
+        dump.arithmetic = Arithmetic::ALL.into_iter().find(|arithmetic| arithmetic.name() == named);
         let verdict = judged(&[], &case, &dump).unwrap();
-        assert_eq!((verdict.verdict, verdict.detail.as_deref()), (Judgement::Numeric, Some(proposed)));
+        assert_eq!((verdict.verdict, verdict.detail.as_deref()), (Judgement::Numeric, Some(named.as_str())));
         dump.arithmetic = Some(Arithmetic::Bf16Accumulation);
         let error = judged(&[], &case, &dump).unwrap_err().to_string();
         assert!(error.contains("no arithmetic of values stored in") && error.contains("q4_k"), "{error}");
