@@ -10,7 +10,9 @@ use crate::Sample;
 use crate::choose::{Open, choose, hold_to_names, otherwise};
 use crate::doubts::doubts;
 use crate::fragments::{gathered, meant};
+use crate::misfit::{Misfit, misfit};
 use crate::names::{Meaning, Names, hidden_state};
+use crate::parts::{split, stacked};
 use crate::reading::{Form, in_words, readings};
 
 /// A candidate that cannot be judged at all.
@@ -311,41 +313,6 @@ impl Sorting {
     }
 }
 
-/// The parts of a tensor along its first axis that has any length.
-fn stacked(tensor: &HostTensor) -> Vec<HostTensor> {
-    let axis = tensor.shape.iter().position(|length| *length != 1).unwrap_or(0);
-    let count = tensor.shape.get(axis).copied().unwrap_or(0);
-    let shape = tensor.shape[(axis + 1).min(tensor.shape.len())..].to_vec();
-    let size: usize = shape.iter().product();
-    let part = |at: usize| {
-        let places: Vec<usize> = (at * size..(at + 1) * size).collect();
-        HostTensor { shape: shape.clone(), values: tensor.values.picked(&places) }
-    };
-    (0..count).map(part).collect()
-}
-
-/// The parts of a tensor that holds several probe points side by side; `None`: its last axis is not as long as theirs together.
-fn split(tensor: &HostTensor, probes: &[Probe], config: &Config, tokens: usize) -> Option<Vec<HostTensor>> {
-    let widths: Vec<usize> = probes.iter().map(|probe| probe.shape(config, tokens).iter().skip(1).product()).collect();
-    let whole: usize = widths.iter().sum();
-    if tensor.shape.last() != Some(&whole) {
-        return None;
-    }
-    let count = tensor.values.len() / whole;
-    let part = |from: usize, width: usize| {
-        let all: Vec<usize> =
-            (0..count).flat_map(|row| (0..width).map(move |lane| row * whole + from + lane)).collect();
-        HostTensor { shape: vec![count, width], values: tensor.values.picked(&all) }
-    };
-    let mut from = 0;
-    let parts = widths.iter().map(|width| {
-        let part = part(from, *width);
-        from += width;
-        part
-    });
-    Some(parts.collect())
-}
-
 /// What was read otherwise than as documented.
 fn remarks(opens: &[Open]) -> Vec<String> {
     let mut remarks = Vec::new();
@@ -389,89 +356,4 @@ fn entries(names: &Names) -> String {
     };
     let entries: Vec<String> = names.entries.iter().filter_map(entry).take(MOST_NAMES).collect();
     if entries.is_empty() { "\"ITS_NAME\": \"layers.0.output\"".to_string() } else { entries.join(", ") }
-}
-
-/// Why a tensor has not its probe's shape.
-#[derive(Debug)]
-enum Misfit {
-    /// Another number of heads, or another width that the model has elsewhere: the mathematics differs.
-    Shape(String),
-    /// How it was written: axes in another order, some rows or some values of each. Nothing is known of the mathematics.
-    Packed(String),
-}
-
-/// Why no layout fits a tensor of shape `found` that should have `rows` rows.
-fn misfit(probe: Probe, found: &[usize], config: &Config, tokens: usize, rows: usize) -> Misfit {
-    let axis = probe.token_axis();
-    let mut expected = probe.shape(config, tokens);
-    if let Some(length) = expected.get_mut(axis) {
-        *length = rows;
-    }
-    let what = format!("shape {found:?}, expected {expected:?}");
-    let is_flat = |inner: &&[usize]| expected.len() == 3 && axis == 0 && inner.len() == 2;
-    let without_batch = found.strip_prefix(&[1]);
-    let inner = without_batch.filter(|inner| inner.len() == expected.len() || is_flat(inner)).unwrap_or(found);
-    if of_the_model(inner, &expected, axis, config) {
-        return Misfit::Shape(what);
-    }
-    Misfit::Packed(format!("{what}: {}", remedy(inner, &expected, axis)))
-}
-
-/// Whether `found` has the axes and rows of `expected`, and along the others sizes that the model has elsewhere.
-fn of_the_model(found: &[usize], expected: &[usize], axis: usize, config: &Config) -> bool {
-    let (n, k, h) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
-    let sizes = [config.hidden_size, config.intermediate_size, config.vocab_size, n, k, h, n * h, k * h];
-    let fits = |expected: &[usize]| {
-        found.len() == expected.len()
-            && found.get(axis) == expected.get(axis)
-            && found.iter().zip(expected).all(|(own, right)| own == right || sizes.contains(own))
-    };
-    let flat = [expected.first().copied().unwrap_or(0), expected.iter().skip(1).product()];
-    let reordered = found.iter().product::<usize>() == expected.iter().product::<usize>();
-    !reordered && (fits(expected) || (expected.len() == 3 && axis == 0 && fits(&flat)))
-}
-
-/// What would make a tensor of shape `found` comparable.
-fn remedy(found: &[usize], expected: &[usize], axis: usize) -> String {
-    let width: usize = expected.iter().enumerate().filter(|(at, _)| *at != axis).map(|(_, length)| *length).product();
-    let count: usize = found.iter().product();
-    if count == 0 {
-        return "it holds no value; was it recorded?".to_string();
-    }
-    if width > 0 && count.is_multiple_of(width) {
-        let rows = count / width;
-        return format!("{rows} rows; say which tokens they are with \"positions\", or give the prompt that was run");
-    }
-    "whole rows are compared; record all of its values".to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::panic)]
-    use loupe_spec::Stage;
-
-    use super::*;
-
-    #[test]
-    fn another_head_count_is_the_mathematics_and_another_packing_is_not() {
-        let of = |stage, shape: &[usize]| misfit(Probe::Layer(0, stage), shape, &crate::small_config(), 3, 3);
-        for (stage, shape) in [
-            (Stage::QProj, &[3, 1, 4][..]),
-            (Stage::QProj, &[3, 4]),
-            (Stage::KProj, &[1, 3, 2, 4]),
-            (Stage::Output, &[3, 4]),
-            (Stage::Probs, &[1, 3, 3]),
-        ] {
-            let Misfit::Shape(what) = of(stage, shape) else { panic!("{shape:?}") };
-            assert!(what.contains(", expected ["), "{what}");
-        }
-        for (stage, shape, remedy) in [
-            (Stage::Output, &[3, 5][..], "whole rows"),
-            (Stage::Output, &[5], "whole rows"),
-            (Stage::Output, &[0, 6], "holds no value"),
-        ] {
-            let Misfit::Packed(what) = of(stage, shape) else { panic!("{shape:?}") };
-            assert!(what.contains(remedy), "{what}");
-        }
-    }
 }
