@@ -593,3 +593,24 @@ fn a_prompt_without_its_first_token_is_told_by_its_rows() {
     assert_eq!(named, ["bos_missing"], "{verdict:#}");
     assert!(run.stdout.contains("(by its rows)"), "{}", run.stdout);
 }
+
+/// What is recorded under its own name in one layer is not taken for it in another, and one tensor may have two names.
+#[test]
+fn a_tensor_that_is_there_twice_is_no_error() {
+    let bench = Bench::new();
+    let right = bench.trace(&[]);
+    let mut twice = right.clone().called(HUGGING_FACE);
+    let scaled = right.0["embed.scaled"].clone();
+    // transformers 5.4 and later scale in the module.
+    twice.0.insert("model.embed_tokens".to_string(), scaled.clone());
+    twice.0.insert("hidden_states.0".to_string(), scaled);
+    let run = bench.judge(&twice, "");
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{}", run.stdout);
+    let mistaken = bench.trace(&["norm_without_one"]);
+    let some = mistaken.keep(|name| {
+        let rotated = name == "layers.0.self_attn.q_rope";
+        rotated || name.ends_with("q_proj") || name.ends_with(".output") || name.ends_with("scores")
+    });
+    let run = bench.judge(&some, "");
+    assert!(run.code == 1 && run.stdout.contains("\"id\": \"norm_without_one\""), "{}{}", run.stdout, run.stderr);
+}

@@ -145,7 +145,7 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
     let mut of: BTreeMap<&str, &Meaning> = dump.names.entries.iter().map(|(name, m)| (name.as_str(), m)).collect();
     for (name, tensor) in std::mem::take(&mut dump.tensors) {
         match of.remove(name.as_str()) {
-            Some(Meaning::Values(probes)) => sorted.add(name, tensor, probes, config, tokens, &dump)?,
+            Some(Meaning::Values(probes)) => sorted.add(name, tensor, probes, config, tokens, &dump),
             Some(Meaning::Stacked) => {
                 let layers = config.num_hidden_layers;
                 let first = tensor.shape.iter().copied().find(|length| *length != 1);
@@ -164,14 +164,14 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
                 };
                 for (at, part) in stacked(&tensor).into_iter().enumerate() {
                     if let Meaning::Values(probes) = hidden_state(at + from, layers) {
-                        sorted.add(format!("{name}[{at}]"), part, &probes, config, tokens, &dump)?;
+                        sorted.add(format!("{name}[{at}]"), part, &probes, config, tokens, &dump);
                     }
                 }
             }
             Some(Meaning::Fused(probes)) => match split(&tensor, probes, config, tokens) {
                 Some(parts) => {
                     for (probe, part) in probes.iter().zip(parts) {
-                        sorted.add(format!("{name} ({probe})"), part, &[*probe], config, tokens, &dump)?;
+                        sorted.add(format!("{name} ({probe})"), part, &[*probe], config, tokens, &dump);
                     }
                 }
                 None => sorted.not_comparable.push(format!(
@@ -294,14 +294,14 @@ impl Sorting {
         config: &Config,
         tokens: usize,
         dump: &Dump<'_>,
-    ) -> Result<(), AlignError> {
-        let Some(probe) = called.first().copied().filter(|probe| *probe != Probe::TokenIds) else { return Ok(()) };
+    ) {
+        let Some(probe) = called.first().copied().filter(|probe| *probe != Probe::TokenIds) else { return };
         let readings = readings(called, &tensor.shape, &tensor.values, config, tokens, dump.positions);
         let readings = if dump.is_report { readings.into_iter().take(1).collect() } else { readings };
         if !readings.is_empty() {
             let exact = dump.names.is_exact(&name);
             self.opens.push(Open { name, values: Arc::new(tensor.values), readings, taken: 0, exact });
-            return Ok(());
+            return;
         }
         let rows = dump.positions.map_or(tokens, <[usize]>::len);
         self.misfits.push((probe, name.clone()));
@@ -309,7 +309,6 @@ impl Sorting {
             Misfit::Shape(what) => self.misshapen.push(format!("{}: {what}", echo(&name))),
             Misfit::Packed(what) => self.not_comparable.push(format!("{}: {what}", echo(&name))),
         }
-        Ok(())
     }
 }
 

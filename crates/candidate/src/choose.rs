@@ -92,8 +92,9 @@ pub fn choose(opens: &mut [Open], token_ids: &HostTensor, replayer: &dyn Replaye
             opens.iter().enumerate().map(|(at, open)| (open.readings[0].probe, at)).collect();
         let mut settled = Vec::new();
         for at in &pending {
-            // What another tensor is called this one is not.
-            let free = |reading: &Reading| documented.get(&reading.probe).is_none_or(|other| other == at);
+            // What another tensor is called this one is not, unless both are the same values.
+            let same = |other: &usize| other == at || opens[*other].values == opens[*at].values;
+            let free = |reading: &Reading| documented.get(&reading.probe).is_none_or(same);
             if let Some(taken) = take(&opens[*at], &predicted, replayer.tokens(), free) {
                 settled.push((*at, taken));
             }
@@ -309,7 +310,7 @@ fn believe_the_name(opens: &mut [Open], start: &Trace, replayer: &dyn Replayer) 
         let of = |misfits: &BTreeMap<Probe, (f64, BTreeSet<Probe>)>, probe: Probe| -> f64 {
             misfits.values().filter(|(_, starts)| starts.contains(&probe)).map(|(misfit, _)| *misfit).sum()
         };
-        // f32 leaves 1e-14 of the squares.
+        // Of the squares: what follows is off by no more than twice as much. f32 leaves 1e-14 of them.
         if of(&as_taken, other) <= 4.0 * of(&as_called, called) + 1e-12 {
             opens[at].taken = taken;
         }
@@ -335,10 +336,11 @@ pub fn otherwise(opens: &[Open], unexplained: &[Probe]) -> Vec<Vec<Open>> {
             let mut way = opens.to_vec();
             for open in way.iter_mut().filter(|open| is_of_it(open)) {
                 let order = &open.readings[open.taken].layout;
-                let other = open
-                    .readings
-                    .iter()
-                    .position(|reading| reading.probe.pattern() == stage && reading.layout.is_in_order_of(order));
+                let other = open.readings.iter().position(|reading| {
+                    // In some layers it may be recorded under its own name.
+                    let is_free = !taken.contains(&reading.probe);
+                    is_free && reading.probe.pattern() == stage && reading.layout.is_in_order_of(order)
+                });
                 open.taken = other.unwrap_or(open.taken);
             }
             ways.push(way);

@@ -49,6 +49,13 @@ impl Layout {
     }
 }
 
+/// Where the elements stand, the last axis fastest, of a tensor whose axes have these lengths and strides.
+pub fn strided(offset: usize, axes: impl IntoIterator<Item = (usize, usize)>) -> Vec<usize> {
+    axes.into_iter().fold(vec![offset], |places, (length, stride)| {
+        places.iter().flat_map(|place| (0..length).map(move |at| place + at * stride)).collect()
+    })
+}
+
 /// An axis of a tensor as it may lie there: its length, and which part of which axis of the probe it holds.
 #[derive(Clone, Copy, Debug)]
 struct Axis {

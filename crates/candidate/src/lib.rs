@@ -28,7 +28,7 @@ mod text;
 
 pub use align::{AlignError, Aligned, Dump, Sorted, sort};
 pub use names::{Meaning, Names, Whose};
-pub use sample::{Printed, Sample};
+pub use sample::{Printed, Sample, lanes_from};
 pub use source::{Source, SourceError};
 
 /// For tests: two layers, six wide, two query heads on one key head of four.

@@ -16,6 +16,12 @@ pub struct Sample {
     pub numbers: Vec<Printed>,
 }
 
+/// So many lanes from `first` on.
+pub fn lanes_from(first: usize, count: usize) -> Vec<usize> {
+    // Beyond what can be counted there is no lane, and that is what is said of it.
+    (0..count).map(|at| first.saturating_add(at)).collect()
+}
+
 /// A number with what one more in its last digit would be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Printed {

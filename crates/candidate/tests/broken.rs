@@ -79,6 +79,8 @@ fn what_lies_about_itself_is_refused() {
 fn json_says_what_it_is() {
     assert_eq!(read("a.json", br#"{"norm": [[1, 2.5], [NaN, -Infinity]], "note": "x", "words": ["a", "b"]}"#), Ok(1));
     assert_eq!(read("a.json", br#"{"tensors": {"norm": {"shape": [2], "dtype": "f16", "data": "AAAAAA=="}}}"#), Ok(1));
+    assert_eq!(read("a.json", br#"{"norm": [1, 2], "made": {"by": "me", "dtype": "f32", "at": {"t": 1}}}"#), Ok(1));
+    refused("a.json", br#"{"norm": {"shape": [1]}}"#, "expected a list of numbers");
     refused("a.json", br#"{"norm": [[1, 2], [3]]}"#, "a list of 1, expected 2");
     refused("a.json", br#"{"norm": [1, [2]]}"#, "a list among numbers");
     refused("a.json", br#"{"norm": [[1], 2]}"#, "a number among lists");

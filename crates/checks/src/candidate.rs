@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use loupe_candidate::{Printed, Sample, Source};
+use loupe_candidate::{Printed, Sample, Source, lanes_from};
 use loupe_config::Typed;
 use loupe_report::{Report, Written, is_report, read};
 
@@ -18,7 +18,7 @@ pub(crate) struct Loaded {
 pub(crate) fn typed(numbers: &[Typed]) -> Loaded {
     let sample = |typed: &Typed| {
         let numbers: Vec<Printed> = typed.numbers.iter().filter_map(|text| Printed::parse(text)).collect();
-        let lanes = (typed.from..typed.from + numbers.len()).collect();
+        let lanes = lanes_from(typed.from, numbers.len());
         Sample { name: typed.name.clone(), token: typed.token, lanes, numbers }
     };
     let source = Source::typed(numbers.iter().map(sample).collect());

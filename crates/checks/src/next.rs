@@ -33,8 +33,7 @@ pub(crate) fn next(verdict: &Verdict, compare: &Compare, level: Level, model: &M
             let first = verdict.first_divergence.as_ref().and_then(|first| first.probe.parse().ok());
             match (likely, named.chain(fitted).chain(first).next()) {
                 (Some(mistake), Some(probe)) if !is_recorded(verdict, &mistake.sites) => {
-                    let sites: Vec<Probe> = mistake.sites.iter().copied().take(1).collect();
-                    let site = sites.first().copied().unwrap_or(probe);
+                    let site = mistake.sites.first().copied().unwrap_or(probe);
                     format!(
                         "record {site}, whole, and what it is computed from: it tells {} from {}",
                         mistake.id,

@@ -58,6 +58,8 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
     for (name, entry) in document.0 {
         let array = match entry {
             Entry::List(list) => Array::Held(list.tensor()),
+            // An object of settings.
+            Entry::Described(described) if described.is_no_array() => continue,
             Entry::Described(described) => {
                 described.array(folder).map_err(|what| SourceError::broken(path, format!("\"{name}\": {what}")))?
             }
@@ -148,6 +150,11 @@ enum Data {
 }
 
 impl Described {
+    /// Whether nothing in it is of an array.
+    fn is_no_array(&self) -> bool {
+        self.shape.is_none() && self.data.is_none() && self.file.is_none()
+    }
+
     fn array(self, folder: &Path) -> Result<Array, String> {
         let dtype = match self.dtype.as_deref() {
             None => Dtype::F32,

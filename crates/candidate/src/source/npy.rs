@@ -7,6 +7,7 @@ use loupe_spec::{Dtype, HostTensor, Values};
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 
 use super::{Reader, Source, SourceError, stem};
+use crate::layout::strided;
 
 /// What a `.npy` says of its numbers.
 #[derive(Clone, Debug)]
@@ -111,16 +112,12 @@ impl Npy {
     /// Where each number of the tensor stands in a file whose first axis steps fastest.
     fn in_c_order(&self) -> Vec<usize> {
         let mut stride = 1;
-        let mut strides = Vec::new();
-        for length in &self.shape {
-            strides.push(stride);
+        let axes = self.shape.iter().map(|length| {
+            let axis = (*length, stride);
             stride *= length;
-        }
-        let mut places = vec![0];
-        for (length, stride) in self.shape.iter().zip(strides) {
-            places = places.iter().flat_map(|place| (0..*length).map(move |at| place + at * stride)).collect();
-        }
-        places
+            axis
+        });
+        strided(0, axes)
     }
 }
 

@@ -7,6 +7,7 @@ use std::io::Read;
 use loupe_spec::{Dtype, HostTensor, Values};
 
 use super::pickle::{Py, unpickle};
+use crate::layout::strided;
 
 /// A pickle says some hundred bytes of a tensor.
 pub(super) const LARGEST_PICKLE: u64 = 64 << 20;
@@ -214,10 +215,7 @@ impl Tensor {
             Stored::I16 => Values::I64(bytes.as_chunks().0.iter().map(|b| i16::from_le_bytes(*b).into()).collect()),
             Stored::I8 => Values::I64(bytes.iter().map(|b| i64::from(*b as i8)).collect()),
         };
-        let mut places = vec![self.offset];
-        for (length, stride) in self.shape.iter().zip(&self.strides) {
-            places = places.iter().flat_map(|place| (0..*length).map(move |at| place + at * stride)).collect();
-        }
+        let places = strided(self.offset, self.shape.iter().copied().zip(self.strides.iter().copied()));
         Ok(HostTensor { shape: self.shape.clone(), values: all.picked(&places) })
     }
 }

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use crate::Sample;
 use crate::names::is_known;
-use crate::sample::Printed;
+use crate::sample::{Printed, lanes_from};
 
 /// Fewer numbers than this are a time, a count or a version.
 const FEWEST: usize = 3;
@@ -66,7 +66,7 @@ impl Pasted {
         let name = name.or_else(|| self.name.clone().filter(|_| !more))?;
         let token = token.or(self.token)?;
         let from = index(label).map_or(0, |(_, from)| from);
-        Some(Sample { name, token, lanes: (from..from + numbers.len()).collect(), numbers })
+        Some(Sample { name, token, lanes: lanes_from(from, numbers.len()), numbers })
     }
 
     /// The tensor that `label` speaks of: `layer 12`, a name in that layer, or the longest of its names that a program has for
@@ -125,7 +125,8 @@ fn split(line: &str) -> (&str, Vec<Printed>) {
     let mut numbers = Vec::new();
     loop {
         let rest = &line[..end];
-        let start = rest.rfind(|c: char| separator(c) || c == '=' || c == ':').map_or(0, |at| at + 1);
+        let before = rest.char_indices().rev().find(|(_, c)| separator(*c) || matches!(c, '=' | ':'));
+        let start = before.map_or(0, |(at, c)| at + c.len_utf8());
         let Some(number) = Printed::parse(&rest[start..]).filter(|number| number.value.is_finite()) else { break };
         // "first 8: 0.1": after a colon or an equals sign, the numbers have begun.
         let begins = rest[..start].ends_with(['=', ':']);
@@ -226,6 +227,8 @@ mod tests {
         is("logits[0, -1, 16:19]: [0.25, 1.5, 2.0]", "logits", -1, 16..19, 0.25);
         is("model.layers.3.mlp.act_fn token=2: 0.25 1.5 2.0", "model.layers.3.mlp.act_fn", 2, 0..3, 0.25);
         is("layer 3 q_proj token 2: 0.25 1.5 2.0", "layer_3.q_proj", 2, 0..3, 0.25);
+        // An ideographic space is white space of three bytes.
+        is("layer 12, token -1:\u{3000}0.25\u{3000}1.5\u{a0}2.0", "layer_12", -1, 0..3, 0.25);
         is("layer 0 mlp out token 8: 0.25 1.5 2.0", "layer_0.mlp_out", 8, 0..3, 0.25);
         is("=== Layer 0 ===\n  attn out (token 8): first 8 values 0.25, 1.5, 2.0", "layer_0.attn_out", 8, 0..3, 0.25);
         is("layer 0\n  output, token 8: 0.25 1.5 2.0", "layer_0.output", 8, 0..3, 0.25);
