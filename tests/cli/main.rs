@@ -16,6 +16,7 @@ mod stimulus;
 mod text;
 mod tokens;
 mod usage;
+mod writers;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use loupe_config::MatrixRun;
 use loupe_report::{Backend, Loupe, Model, Report, SCHEMA};
 use loupe_spec::{Dtype, HostTensor, Values};
 use serde_json::{Value, json};
@@ -392,6 +393,7 @@ fn the_configs_of_ci_name_the_reports_that_its_jobs_keep() {
             assert_eq!(matrix.checks, whole.checks);
             let output = matrix.output.unwrap();
             for run in &matrix.runs {
+                let MatrixRun::Backend(run) = run else { panic!("{run:?}") };
                 let folder = output.join(format!("{}-{}", run.backend, run.dtype));
                 reports.extend(matrix.checks.iter().map(|check| folder.join(format!("{}.json", check.check.name()))));
             }

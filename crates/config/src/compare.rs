@@ -31,7 +31,7 @@ pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
     })
 }
 
-fn computed_in(value: &Ast) -> Result<ComputedIn, Mismatch> {
+pub(crate) fn computed_in(value: &Ast) -> Result<ComputedIn, Mismatch> {
     let dtypes = Dtype::FLOATS.map(ComputedIn::Dtype);
     let all = dtypes.into_iter().chain(Arithmetic::ALL.map(ComputedIn::Arithmetic));
     choice(&all.map(|computed| (computed.name(), computed)).collect::<Vec<_>>())(value)
@@ -113,7 +113,7 @@ pub(crate) fn names(fields: &Fields) -> Result<Vec<NameEntry>, Noted> {
 }
 
 /// `positions`: those of the candidate's rows, in ascending order.
-fn positions(fields: &Fields) -> Result<Option<Vec<usize>>, Noted> {
+pub(crate) fn positions(fields: &Fields) -> Result<Option<Vec<usize>>, Noted> {
     let positions = fields.optional("positions", list(index))?;
     if let Some(pair) = positions.iter().flat_map(|positions| positions.windows(2)).find(|pair| pair[0] >= pair[1]) {
         let message = match pair[0] == pair[1] {

@@ -10,6 +10,7 @@
 
 mod build;
 mod compare;
+mod engine_run;
 mod error;
 mod excerpt;
 mod fields;
@@ -21,9 +22,10 @@ mod syntax;
 
 use std::path::Path;
 
+pub use engine_run::{DumpFormat, EngineRun, Piece, Placeholder};
 pub use error::{ConfigError, Invalid, Problem};
 pub use keys::CheckName;
-pub use matrix::{DEFAULT_TIME_LIMIT, Matrix, MatrixCheck, MatrixRun};
+pub use matrix::{BackendRun, DEFAULT_TIME_LIMIT, Matrix, MatrixCheck, MatrixRun};
 pub use request::{
     BACKENDS, CandidateRef, Check, Common, Compare, ComputedIn, Device, Format, Input, ModelRef, Precision, Proj,
     Reference, Request, Target, Typed,

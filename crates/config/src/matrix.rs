@@ -8,21 +8,23 @@ use jsonc_parser::common::Ranged;
 use loupe_spec::Dtype;
 use serde_json::{Map, Value};
 
-use crate::build::{backend, check, check_name, common, required_input, required_model};
+use crate::build::{backend, check, check_name, common, input, model};
 use crate::compare::format;
+use crate::engine_run::engine_run;
 use crate::error::Noted;
 use crate::fields::{Fields, INHERITED};
 use crate::read::{list, path, positive, prefix};
-use crate::{Check, CheckName, Device, Format, Input, ModelRef, Precision};
+use crate::{Check, CheckName, Common, Device, EngineRun, Format, Input, ModelRef, Placeholder, Precision};
 
 /// How long one process may take where `time_limit_s` is left out: a first run on CUDA compiles every kernel.
 pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(300);
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "model",
     "revision",
     "prompt",
     "token_ids",
+    "reference",
     "checks",
     "runs",
     "reports",
@@ -39,10 +41,12 @@ const CHECKS: [CheckName; 6] =
 /// What to run where, and what to say about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
-    /// The checkpoint of every check.
-    pub model: ModelRef,
-    /// What the model reads in every check that runs it.
-    pub input: Input,
+    /// The checkpoint of every check; `None` only where the saved report says it.
+    pub model: Option<ModelRef>,
+    /// What the model reads in every check that runs it; `None` only where the saved report says it.
+    pub input: Option<Input>,
+    /// A saved report whose model and tokens engines and reports are judged over.
+    pub reference: Option<PathBuf>,
     /// At least one where there are `runs`.
     pub checks: Vec<MatrixCheck>,
     /// Runs to make. These and `reports` are together at least one.
@@ -70,9 +74,18 @@ pub struct MatrixCheck {
     pub document: Map<String, Value>,
 }
 
+/// One row of the answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MatrixRun {
+    /// `loupe` on a backend.
+    Backend(BackendRun),
+    /// An engine that somebody else wrote.
+    Engine(EngineRun),
+}
+
 /// A backend of a matrix and how to use it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct MatrixRun {
+pub struct BackendRun {
     /// One of [`crate::BACKENDS`].
     pub backend: String,
     /// Which device of the backend.
@@ -90,23 +103,40 @@ pub(crate) fn matrix(fields: &Fields, document: Value) -> Result<Matrix, Noted> 
     let fields = fields.named("the matrix".to_string());
     fields.only(&KEYS);
     // All are read before the first error ends it, so that each is noted.
-    let (model, input) = (required_model(&fields), required_input(&fields));
+    let reference = reference(&fields);
+    let (model, input) = (model(&fields), input(&fields));
     let (checks, runs) = (checks(&fields, &document), runs(&fields, &document));
     let reports = fields.optional("reports", list(path));
     let require = fields.optional("require", list(backend));
     let time_limit = fields.optional("time_limit_s", positive);
     let (format, output) = (format(&fields, &Format::ALL), fields.optional("output", prefix));
+    let (reference, model, input) = (reference?, model?, input?);
     let (checks, runs, reports) = (checks?, runs?, reports?.unwrap_or_default());
     if runs.is_empty() && reports.is_empty() {
         return Err(fields.missing(&["runs", "reports"]));
     }
-    if !runs.is_empty() && checks.is_empty() {
+    let of_backends = runs.iter().any(|run| matches!(run, MatrixRun::Backend(_)));
+    if of_backends && checks.is_empty() {
         return Err(fields.missing(&["checks"]));
+    }
+    // What is only judged may be judged over what a saved report ran.
+    let is_saved = reference.is_some() && !of_backends;
+    if model.is_none() && !is_saved {
+        return Err(fields.missing(&["model"]));
+    }
+    if input.is_none() && !is_saved {
+        return Err(fields.missing(&["prompt", "token_ids"]));
+    }
+    let is_filled = |run: &&MatrixRun| matches!(run, MatrixRun::Engine(run) if run.asks_for(Placeholder::Prompt));
+    if runs.iter().any(|run| is_filled(&run)) && !matches!(input, Some(Input::Prompt(_))) {
+        let message = "a command asks for {prompt}, and the matrix has none".to_string();
+        return Err(fields.note_key("runs", message, Some("write {token_ids}, or a \"prompt\"".to_string())));
     }
     let limit = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     Ok(Matrix {
-        model: model?,
-        input: input?,
+        model,
+        input,
+        reference,
         checks,
         runs,
         reports,
@@ -162,23 +192,34 @@ fn matrix_check<'d>(
     Ok(MatrixCheck { check, document: merged })
 }
 
+/// `reference`: `{"report": …}`. Model and tokens stand in the matrix itself or in that report.
+fn reference(fields: &Fields) -> Result<Option<PathBuf>, Noted> {
+    let Some(inner) = fields.object("reference", "\"reference\"")? else { return Ok(None) };
+    inner.only(&["report"]);
+    inner.required("report", path).map(Some)
+}
+
 fn runs(fields: &Fields, document: &Value) -> Result<Vec<MatrixRun>, Noted> {
     let read = |(at, element)| {
         let inner = fields.as_object("runs", element, "a run".to_string())?;
-        inner.only(&["backend", "device", "dtype", "precision"]);
-        let common = common(&inner)?;
-        if !inner.has("backend") {
-            return Err(inner.missing(&["backend"]));
+        let document = object_at(document, "runs", at);
+        match inner.has("command") {
+            true => engine_run(&inner, &document).map(MatrixRun::Engine),
+            false => backend_run(&inner, document).map(MatrixRun::Backend),
         }
-        Ok(MatrixRun {
-            backend: common.backend,
-            device: common.device,
-            dtype: common.dtype,
-            precision: common.precision,
-            document: object_at(document, "runs", at),
-        })
     };
     fields.elements("runs")?.iter().enumerate().map(read).collect::<Vec<_>>().into_iter().collect()
+}
+
+fn backend_run(fields: &Fields, document: Map<String, Value>) -> Result<BackendRun, Noted> {
+    // "command" is no key of it, but may have been meant.
+    fields.only(&["backend", "device", "dtype", "precision", "command"]);
+    let common = common(fields)?;
+    if !fields.has("backend") {
+        return Err(fields.missing(&["backend", "command"]));
+    }
+    let Common { backend, device, dtype, precision, .. } = common;
+    Ok(BackendRun { backend, device, dtype, precision, document })
 }
 
 /// The object at one place of a list of the document; empty where something else is there.

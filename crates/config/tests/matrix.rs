@@ -1,10 +1,13 @@
 //! The document of `cargo xtask compare`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use loupe_config::{Check, DEFAULT_TIME_LIMIT, Format, Input, Matrix, Precision, Target, parse, parse_matrix};
+use loupe_config::{
+    BackendRun, Check, DEFAULT_TIME_LIMIT, DumpFormat, Format, Input, Matrix, MatrixRun, Piece, Placeholder, Precision,
+    Target, parse, parse_matrix,
+};
 use loupe_spec::Dtype;
 use serde_json::{Value, json};
 
@@ -33,15 +36,27 @@ fn matrix(text: &str) -> Matrix {
     parse_matrix(Path::new("compare.json"), text).unwrap()
 }
 
+fn backends(matrix: &Matrix) -> Vec<&BackendRun> {
+    fn backend(run: &MatrixRun) -> Option<&BackendRun> {
+        match run {
+            MatrixRun::Backend(run) => Some(run),
+            MatrixRun::Engine(_) => None,
+        }
+    }
+    matrix.runs.iter().filter_map(backend).collect()
+}
+
 #[test]
 fn every_key_is_read() {
     let matrix = matrix(TEXT);
-    assert_eq!(matrix.input, Input::Prompt("The color of the sky is".to_string()));
+    assert_eq!(matrix.input, Some(Input::Prompt("The color of the sky is".to_string())));
     assert_eq!(matrix.checks.len(), 4);
-    assert!(matches!(&matrix.checks[1].check, Check::Attn { model, layer: 1, .. } if *model == matrix.model));
+    assert!(
+        matches!(&matrix.checks[1].check, Check::Attn { model, layer: 1, .. } if Some(model) == matrix.model.as_ref())
+    );
     assert!(matches!(&matrix.checks[2].check, Check::Weights { target: Target::LayerProj { .. }, .. }));
-    assert_eq!(matrix.runs[0].dtype, Dtype::F64);
-    assert_eq!((matrix.runs[1].backend.as_str(), matrix.runs[1].precision), ("cuda", Precision::Tf32));
+    assert_eq!(backends(&matrix)[0].dtype, Dtype::F64);
+    assert_eq!((backends(&matrix)[1].backend.as_str(), backends(&matrix)[1].precision), ("cuda", Precision::Tf32));
     assert_eq!(matrix.reports, [PathBuf::from("gpu-box/cuda.json")]);
     assert_eq!(matrix.require, ["wgpu", "cuda"]);
     assert_eq!(matrix.time_limit, Duration::from_millis(2500));
@@ -54,7 +69,7 @@ fn every_key_is_read() {
 fn a_check_and_a_run_together_are_a_config() {
     let matrix = matrix(TEXT);
     for check in &matrix.checks {
-        for run in &matrix.runs {
+        for run in backends(&matrix) {
             let mut config = check.document.clone();
             config.extend(run.document.clone());
             config.insert("output".to_string(), json!("out/one"));
@@ -74,13 +89,62 @@ fn a_matrix_may_only_join_reports() {
 }
 
 #[test]
+fn an_engine_is_a_run() {
+    let matrix = matrix(
+        r#"{"model": "m", "prompt": "x", "runs": [
+            {"command": ["./build/mine", "--ids={token_ids}", "{\"a\": {}}", "", "{output}.npz"], "format": "printed",
+             "names": {"l_out-{l}": "layers.{l}.output"}, "candidate_dtype": "bf16", "positions": [3]},
+            {"command": ["{model}"], "name": "other"}]}"#,
+    );
+    let [MatrixRun::Engine(mine), MatrixRun::Engine(other)] = matrix.runs.as_slice() else { panic!("{matrix:?}") };
+    let text = |text: &str| Piece::Text(text.to_string());
+    assert_eq!((mine.name.as_str(), mine.format), ("mine", DumpFormat::Printed));
+    assert_eq!(mine.command[1], [text("--ids="), Piece::Placeholder(Placeholder::TokenIds)]);
+    assert_eq!(mine.command[2..4], [[text("{\"a\": {}}")], [text("")]]);
+    assert_eq!(mine.command[4], [Piece::Placeholder(Placeholder::Output), text(".npz")]);
+    assert_eq!(mine.judged_with.keys().collect::<Vec<_>>(), ["names", "candidate_dtype", "positions"]);
+    assert_eq!((other.name.as_str(), other.format), ("other", DumpFormat::Auto));
+    assert!(other.asks_for(Placeholder::Model) && !other.asks_for(Placeholder::Output) && matrix.checks.is_empty());
+}
+
+#[test]
+fn a_saved_report_says_the_model_and_the_prompt_of_what_is_only_judged() {
+    let saved = r#""reference": {"report": "saved.json"}"#;
+    let only_judged = matrix(&format!(r#"{{{saved}, "runs": [{{"command": ["a"]}}]}}"#));
+    assert_eq!((only_judged.model, only_judged.input), (None, None));
+    assert_eq!(only_judged.reference, Some(PathBuf::from("saved.json")));
+    let run =
+        parse_matrix(Path::new("m"), &format!(r#"{{{saved}, "checks": ["embed"], "runs": [{{"backend": "flex"}}]}}"#));
+    assert!(run.unwrap_err().to_string().contains("check \"embed\" needs \"model\""));
+}
+
+#[test]
 fn mistakes_are_named() {
     let with = |keys: &str| format!(r#"{{"model": "m", "prompt": "x", {keys}}}"#);
     for (text, part) in [
         (r#"{"prompt": "x", "reports": ["a"]}"#.to_string(), "the matrix needs \"model\""),
         (r#"{"model": "m", "prompt": "x"}"#.to_string(), "the matrix needs \"runs\" or \"reports\""),
         (with(r#""runs": [{"backend": "flex"}]"#), "the matrix needs \"checks\""),
-        (with(r#""runs": [{"dtype": "f32"}], "checks": ["embed"]"#), "a run needs \"backend\""),
+        (with(r#""runs": [{"dtype": "f32"}], "checks": ["embed"]"#), "a run needs \"backend\" or \"command\""),
+        (with(r#""runs": [{"command": []}]"#), "\"command\" is [], expected a list of at least one element"),
+        (with(r#""runs": [{"command": ["a", 1]}]"#), "\"command\" holds 1, expected a string"),
+        (
+            with(r#""runs": [{"command": ["a", "{ids}"]}]"#),
+            "expected one of \"model\", \"output\", \"prompt\" or \"token_ids\" between braces",
+        ),
+        (with(r#""runs": [{"command": ["{outptu}"]}]"#), "the nearest is \"output\""),
+        (with(r#""runs": [{"command": ["a"], "dtype": "f32"}]"#), "a run with \"command\" has no key \"dtype\""),
+        (
+            with(r#""runs": [{"command": ["a"], "format": "npz"}]"#),
+            "\"format\" is \"npz\", expected \"auto\" or \"printed\"",
+        ),
+        (with(r#""runs": [{"command": ["a"], "names": {"x": "nrm"}}]"#), "the nearest is \"norm\""),
+        (with(r#""runs": [{"comand": ["a"]}]"#), "a run has no key \"comand\"; the nearest is \"command\""),
+        (with(r#""reports": ["a"], "reference": {}"#), "\"reference\" needs \"report\""),
+        (
+            r#"{"model": "m", "token_ids": [1], "runs": [{"command": ["{prompt}"]}]}"#.to_string(),
+            "a command asks for {prompt}, and the matrix has none",
+        ),
         (
             with(r#""runs": [{"backend": "flex", "dtpye": "f32"}]"#),
             "a run has no key \"dtpye\"; the nearest is \"dtype\"",

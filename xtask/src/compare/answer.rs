@@ -40,9 +40,10 @@ fn table(rows: &[Row]) -> String {
             row.device.clone().unwrap_or("-".to_string()),
             format!("{ran} of {}", row.steps.len()),
             verdict(row),
-            match row.elsewhere {
-                true => "elsewhere".to_string(),
-                false => format!("{:.1}", seconds.iter().sum::<f64>()),
+            match (row.elsewhere, seconds.as_slice()) {
+                (true, _) => "elsewhere".to_string(),
+                (false, []) => "-".to_string(),
+                (false, seconds) => format!("{:.1}", seconds.iter().sum::<f64>()),
             },
         ]);
     }

@@ -1,15 +1,16 @@
-//! From a matrix to rows: runs each check on each backend, and takes in the reports made elsewhere.
+//! From a matrix to rows: runs each check on each backend, and the engines, and takes in the reports made elsewhere.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use loupe_config::{BACKENDS, Matrix, MatrixCheck, MatrixRun};
-use loupe_files::is_one_of;
+use loupe_config::{BACKENDS, BackendRun, Matrix, MatrixCheck, MatrixRun};
+use loupe_files::{is_inside, is_one_of};
 use loupe_report::{Report, Written, files_read, is_report};
 use miette::{Result, bail, miette};
 use serde_json::{Map, Value};
 
+use super::engine::{self, Filling};
 use super::judge;
 use super::process;
 use super::progress;
@@ -58,29 +59,52 @@ fn names(matrix: &Matrix) -> (Vec<String>, Vec<String>) {
 /// elsewhere.
 pub fn refuse_overwriting(path: &Path, matrix: &Matrix, output: &Path) -> Result<()> {
     let (names, checks) = names(matrix);
-    let reports = names.iter().flat_map(|name| checks.iter().map(move |check| output.join(name).join(check)));
+    let named = || matrix.runs.iter().zip(&names);
+    let backends = named().filter(|(run, _)| matches!(run, MatrixRun::Backend(_)));
+    let reports = backends.flat_map(|(_, name)| checks.iter().map(move |check| output.join(name).join(check)));
     let prefixes = reports.chain([output.to_path_buf(), output.join(judge::VERDICT)]);
     let written = prefixes.flat_map(|prefix| {
         let Written { json, safetensors } = Written::of(&prefix);
         [json, safetensors]
     });
-    let read: Vec<PathBuf> =
-        matrix.reports.iter().flat_map(|path| files_read(path)).chain([path.to_path_buf()]).collect();
+    let saved = matrix.reports.iter().chain(&matrix.reference).flat_map(|path| files_read(path));
+    let read: Vec<PathBuf> = saved.chain([path.to_path_buf()]).collect();
     for target in written.chain([process::with_ending(output, ".junit.xml")]) {
         if let Some(file) = is_one_of(&target, &read) {
             let (output, file) = (output.display(), file.display());
             bail!("\"output\": \"{output}\" would overwrite {file}, which is read; name another output");
         }
     }
+    for (run, name) in named() {
+        let folder = engine::folder(output, name);
+        let inside = read.iter().find(|file| matches!(run, MatrixRun::Engine(_)) && is_inside(file, &folder));
+        if let Some(file) = inside {
+            let (folder, file) = (folder.display(), file.display());
+            bail!(
+                "{folder} is cleared for the run \"{name}\", and {file}, which is read, lies in it; name another output"
+            );
+        }
+    }
     Ok(())
 }
 
-/// Runs every check on every backend, one process after another: each uses all cores.
+/// Runs every check on every backend and every engine, one process after another: each uses all cores.
 pub fn runs(matrix: &Matrix, loupe: &Path, output: &Path) -> Result<Vec<Row>> {
     let (names, checks) = names(matrix);
-    let bar = progress::bar(names.len() * checks.len());
+    let steps = |run: &MatrixRun| if matches!(run, MatrixRun::Engine(_)) { 1 } else { checks.len() };
+    let bar = progress::bar(matrix.runs.iter().map(steps).sum());
+    let mut filling = Filling::new(matrix, loupe, output);
     let mut rows = Vec::new();
     for (run, name) in matrix.runs.iter().zip(names) {
+        let run = match run {
+            MatrixRun::Backend(run) => run,
+            MatrixRun::Engine(run) => {
+                bar.set_message(name.clone());
+                rows.push(engine::run(run, name, output, &mut filling)?);
+                bar.inc(1);
+                continue;
+            }
+        };
         let folder = output.join(&name);
         let mut row = Row { name, backend: run.backend.clone(), device: None, elsewhere: false, steps: Vec::new() };
         for (check, check_name) in matrix.checks.iter().zip(&checks) {
@@ -113,7 +137,7 @@ fn forget(prefix: &Path) -> Result<()> {
 }
 
 fn spawn(
-    run: &MatrixRun,
+    run: &BackendRun,
     check: &MatrixCheck,
     loupe: &Path,
     prefix: &Path,
@@ -152,7 +176,7 @@ fn step(check: &str, prefix: PathBuf, outcome: Outcome, seconds: Option<f64>) ->
 }
 
 /// The JSON of a report; an error is the reason alone.
-fn read(path: &Path) -> Result<Report, String> {
+pub fn read(path: &Path) -> Result<Report, String> {
     let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))
 }

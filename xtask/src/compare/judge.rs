@@ -1,18 +1,20 @@
-//! Has `loupe` judge all reports at once.
+//! Has `loupe` judge all reports at once, and each engine's dump by itself: what cannot be read of one says nothing of the
+//! others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use loupe_config::Matrix;
+use loupe_config::{Matrix, MatrixRun};
 use loupe_report::Written;
 use miette::Result;
 use serde_json::{Map, Value, json};
 
 use super::collect::path_value;
+use super::engine::folder;
 use super::exit::worst;
 use super::process::{self, End, Ended};
 use super::progress;
-use super::rows::{Row, Step};
+use super::rows::{Outcome, Row, Step};
 use super::verdict::Verdict;
 use crate::io_error;
 
@@ -34,27 +36,85 @@ pub struct Judgement {
     pub code: u8,
 }
 
-/// Runs the judge on the reports of `rows` and hands each step its verdict. `None`: there is no report.
+/// Runs the judge on the reports and dumps of `rows` and hands each step its verdict. `None`: there is none.
 pub fn judge(matrix: &Matrix, loupe: &Path, output: &Path, rows: &mut [Row]) -> Result<Option<Judgement>> {
-    let mut steps: Vec<&mut Step> = rows.iter_mut().flat_map(|row| &mut row.steps).filter(|step| step.ran()).collect();
-    if steps.is_empty() {
-        return Ok(None);
+    let (mut engines, mut others) = (Vec::new(), Vec::new());
+    // The matrix's runs come first, in its order.
+    for (at, row) in rows.iter_mut().enumerate() {
+        match matrix.runs.get(at) {
+            Some(MatrixRun::Engine(run)) => engines.push((run, row)),
+            _ => others.push(row),
+        }
     }
-    let prefix = output.join(VERDICT);
-    let written = Written::of(&prefix).json;
+    let bar = progress::bar(1 + engines.len());
+    let mut steps: Vec<&mut Step> = others.into_iter().flat_map(|row| &mut row.steps).filter(|s| s.ran()).collect();
+    let mut judgement = None;
+    if !steps.is_empty() {
+        bar.set_message(format!("judging {} reports", steps.len()));
+        judgement = Some(ask(matrix, loupe, &output.join(VERDICT), &Map::new(), &mut steps)?);
+    }
+    bar.inc(1);
+    for (run, row) in engines {
+        let mut steps: Vec<&mut Step> = row.steps.iter_mut().filter(|step| step.ran()).collect();
+        if !steps.is_empty() {
+            bar.set_message(format!("judging {}", row.name));
+            let prefix = folder(output, &row.name).join(VERDICT);
+            let mut own = ask(matrix, loupe, &prefix, &run.judged_with, &mut steps)?;
+            if let (Some(why), [step]) = (own.failure.take(), steps.as_mut_slice()) {
+                own.code = 0;
+                step.outcome = Outcome::Failed(format!("its numbers were not judged: {why}"));
+            }
+            judgement = Some(match judgement {
+                Some(judgement) => judgement.and(own),
+                None => own,
+            });
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(judgement)
+}
+
+impl Judgement {
+    /// This one, then `other`.
+    fn and(mut self, mut other: Judgement) -> Judgement {
+        if let (Some(verdicts), Some(others)) = (self.verdicts.as_array_mut(), other.verdicts.as_array_mut()) {
+            verdicts.append(others);
+        }
+        if !self.text.is_empty() && !other.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text += &other.text;
+        self.code = worst([self.code, other.code]);
+        self
+    }
+}
+
+/// One run of the judge, of the reports of `steps`, with `keys` in its config.
+fn ask(
+    matrix: &Matrix,
+    loupe: &Path,
+    prefix: &Path,
+    keys: &Map<String, Value>,
+    steps: &mut [&mut Step],
+) -> Result<Judgement> {
+    let written = Written::of(prefix).json;
     if written.exists() {
         fs::remove_file(&written).map_err(io_error("remove", &written))?;
     }
     let candidates: Vec<PathBuf> = steps.iter().map(|step| candidate(&step.report)).collect();
-    let config = config(matrix, &candidates, &prefix)?;
-
-    let bar = progress::bar(1);
-    bar.set_message(format!("judging {} reports", candidates.len()));
-    let ended = process::loupe(loupe, &config, &prefix, matrix.time_limit.saturating_mul(TIMES_THE_LIMIT))?;
-    bar.finish_and_clear();
+    let mut config = question(matrix);
+    config.insert("check".to_string(), "compare".into());
+    let paths: Vec<Value> = candidates.iter().map(|path| path_value(path)).collect::<Result<_>>()?;
+    config.insert("candidates".to_string(), paths.into());
+    config.insert("output".to_string(), path_value(prefix)?);
+    config.insert("format".to_string(), json!(["json", "text"]));
+    config.extend(keys.clone());
+    let limit = matrix.time_limit.saturating_mul(TIMES_THE_LIMIT);
+    let ended = process::loupe(loupe, &config.into(), prefix, limit)?;
 
     let read = fs::read(&written).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-    let all = read.as_ref().and_then(|document| document.get("verdicts")).cloned().unwrap_or_default();
+    let all = read.as_ref().and_then(|document| document.get("verdicts")).cloned().unwrap_or_else(|| json!([]));
     let verdicts: Vec<Verdict> = all.as_array().into_iter().flatten().filter_map(Verdict::of).collect();
     for (step, path) in steps.iter_mut().zip(&candidates) {
         step.verdict = verdicts.iter().find(|verdict| verdict.path == *path).cloned();
@@ -66,33 +126,25 @@ pub fn judge(matrix: &Matrix, loupe: &Path, output: &Path, rows: &mut [Row]) -> 
         _ => 2,
     };
     let code = worst(verdicts.iter().map(|verdict| verdict.code).chain([own]));
-    Ok(Some(Judgement { text: ended.stdout, verdicts: all, failure, code }))
+    Ok(Judgement { text: ended.stdout, verdicts: all, failure, code })
 }
 
-/// The file that says what a report is: a prefix of ours has the JSON beside its tensors.
+/// The model and the prompt of `matrix`, as a config has them.
+pub fn question(matrix: &Matrix) -> Map<String, Value> {
+    let keys = ["model", "revision", "prompt", "token_ids", "reference"];
+    keys.iter().filter_map(|key| Some((key.to_string(), matrix.document.get(*key)?.clone()))).collect()
+}
+
+/// What a dump is, or the file that says what a report is: a prefix of ours has the JSON beside its tensors.
 fn candidate(report: &Path) -> PathBuf {
-    if report.is_file() { report.to_path_buf() } else { Written::of(report).json }
-}
-
-fn config(matrix: &Matrix, candidates: &[PathBuf], prefix: &Path) -> Result<Value> {
-    let mut config = Map::new();
-    config.insert("check".to_string(), "compare".into());
-    for key in ["model", "revision", "prompt", "token_ids"] {
-        config.extend(matrix.document.get(key).map(|value| (key.to_string(), value.clone())));
-    }
-    let candidates: Vec<Value> = candidates.iter().map(|path| path_value(path)).collect::<Result<_>>()?;
-    config.insert("candidates".to_string(), candidates.into());
-    config.insert("output".to_string(), path_value(prefix)?);
-    config.insert("format".to_string(), json!(["json", "text"]));
-    Ok(config.into())
+    if report.exists() { report.to_path_buf() } else { Written::of(report).json }
 }
 
 /// Why the judge did not do its work, where it did not.
 fn failure(ended: &Ended, unjudged: usize) -> Option<String> {
-    let said = || ended.said.as_ref().map_or(ended.how.clone(), |said| format!("{}: {said}", ended.how));
     match ended.end {
         End::Exited(0 | 1 | 3 | 4) if unjudged == 0 => None,
         End::Exited(0 | 1 | 3 | 4) => Some(format!("its verdict leaves out {unjudged} of the reports")),
-        End::Exited(_) | End::Killed | End::Hung => Some(said()),
+        End::Exited(_) | End::Killed | End::Hung => Some(ended.how_and_what()),
     }
 }

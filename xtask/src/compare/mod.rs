@@ -4,6 +4,7 @@
 mod answer;
 pub mod build;
 pub mod collect;
+mod engine;
 mod exit;
 mod json;
 mod judge;

@@ -1,13 +1,15 @@
-//! One `loupe` process: started, waited for, killed when its time is over.
+//! One process, `loupe`'s or an engine's: started, waited for, killed when its time is over.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use miette::Result;
 use serde_json::Value;
+use sysinfo::{Pid, ProcessRefreshKind, RefreshKind, System};
 
 use crate::io_error;
 
@@ -37,10 +39,18 @@ pub struct Ended {
     pub seconds: f64,
 }
 
+impl Ended {
+    /// How it ended, and its last words.
+    pub fn how_and_what(&self) -> String {
+        match &self.said {
+            Some(said) => format!("{}: {said}", self.how),
+            None => self.how.clone(),
+        }
+    }
+}
+
 /// Runs `loupe` on `config`. Beside the report that it may write to `prefix` stay its config, with which it can be run
 /// again by hand, its text and its errors: `<prefix>.config.json`, `.txt` and `.log`.
-///
-/// Text and errors go to files and not through pipes: nothing waits for a grandchild that holds a pipe open.
 pub fn loupe(program: &Path, config: &Value, prefix: &Path, limit: Duration) -> Result<Ended> {
     let config_path = with_ending(prefix, ".config.json");
     if let Some(folder) = prefix.parent() {
@@ -48,18 +58,42 @@ pub fn loupe(program: &Path, config: &Value, prefix: &Path, limit: Duration) -> 
     }
     fs::write(&config_path, format!("{config:#}\n")).map_err(io_error("write", &config_path))?;
     let (text, log) = (with_ending(prefix, ".txt"), with_ending(prefix, ".log"));
-    let create = |path: &Path| File::create(path).map_err(io_error("write", path));
-    let mut command = Command::new(program);
-    command.arg(&config_path).stdin(Stdio::null()).stdout(create(&text)?).stderr(create(&log)?);
+    run(Command::new(program).arg(&config_path), &text, &log, limit)?.map_err(io_error("run", program))
+}
 
+/// Runs `command` with its text and its errors in two files: nothing waits for a grandchild that holds a pipe open.
+/// The inner error is that of a program that could not be started.
+pub fn run(
+    command: &mut Command,
+    text: &Path,
+    log: &Path,
+    limit: Duration,
+) -> Result<std::result::Result<Ended, std::io::Error>> {
+    let create = |path: &Path| File::create(path).map_err(io_error("write", path));
+    command.stdin(Stdio::null()).stdout(create(text)?).stderr(create(log)?);
     let started = Instant::now();
-    let mut child = command.spawn().map_err(io_error("run", program))?;
-    let (end, how) = wait(&mut child, started, limit).map_err(io_error("wait for", program))?;
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return Ok(Err(error)),
+    };
+    let program = PathBuf::from(command.get_program());
+    let (end, how) = wait(&mut child, started, limit).map_err(io_error("wait for", &program))?;
     let seconds = started.elapsed().as_secs_f64();
-    let read = |path: &Path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let stdout = read(&text).map_err(io_error("read", &text))?;
-    let stderr = read(&log).map_err(io_error("read", &log))?;
-    Ok(Ended { end, stdout, said: last_words(&stderr), how, seconds })
+    let (stdout, stderr) = (tail(text).map_err(io_error("read", text))?, tail(log).map_err(io_error("read", log))?);
+    Ok(Ok(Ended { end, stdout, said: last_words(&stderr), how, seconds }))
+}
+
+/// More than `loupe` prints of any comparison; an engine may print without end.
+const MOST_READ: u64 = 4 << 20;
+
+/// The end of a text, if it is longer than what anybody reads.
+fn tail(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(MOST_READ)))?;
+    let mut bytes = Vec::new();
+    file.take(MOST_READ).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Waits for the end of `child`, which is made to come at the limit, and says it in words too.
@@ -69,12 +103,30 @@ fn wait(child: &mut Child, started: Instant, limit: Duration) -> std::io::Result
             return Ok((status.code().map_or(End::Killed, End::Exited), status.to_string()));
         }
         if started.elapsed() >= limit {
-            child.kill()?;
+            kill(child)?;
             child.wait()?;
             return Ok((End::Hung, format!("still running after {} s", limit.as_secs_f64())));
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Ends `child` and all that it started: a script's engine would go on for ever.
+fn kill(child: &mut Child) -> std::io::Result<()> {
+    let processes = RefreshKind::nothing().with_processes(ProcessRefreshKind::nothing().without_tasks());
+    let system = System::new_with_specifics(processes);
+    let mut ending = vec![Pid::from_u32(child.id())];
+    let mut at = 0;
+    while let Some(parent) = ending.get(at).copied() {
+        ending.extend(system.processes().iter().filter(|(_, p)| p.parent() == Some(parent)).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    child.kill()?;
+    for process in ending.iter().skip(1).filter_map(|pid| system.process(*pid)) {
+        // One that has ended meanwhile needs no ending.
+        let _ = process.kill();
+    }
+    Ok(())
 }
 
 /// The path with `ending` appended: `v1.2` has `v1.2.log`.

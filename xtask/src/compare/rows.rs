@@ -9,10 +9,11 @@ use super::exit::worst;
 use super::process::{End, Ended};
 use super::verdict::Verdict;
 
-/// A backend in one dtype and precision.
+/// A backend in one dtype and precision, or an engine.
 pub struct Row {
     /// Such as `cuda-f32-tf32`.
     pub name: String,
+    /// Empty for an engine and for a dump made elsewhere.
     pub backend: String,
     /// By the name that the report has for it.
     pub device: Option<String>,
@@ -59,17 +60,13 @@ impl Outcome {
     /// Reads off a process how it went.
     pub fn of(ended: &Ended) -> Outcome {
         let said = ended.said.clone().unwrap_or_else(|| ended.how.clone());
-        let both = || match &ended.said {
-            Some(said) => format!("{}: {said}", ended.how),
-            None => ended.how.clone(),
-        };
         match ended.end {
             End::Exited(0 | 1) => Outcome::Ran,
             End::Exited(2) if absent(&said) => Outcome::Absent(said),
             End::Exited(2) => Outcome::Failed(said),
             End::Exited(3) => Outcome::Broken(said),
-            End::Exited(_) | End::Killed => Outcome::Crashed(both()),
-            End::Hung => Outcome::Hung(both()),
+            End::Exited(_) | End::Killed => Outcome::Crashed(ended.how_and_what()),
+            End::Hung => Outcome::Hung(ended.how_and_what()),
         }
     }
 
@@ -166,6 +163,10 @@ impl Row {
 
 /// What a run is called.
 pub fn run_name(run: &MatrixRun) -> String {
+    let run = match run {
+        MatrixRun::Backend(run) => run,
+        MatrixRun::Engine(run) => return as_folder(&run.name),
+    };
     let device = run.device.as_ref().map(Device::to_string);
     let precision = run.precision.name();
     name(&run.backend, run.dtype, precision, device.as_deref())
@@ -175,8 +176,11 @@ pub fn run_name(run: &MatrixRun) -> String {
 pub fn name(backend: &str, dtype: Dtype, precision: &str, device: Option<&str>) -> String {
     let precision = (precision != Precision::Strict.name()).then_some(precision);
     let parts = [Some(backend), Some(dtype.name()), precision, device];
-    let name = parts.into_iter().flatten().collect::<Vec<_>>().join("-");
-    // It names a folder too.
+    as_folder(&parts.into_iter().flatten().collect::<Vec<_>>().join("-"))
+}
+
+/// A name that can be a folder's, too.
+fn as_folder(name: &str) -> String {
     name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
 

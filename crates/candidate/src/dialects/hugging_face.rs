@@ -37,6 +37,15 @@ pub(super) static HUGGING_FACE: Dialect = Dialect {
         (".post_feedforward_layernorm.input", Holds::Values(&[l(Stage::DownProj)])),
         (".input", Holds::Values(&[l(Stage::Input)])),
         (".input_layernorm.input", Holds::Values(&[l(Stage::Input)])),
+        // What no module returns, as writers/loupe.py and others who wrap functions call it.
+        (".self_attn.q_rope", Holds::Values(&[l(Stage::QRope)])),
+        (".self_attn.k_rope", Holds::Values(&[l(Stage::KRope)])),
+        (".self_attn.scores", Holds::Values(&[l(Stage::Scores)])),
+        (".self_attn.scores_capped", Holds::Values(&[l(Stage::ScoresCapped)])),
+        (".self_attn.probs", Holds::Values(&[l(Stage::Probs)])),
+        (".self_attn.context", Holds::Values(&[l(Stage::Context)])),
+        (".residual_attn", Holds::Values(&[l(Stage::ResidualAttn)])),
+        (".mlp.gated", Holds::Values(&[l(Stage::Gated)])),
         (".self_attn.rotary_emb", Holds::Nothing("cosines and sines, which the check \"rope\" shows")),
     ],
     elsewhere: &[
