@@ -14,6 +14,7 @@ mod real;
 mod snapshot;
 mod stimulus;
 mod text;
+mod timeline;
 mod tokens;
 mod usage;
 mod writers;

@@ -33,9 +33,13 @@ fn named(verdict: &Value) -> BTreeSet<String> {
 
 /// A trace of the built-in model with `mistakes` planted, in the sandbox's "run".
 fn trace(sandbox: &Sandbox, mistakes: &str) -> impl Fn(&str) -> loupe_spec::HostTensor + use<> {
-    let config = format!(
-        r#"{{"check": "trace", "model": "builtin:tiny", "prompt": "{PROMPT}", "mistakes": {mistakes}, "output": "run"}}"#
-    );
+    trace_in(sandbox, "f32", mistakes)
+}
+
+/// The same in `dtype`.
+fn trace_in(sandbox: &Sandbox, dtype: &str, mistakes: &str) -> impl Fn(&str) -> loupe_spec::HostTensor + use<> {
+    let keys = format!(r#""prompt": "{PROMPT}", "dtype": "{dtype}", "mistakes": {mistakes}, "output": "run""#);
+    let config = format!(r#"{{"check": "trace", "model": "builtin:tiny", {keys}}}"#);
     sandbox.config(&config).ok();
     let (_, file) = loupe_report::read(&sandbox.path("run")).unwrap();
     move |name| file.get(name).unwrap()
@@ -136,6 +140,55 @@ fn a_log_of_probes_is_judged() {
         ["norm_without_one", "scale_head_dim", "gelu_erf", "rope_interleaved", "gqa_tiled", "embed_scale_missing"]
     {
         let (run, wrong) = log(&sandbox, &probes(trace(&sandbox, &format!("[\"{mistake}\"]")), &[3, 6]));
+        assert_eq!(run.code, 1, "{mistake}: {} {wrong:#}", run.stderr);
+        assert!(named(&wrong).contains(mistake), "{mistake}: {:#} {:#}", wrong["mistakes"], wrong["detail"]);
+    }
+}
+
+/// Four decimals of numbers that have two or three digits: the log of an engine that computes in a half is judged as such.
+#[test]
+fn a_half_is_read_off_what_it_prints() {
+    let sandbox = Sandbox::new();
+    for dtype in ["bf16", "f16"] {
+        let (run, right) = log(&sandbox, &probes(trace_in(&sandbox, dtype, "[]"), &[3, 6]));
+        let said = (right["verdict"].as_str(), right["candidate"]["dtype"].as_str());
+        assert_eq!((run.code, said), (0, (Some("numeric"), Some(dtype))), "{} {right:#}", run.stderr);
+        let (run, wrong) = log(&sandbox, &probes(trace_in(&sandbox, dtype, r#"["rope_interleaved"]"#), &[3, 6]));
+        assert_eq!((run.code, named(&wrong)), (1, BTreeSet::from(["rope_interleaved".to_string()])), "{wrong:#}");
+    }
+}
+
+/// Four decimals of a mean and the like, of each token's row: no value at all is there.
+#[test]
+fn statistics_of_rows_are_judged() {
+    let sandbox = Sandbox::new();
+    let logged = |mistakes: &str| {
+        let tensor = trace(&sandbox, mistakes);
+        let mut text = String::new();
+        for (stage, ours) in STAGES {
+            for layer in if ours.contains("{l}") { 0..4 } else { 0..1 } {
+                let tensor = tensor(&ours.replace("{l}", &layer.to_string()));
+                for token in 0..7 {
+                    let row = tensor.token(token);
+                    let count = row.len() as f64;
+                    let mean = row.iter().sum::<f64>() / count;
+                    let std = (row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count).sqrt();
+                    let most = row.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+                    let tag = if ours.contains("{l}") { format!("L{layer}:") } else { String::new() };
+                    let stats = format!("mean={mean:.4}, std={std:.4}, maxAbs={most:.4}, valid={count}, nan=0");
+                    let _ = writeln!(text, "[1.0ms][TRACE:x] {tag}PROBE stage={stage} token={token} stats=[{stats}]");
+                }
+            }
+        }
+        log(&sandbox, &text)
+    };
+    let (run, right) = logged("[]");
+    assert_eq!((run.code, right["verdict"].as_str()), (0, Some("numeric")), "{} {right:#}", run.stderr);
+    let coverage = &right["coverage"];
+    assert_eq!((coverage["values"].as_u64(), coverage["statistics"].as_u64()), (Some(0), Some(64 * 7 * 3)));
+    assert_eq!(coverage["tokens"], 7);
+    for mistake in ["norm_without_one", "scale_head_dim", "gelu_erf", "rope_interleaved", "window_off_by_one"] {
+        let (run, wrong) = logged(&format!("[\"{mistake}\"]"));
         assert_eq!(run.code, 1, "{mistake}: {} {wrong:#}", run.stderr);
         assert!(named(&wrong).contains(mistake), "{mistake}: {:#} {:#}", wrong["mistakes"], wrong["detail"]);
     }

@@ -1,6 +1,6 @@
 //! From tensors under someone's names to a candidate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use loupe_compare::{Fragment, MOST_NAMES, ReplayError, Replayer, Rows, Trace, found};
@@ -8,8 +8,9 @@ use loupe_spec::{Config, HostTensor, Probe, echo};
 
 use crate::Sample;
 use crate::choose::{Open, choose, hold_to_names, otherwise};
+use crate::digest::tensor_of;
 use crate::doubts::doubts;
-use crate::fragments::{gathered, meant};
+use crate::fragments::{Gathered, gathered, meant};
 use crate::misfit::{Misfit, misfit};
 use crate::names::{Meaning, Names, hidden_state};
 use crate::parts::{split, stacked};
@@ -184,8 +185,21 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
             _ => {}
         }
     }
+    let mut said = Vec::new();
+    let mut by_digest = BTreeSet::new();
+    for (name, digest) in dump.samples.iter().filter_map(|sample| Some((&sample.name, sample.digest.as_ref()?))) {
+        let meaning = dump.names.entries.iter().find(|(own, _)| own == name).map(|(_, meaning)| meaning);
+        let Some(Meaning::Values(probes)) = meaning else { continue };
+        let Some(probe) = probes.first().copied() else { continue };
+        if let Some(tensor) = tensor_of(digest, probe, &dump.token_ids, replayer)? {
+            said.push(format!("\"{}\": its SHA-256 says all of its values", echo(name)));
+            sorted.add(name.clone(), tensor, probes, config, tokens, &dump);
+            by_digest.insert(name.as_str());
+        }
+    }
     let Sorting { mut opens, misfits, ignored, misshapen, mut not_comparable } = sorted;
-    let (mut fragments, unread) = gathered(dump.samples, dump.names, config, tokens);
+    let others = dump.samples.iter().filter(|sample| !by_digest.contains(sample.name.as_str()));
+    let Gathered { mut fragments, unread, besides } = gathered(others, dump.names, config, tokens);
     not_comparable.extend(unread);
     for (probe, name) in misfits {
         if let Some(other) = opens.iter().find(|open| open.readings[0].probe == probe) {
@@ -205,7 +219,9 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
     }
     let whose = (!dump.names.are_ours()).then(|| format!("names: {}", dump.names.line()));
     let token_ids = dump.token_ids;
-    let said = if dump.names.are_ours() { Vec::new() } else { meant(&mut fragments, &token_ids, replayer)? };
+    if !dump.names.are_ours() {
+        said.extend(meant(&mut fragments, &besides, &token_ids, replayer)?);
+    }
     let doubts = doubts(&opens, config, &token_ids.values);
     Ok(Sorted { path, token_ids, tokens, whose, opens, fragments, said, doubts, ignored, misshapen, not_comparable })
 }

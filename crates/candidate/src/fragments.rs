@@ -9,43 +9,59 @@ use crate::Sample;
 use crate::names::{Meaning, Names};
 use crate::reading::{neighbour, neighbour_in_words};
 
-/// The values of each probe point, and a sentence for each name of which some could not be taken.
-pub fn gathered(
-    samples: &[Sample],
+/// What samples hold.
+pub struct Gathered {
+    /// The values of each probe point.
+    pub fragments: BTreeMap<Probe, Fragment>,
+    /// A sentence for each name of which some could not be taken.
+    pub unread: Vec<String>,
+    /// What a program writes under the name of each besides.
+    pub besides: BTreeMap<Probe, BTreeSet<Probe>>,
+}
+
+/// The samples by probe point.
+pub fn gathered<'s>(
+    samples: impl Iterator<Item = &'s Sample>,
     names: &Names,
     config: &Config,
     tokens: usize,
-) -> (BTreeMap<Probe, Fragment>, Vec<String>) {
+) -> Gathered {
     let meanings: BTreeMap<&str, &Meaning> = names.entries.iter().map(|(name, m)| (name.as_str(), m)).collect();
     let mut fragments: BTreeMap<Probe, Fragment> = BTreeMap::new();
     let mut unread: BTreeMap<&str, String> = BTreeMap::new();
+    let mut besides: BTreeMap<Probe, BTreeSet<Probe>> = BTreeMap::new();
     for sample in samples {
         let Some(Meaning::Values(probes)) = meanings.get(sample.name.as_str()) else { continue };
         let Some(probe) = probes.first().copied().filter(|probe| *probe != Probe::TokenIds) else { continue };
+        besides.entry(probe).or_default().extend(&probes[1..]);
         if let Err(error) = sample.add_to(fragments.entry(probe).or_default(), probe, config, tokens) {
             unread.entry(&sample.name).or_insert_with(|| format!("{}: {error}", echo(&sample.name)));
         }
     }
-    fragments.retain(|_, fragment| !fragment.places.is_empty());
-    (fragments, unread.into_values().collect())
+    fragments.retain(|_, fragment| !fragment.places.is_empty() || !fragment.statistics.is_empty());
+    Gathered { fragments, unread: unread.into_values().collect(), besides }
 }
 
 /// Values of another stage are this much nearer to that one's.
 const NEARER: f64 = 0.1;
 
-/// Moves fragments that hold the values of the stage before or after to where they belong; a sentence for each.
+/// Moves fragments that hold the values of another stage, of the one before or after or of those that the name stands for
+/// `besides`, to where they belong; a sentence for each.
 ///
 /// # Errors
 /// What the replayer says.
 pub fn meant(
     fragments: &mut BTreeMap<Probe, Fragment>,
+    besides: &BTreeMap<Probe, BTreeSet<Probe>>,
     token_ids: &HostTensor,
     replayer: &dyn Replayer,
 ) -> Result<Vec<String>, ReplayError> {
     let layers = replayer.config().num_hidden_layers;
+    let others =
+        |probe: &Probe| neighbour(*probe, layers).into_iter().chain(besides.get(probe).into_iter().flatten().copied());
     let pairs: Vec<(Probe, Probe)> = fragments
         .keys()
-        .filter_map(|probe| Some((*probe, neighbour(*probe, layers)?)))
+        .flat_map(|probe| others(probe).map(move |other| (*probe, other)))
         .filter(|(_, other)| !fragments.contains_key(other))
         .collect();
     if pairs.is_empty() {
@@ -58,11 +74,7 @@ pub fn meant(
     let mut said = Vec::new();
     for (called, other) in pairs {
         let Some(fragment) = fragments.get(&called) else { continue };
-        let distance = |probe: Probe| -> Option<f64> {
-            let values = &predicted.get(&probe)?.values;
-            let pairs = fragment.places.iter().zip(&fragment.values).filter(|(place, _)| **place < values.len());
-            Some(pairs.map(|(place, value)| (value - values.get(*place)).powi(2)).sum::<f64>().sqrt())
-        };
+        let distance = |probe: Probe| fragment.distance(probe, predicted.get(&probe)?);
         if let (Some(own), Some(others)) = (distance(called), distance(other))
             && others < NEARER * own
         {

@@ -15,6 +15,7 @@
 mod align;
 mod choose;
 mod dialects;
+mod digest;
 mod doubts;
 mod fragments;
 mod layout;

@@ -1,10 +1,11 @@
-//! Some values of a tensor, as logs and people have them: a person's eight numbers are a candidate.
+//! Some values of a tensor, as logs and people have them: a person's eight numbers are a candidate. So is what a log says of
+//! all values together.
 
-use loupe_compare::Fragment;
+use loupe_compare::{Fragment, Statistic, StatisticKind};
 use loupe_spec::{Config, Probe};
 
-/// Numbers in a row of a tensor.
-#[derive(Clone, Debug, PartialEq)]
+/// Numbers in a row of a tensor, and about it.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample {
     /// The tensor, as its writer calls it.
     pub name: String,
@@ -14,6 +15,12 @@ pub struct Sample {
     pub lanes: Vec<usize>,
     /// The numbers, as many.
     pub numbers: Vec<Printed>,
+    /// What is said of all values of the row together; of the whole tensor where `rows` is known.
+    pub statistics: Vec<(StatisticKind, Printed)>,
+    /// How many rows the tensor has, where it says so.
+    pub rows: Option<usize>,
+    /// SHA-256 of the whole tensor's values in f32, little-endian, in hexadecimal.
+    pub digest: Option<String>,
 }
 
 /// So many lanes from `first` on.
@@ -66,6 +73,17 @@ pub enum SampleError {
         /// Values a token.
         width: usize,
     },
+    /// A part of a prefill, or another prompt.
+    #[error(
+        "a tensor of {rows} rows, where the prompt has {tokens} tokens: say the ids that the engine ran in \"token_ids\", and \
+         have it prefill them in one go"
+    )]
+    Prefill {
+        /// As given.
+        rows: usize,
+        /// T
+        tokens: usize,
+    },
     /// Scores and masks have a row for each head and query.
     #[error("values of {0} by token and lane; only tensors with one row a token are read so")]
     Rows(Probe),
@@ -86,6 +104,10 @@ impl Sample {
         if probe.token_axis() != 0 {
             return Err(SampleError::Rows(probe));
         }
+        // A single row is the last token's: towards the end engines go on with that alone.
+        if let Some(rows) = self.rows.filter(|rows| *rows != tokens && *rows != 1) {
+            return Err(SampleError::Prefill { rows, tokens });
+        }
         let width: usize = probe.shape(config, tokens).iter().skip(1).product();
         let row = if self.token < 0 { self.token + tokens as i64 } else { self.token };
         let row = usize::try_from(row).ok().filter(|row| *row < tokens);
@@ -100,6 +122,13 @@ impl Sample {
                 fragment.places.insert(at, place);
                 fragment.values.insert(at, number.value);
                 fragment.units.insert(at, number.unit);
+            }
+        }
+        let of = Some(row).filter(|_| self.rows.is_none_or(|rows| rows != tokens));
+        for (kind, Printed { value, unit }) in &self.statistics {
+            let statistic = Statistic { kind: *kind, token: of, value: *value, unit: *unit };
+            if !fragment.statistics.iter().any(|known| (known.kind, known.token) == (*kind, of)) {
+                fragment.statistics.push(statistic);
             }
         }
         Ok(())

@@ -19,7 +19,7 @@ pub(crate) fn typed(numbers: &[Typed]) -> Loaded {
     let sample = |typed: &Typed| {
         let numbers: Vec<Printed> = typed.numbers.iter().filter_map(|text| Printed::parse(text)).collect();
         let lanes = lanes_from(typed.from, numbers.len());
-        Sample { name: typed.name.clone(), token: typed.token, lanes, numbers }
+        Sample { name: typed.name.clone(), token: typed.token, lanes, numbers, ..Sample::default() }
     };
     let source = Source::typed(numbers.iter().map(sample).collect());
     Loaded { path: source.path().display().to_string(), report: None, source }

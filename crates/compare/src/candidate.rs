@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use loupe_spec::{Arithmetic, Dtype, HostTensor, Probe, Values, echo};
 
-use crate::Trace;
+use crate::stage::Layout;
+use crate::{Statistic, Trace};
 
 /// Which tokens a candidate's tensors have a row for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,19 @@ pub struct Fragment {
     pub values: Vec<f64>,
     /// What one more in the last digit of each would be, as it was printed.
     pub units: Vec<f64>,
+    /// What is said of all values together.
+    pub statistics: Vec<Statistic>,
+}
+
+impl Fragment {
+    /// How far it is from `tensor`, which is of `probe`, in the Euclidean norm; `None` where it is of another size.
+    pub fn distance(&self, probe: Probe, tensor: &HostTensor) -> Option<f64> {
+        let (values, layout) = (tensor.values.to_f64(), Layout::of(probe, &tensor.shape));
+        let of_values = self.places.iter().zip(&self.values).map(|(place, value)| Some(value - values.get(*place)?));
+        let of_statistics = self.statistics.iter().map(|one| Some(one.value - one.of(&values, &layout)));
+        let squares = of_values.chain(of_statistics).map(|off| off.map(|off| off * off));
+        squares.sum::<Option<f64>>().map(f64::sqrt)
+    }
 }
 
 /// Someone's tensors, ready to be judged.
@@ -74,7 +88,8 @@ impl Candidate {
             let values = Values::F64(fragment.values.clone()).to_dtype(Dtype::F32);
             (*probe, HostTensor { shape: vec![fragment.values.len()], values })
         };
-        self.fragments.iter().map(tensor).collect()
+        // A statistic is no value that anything is stored in.
+        self.fragments.iter().filter(|(_, fragment)| !fragment.places.is_empty()).map(tensor).collect()
     }
 }
 

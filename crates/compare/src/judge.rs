@@ -263,9 +263,7 @@ impl<'a> Case<'a> {
         let given: BTreeSet<Probe> =
             candidate.trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();
         let recorded: BTreeSet<Probe> = given.iter().chain(candidate.fragments.keys()).copied().collect();
-        let storage = candidate
-            .declared
-            .unwrap_or_else(|| infer_storage(candidate.trace.iter().chain(&candidate.fragments_as_tensors())));
+        let storage = candidate.declared.unwrap_or_else(|| infer_storage(&candidate.trace, &candidate.fragments));
         let tokens = replayer.tokens();
         let start: Trace =
             candidate.trace.iter().filter(|(p, _)| **p == Probe::TokenIds).map(|(p, t)| (*p, t.clone())).collect();
@@ -291,7 +289,7 @@ impl<'a> Case<'a> {
     /// all. Without projections of their own, the first at which everything is.
     fn choose_level(&self) -> Result<Chosen, JudgeError> {
         let (trace, fragments) = (&self.candidate.trace, self.candidate.fragments_as_tensors());
-        let storage = self.candidate.declared.unwrap_or_else(|| infer_storage(trace.iter().chain(&fragments)));
+        let storage = self.candidate.declared.unwrap_or_else(|| infer_storage(trace, &self.candidate.fragments));
         // Where there are tensors, the decimals of a fragment are its own.
         let printed = if self.segments.given.is_empty() { &fragments } else { trace };
         let mut levels = ladder(storage, self.replayer.weights_dtype(), infer_decimals(printed));
@@ -374,8 +372,9 @@ impl<'a> Case<'a> {
             layers: layers.into_iter().collect(),
             probes: self.recorded.len(),
             of: Probe::all(config).len() - 1,
-            values: stages.iter().map(|stage| stage.indices().count()).sum(),
-            of_values: stages.iter().map(|stage| stage.recorded.len()).sum(),
+            values: stages.iter().map(Stage::values).sum(),
+            of_values: stages.iter().map(|stage| stage.layout.elements).sum(),
+            statistics: stages.iter().map(Stage::statistics).sum(),
             ignored: self.candidate.ignored.clone(),
             not_comparable: self.candidate.not_comparable.clone(),
         }
@@ -394,7 +393,7 @@ impl<'a> Case<'a> {
         };
         let select = |values: &[f64]| stage.indices().map(|at| values[at]).collect::<Vec<f64>>();
         let recorded = select(&stage.recorded);
-        let reference = self.reference.get(&stage.probe).map(|t| select(&t.values.to_f64()));
+        let reference = self.reference.get(&stage.probe).map(|t| select(&stage.seen(t)));
         let width = stage.shape.last().copied().unwrap_or(1);
         StageVerdict {
             probe: stage.probe.to_string(),
@@ -425,7 +424,8 @@ fn divergence(stage: &Stage) -> Divergence {
     let (local_error, budget) = stage.local_error_and_budget();
     Divergence {
         probe: stage.probe.to_string(),
-        token: stage.layout.row(at),
+        token: Some(stage.layout.row(at)).filter(|row| *row < stage.layout.tokens),
+        statistic: stage.statistic(at),
         coordinate: stage.coordinate(at),
         values: [stage.recorded[at], stage.exact[at]],
         local_error,

@@ -17,6 +17,7 @@ mod render;
 mod replayer;
 mod segments;
 mod stage;
+mod statistic;
 mod values;
 mod verdict;
 mod visibility;
@@ -26,6 +27,7 @@ pub use judge::{JudgeError, Judged, judge};
 pub use noise::Level;
 pub use render::{one_line, summary, table};
 pub use replayer::{Given, Replay, ReplayError, Replayer, Trace};
+pub use statistic::{Statistic, StatisticKind};
 pub use values::{Expected, judge_values};
 pub use verdict::{
     CandidateInfo, Class, Coverage, Divergence, FittedParameter, Judgement, NamedMistake, SCHEMA, Shown, StageVerdict,

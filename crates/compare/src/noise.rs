@@ -142,20 +142,29 @@ pub fn variance(probe: Probe, exact: &[f64], runs: &[Vec<f64>], layout: &Layout,
         .map(|at| runs.iter().map(|run| (run[at] - exact[at]).powi(2)).sum::<f64>() / runs.len().max(1) as f64)
         .collect();
     let row_mean = layout.row_means(&element);
-    let row_square = layout.row_means(&exact.iter().map(|e| e * e).collect::<Vec<f64>>());
     let stored = 2f64.powi(-storage.significand_bits());
-    let wide = if storage == Dtype::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
-    let library = if probe.has_library_function() { LIBRARY_UNITS * wide } else { 0.0 };
-    (0..exact.len())
-        .map(|at| {
-            let row = layout.row(at);
-            let angle = if probe.is_rotated() { row as f64 * wide } else { 0.0 };
+    systematic(probe, exact, layout, storage)
+        .into_iter()
+        .enumerate()
+        .map(|(at, systematic)| {
             0.5 * element[at]
-                + 0.5 * row_mean[row]
+                + 0.5 * row_mean[layout.row(at)]
                 + (exact[at] * stored).powi(2) / 3.0
-                + (exact[at] * library).powi(2)
-                + row_square[row] * angle * angle
+                + systematic
                 + printed
         })
         .collect()
+}
+
+/// Of these, what no run shows and no averaging takes away: the libraries' and the angles' part.
+pub fn systematic(probe: Probe, exact: &[f64], layout: &Layout, storage: Dtype) -> Vec<f64> {
+    let row_square = layout.row_means(&exact.iter().map(|e| e * e).collect::<Vec<f64>>());
+    let wide = if storage == Dtype::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
+    let library = if probe.has_library_function() { LIBRARY_UNITS * wide } else { 0.0 };
+    let of = |at: usize| {
+        let row = layout.row(at);
+        let angle = if probe.is_rotated() { row as f64 * wide } else { 0.0 };
+        (exact[at] * library).powi(2) + row_square[row] * angle * angle
+    };
+    (0..exact.len()).map(of).collect()
 }

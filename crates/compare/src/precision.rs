@@ -1,9 +1,11 @@
 //! In which precision a candidate computed.
 
+use std::collections::BTreeMap;
+
 use loupe_spec::{Accumulator, Dtype, HostTensor, Probe, Stage, WeightForm};
 
-use crate::Trace;
 use crate::noise::Level;
+use crate::{Fragment, Statistic, StatisticKind, Trace};
 
 /// The precisions to try for a candidate stored in `storage` of a checkpoint stored in `weights`, the one that loses
 /// least first. Weights rounded to a half predict other values, to be hit as closely as the right ones; the others only
@@ -62,24 +64,51 @@ pub fn infer_decimals(trace: &Trace) -> Option<u32> {
     })
 }
 
-/// The dtype that most of the tensors fit in: a bf16 engine's dump is often saved as f32. Embedding rows are left
-/// out (they are the checkpoint's), and so is what holds nothing but 0 and 1.
-pub fn infer_storage<'a>(values: impl IntoIterator<Item = (&'a Probe, &'a HostTensor)>) -> Dtype {
-    let tensors: Vec<&HostTensor> = values
-        .into_iter()
-        .filter(|(probe, _)| !matches!(probe, Probe::TokenIds | Probe::EmbedRaw | Probe::Layer(_, Stage::Mask)))
-        .map(|(_, tensor)| tensor)
-        .collect();
-    let fits = |dtype: Dtype| {
-        let fitting = tensors.iter().filter(|tensor| {
-            (0..tensor.values.len()).all(|at| {
-                let value = tensor.values.get(at);
-                dtype.round(value) == value || value.is_nan()
-            })
-        });
-        !tensors.is_empty() && fitting.count() * 10 >= tensors.len() * 6
+/// Numbers, each with what one more in its last digit is: 0 where it is known to the last bit.
+type Known = Vec<(f64, f64)>;
+
+/// So many bits of chance stand against printed values that are those of a half: some print as one by themselves.
+const SURE_BITS: f64 = 24.0;
+
+/// The dtype that most of the tensors and fragments fit in: a bf16 engine's dump is often saved as f32, and its log prints four
+/// decimals of numbers that have two digits. Embedding rows are left out (they are the checkpoint's), and so is what holds
+/// nothing but 0 and 1.
+pub fn infer_storage(trace: &Trace, fragments: &BTreeMap<Probe, Fragment>) -> Dtype {
+    let counts = |probe: &Probe| !matches!(probe, Probe::TokenIds | Probe::EmbedRaw | Probe::Layer(_, Stage::Mask));
+    let unit = infer_decimals(trace).map_or(0.0, |decimals| 10f64.powi(-(decimals as i32)));
+    let of_tensor = |tensor: &HostTensor| tensor.values.to_f64().into_iter().map(|value| (value, unit)).collect();
+    let tensors = trace.iter().filter(|(probe, _)| counts(probe)).map(|(_, tensor)| of_tensor(tensor));
+    let fragments = fragments.iter().filter(|(probe, _)| counts(probe)).map(|(_, fragment)| known(fragment));
+    let all: Vec<Known> = tensors.chain(fragments).filter(|known: &Known| !known.is_empty()).collect();
+    let fits = |dtype: &Dtype| {
+        let fitting: Vec<&Known> = all.iter().filter(|known| known.iter().all(|one| is_near(*dtype, *one))).collect();
+        let sure = || fitting.iter().copied().flatten().map(|one| bits_against(*dtype, *one)).sum::<f64>() >= SURE_BITS;
+        fitting.len() * 10 >= all.len() * 6 && (*dtype == Dtype::F32 || sure())
     };
-    [Dtype::Bf16, Dtype::F16, Dtype::F32].into_iter().find(|dtype| fits(*dtype)).unwrap_or(Dtype::F64)
+    [Dtype::Bf16, Dtype::F16, Dtype::F32].into_iter().find(fits).unwrap_or(Dtype::F64)
+}
+
+/// The values of a fragment that the engine holds as such: extremes are some of them, means are not.
+fn known(fragment: &Fragment) -> Known {
+    let is_value =
+        |one: &&Statistic| matches!(one.kind, StatisticKind::Min | StatisticKind::Max | StatisticKind::MaxAbs);
+    let extremes = fragment.statistics.iter().filter(is_value).map(|one| (one.value, one.unit));
+    fragment.values.iter().copied().zip(fragment.units.iter().copied()).chain(extremes).collect()
+}
+
+/// Whether a number of `dtype` prints as this.
+fn is_near(dtype: Dtype, (value, unit): (f64, f64)) -> bool {
+    value.is_nan() || dtype.round(value) == value || (dtype.round(value) - value).abs() <= unit / 2.0 * (1.0 + 1e-9)
+}
+
+/// How unlikely it is, in bits, that any number prints as one of `dtype` does: the gap between two of those is so many units
+/// wide. What is known to the last bit says it by itself.
+fn bits_against(dtype: Dtype, (value, unit): (f64, f64)) -> f64 {
+    if unit == 0.0 {
+        return SURE_BITS;
+    }
+    let gap = 2f64.powi(value.abs().log2().floor() as i32 + 1 - dtype.significand_bits());
+    (gap / unit).log2().max(0.0)
 }
 
 /// Whether `probe` is a matrix product with a weight: the stages that tell operand precision.
@@ -109,8 +138,6 @@ pub fn median(values: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use loupe_spec::Values;
 
     use super::*;
@@ -119,12 +146,32 @@ mod tests {
     fn storage_is_read_off_the_values() {
         let of = |values: Vec<f64>| {
             let tensor = HostTensor { shape: vec![1, values.len()], values: Values::F64(values) };
-            infer_storage(&BTreeMap::from([(Probe::Norm, tensor)]))
+            infer_storage(&Trace::from([(Probe::Norm, tensor)]), &BTreeMap::new())
         };
         assert_eq!(of(vec![1.0, 0.5, 3.140625]), Dtype::Bf16);
         assert_eq!(of(vec![1.0, f64::from(half(0.1))]), Dtype::F16);
         assert_eq!(of(vec![f64::from(0.1f32)]), Dtype::F32);
-        assert_eq!(of(vec![0.1]), Dtype::F64);
+        assert_eq!(of(vec![1.0 / 3.0]), Dtype::F64);
+    }
+
+    /// Four decimals of numbers of a half are those of no other's, where there are enough of them.
+    #[test]
+    fn storage_is_read_off_printed_values() {
+        let printed = |dtype: Dtype, count: usize, size: f64| {
+            let mut random = loupe_spec::Random::of("printed");
+            let value = |_| (dtype.round(size * (random.uniform() - 0.5)) * 1e4).round() / 1e4;
+            let values: Vec<f64> = (0..count).map(value).collect();
+            let fragment =
+                Fragment { places: (0..count).collect(), units: vec![1e-4; count], values, ..Fragment::default() };
+            infer_storage(&Trace::new(), &BTreeMap::from([(Probe::Norm, fragment)]))
+        };
+        for dtype in [Dtype::Bf16, Dtype::F16, Dtype::F32] {
+            assert_eq!(printed(dtype, 100, 8.0), dtype);
+        }
+        // So few, or so small, any number may print so.
+        assert_eq!(printed(Dtype::F16, 4, 8.0), Dtype::F32);
+        assert_eq!(printed(Dtype::F16, 100, 0.1), Dtype::F32);
+        assert_eq!(infer_storage(&Trace::new(), &BTreeMap::new()), Dtype::F32);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use loupe_spec::echo;
 
 use crate::candidate::found;
-use crate::verdict::{Class, Judgement, StageVerdict, Unseen, Verdict, Verdicts};
+use crate::verdict::{Class, Coverage, Judgement, StageVerdict, Unseen, Verdict, Verdicts};
 
 /// Probe by candidate: local error, budget used, and a mark. Stages of one kind stand in one row, the layer that used
 /// most of its budget speaking for all.
@@ -116,6 +116,18 @@ fn in_layers(layers: &[usize]) -> String {
     if layers.is_empty() { String::new() } else { format!(" (layers {})", layers.join(", ")) }
 }
 
+/// `, 4 of their 420 values, 5 statistics`; nothing where all values were recorded.
+fn in_part(coverage: &Coverage) -> String {
+    let mut text = String::new();
+    if coverage.values < coverage.of_values {
+        let _ = write!(text, ", {} of their {} values", coverage.values, coverage.of_values);
+    }
+    if coverage.statistics > 0 {
+        let _ = write!(text, ", {} statistics of them", coverage.statistics);
+    }
+    text
+}
+
 /// One candidate in words: what was looked at, what is wrong, what could not be seen.
 pub fn summary(verdict: &Verdict) -> String {
     let mut out = String::new();
@@ -131,10 +143,7 @@ pub fn summary(verdict: &Verdict) -> String {
             true => format!("{} token(s)", coverage.tokens),
             false => format!("{} of {} tokens", coverage.tokens, coverage.of_tokens),
         },
-        match coverage.values == coverage.of_values {
-            true => String::new(),
-            false => format!(", {} of their {} values", coverage.values, coverage.of_values),
-        }
+        in_part(coverage)
     );
     if !coverage.ignored.is_empty() {
         let _ = writeln!(out, "  not judged (no probe of ours): {}", found(&coverage.ignored));
@@ -146,16 +155,15 @@ pub fn summary(verdict: &Verdict) -> String {
         let _ = writeln!(out, "  note: {note}");
     }
     if let Some(first) = &verdict.first_divergence {
+        let place = match (&first.statistic, first.token) {
+            (Some(statistic), _) => format!("in its {statistic}"),
+            (None, Some(token)) => format!("at token {token}, {:?}", first.coordinate),
+            (None, None) => format!("at {:?}", first.coordinate),
+        };
         let _ = writeln!(
             out,
-            "  first divergence: {} at token {}, {:?}: {:.6} against {:.6}; local error {:.2e}, budget {:.2e}",
-            first.probe,
-            first.token,
-            first.coordinate,
-            first.values[0],
-            first.values[1],
-            first.local_error,
-            first.budget
+            "  first divergence: {} {place}: {:.6} against {:.6}; local error {:.2e}, budget {:.2e}",
+            first.probe, first.values[0], first.values[1], first.local_error, first.budget
         );
     }
     for mistake in &verdict.mistakes {

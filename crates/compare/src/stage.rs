@@ -6,6 +6,7 @@ use loupe_spec::{Dtype, HostTensor, Probe, Stage as ModelStage, Values};
 
 use crate::Fragment;
 use crate::noise::{Level, Noise, variance};
+use crate::statistic::{Statistic, variances};
 
 /// A tensor fails when the size of its residual is beyond this many times the size of the noise. Right code of a
 /// prototype's 45 benign dumps stayed at 1.9 and below.
@@ -18,6 +19,8 @@ pub const ROW_LIMIT: f64 = 6.0;
 pub struct Layout {
     /// T
     pub tokens: usize,
+    /// All of them.
+    pub elements: usize,
     width: usize,
 }
 
@@ -27,13 +30,17 @@ impl Layout {
         let axis = probe.token_axis();
         Layout {
             tokens: shape.get(axis).copied().unwrap_or(1),
+            elements: shape.iter().product(),
             width: shape.iter().skip(axis + 1).product::<usize>().max(1),
         }
     }
 
-    /// The token of element `at`.
+    /// The token of element `at`. What stands after the elements, the statistics, is each a row of its own.
     pub fn row(&self, at: usize) -> usize {
-        (at / self.width) % self.tokens.max(1)
+        match at.checked_sub(self.elements) {
+            Some(statistic) => self.tokens + statistic,
+            None => (at / self.width) % self.tokens.max(1),
+        }
     }
 
     /// Mean over each token's elements.
@@ -57,7 +64,8 @@ pub struct Stage {
     pub shape: Vec<usize>,
     /// Which element belongs to which token.
     pub layout: Layout,
-    /// What the candidate recorded; of the tokens that it did not, the prediction.
+    /// What the candidate recorded; where it did not, the prediction. The tensor's elements, then its statistics; so are all
+    /// of what follows.
     pub recorded: Vec<f64>,
     /// Whether the candidate recorded each element.
     held: Vec<bool>,
@@ -71,6 +79,8 @@ pub struct Stage {
     pub noise: Vec<Vec<f64>>,
     /// The first of those runs itself: rounded where transformers rounds.
     rounded: Vec<f64>,
+    /// What the candidate says of the tensor as a whole.
+    statistics: Vec<Statistic>,
     /// What the candidate's values are stored in.
     storage: Dtype,
 }
@@ -111,7 +121,7 @@ impl Stage {
         let (layout, width) = (Layout::of(probe, shape), shape.last().copied().unwrap_or(1).max(1));
         let keys = recorded.shape.last().copied().unwrap_or(1);
         let places = (0..shape.iter().product()).filter(|at| judged[layout.row(*at)] && at % width < keys);
-        Stage::of(probe, places.zip(recorded.values.to_f64()), Vec::new(), noise)
+        Stage::of(probe, places.zip(recorded.values.to_f64()), Vec::new(), Vec::new(), noise)
     }
 
     /// Of some values, under `noise`.
@@ -122,33 +132,81 @@ impl Stage {
             units[*at] = *unit;
         }
         let values = fragment.places.iter().copied().zip(fragment.values.iter().copied());
-        Stage::of(probe, values, units, noise)
+        Stage::of(probe, values, units, fragment.statistics.clone(), noise)
     }
 
     /// The same values under another `noise`.
     pub fn again(&self, noise: &Noise) -> Option<Stage> {
-        let held = (0..self.recorded.len()).filter(|at| self.held[*at]).map(|at| (at, self.recorded[at]));
-        Stage::of(self.probe, held, self.units.clone(), noise)
+        let held = (0..self.layout.elements).filter(|at| self.held[*at]).map(|at| (at, self.recorded[at]));
+        Stage::of(self.probe, held, self.units.clone(), self.statistics.clone(), noise)
     }
 
-    fn of(probe: Probe, values: impl Iterator<Item = (usize, f64)>, units: Vec<f64>, noise: &Noise) -> Option<Stage> {
+    fn of(
+        probe: Probe,
+        values: impl Iterator<Item = (usize, f64)>,
+        units: Vec<f64>,
+        statistics: Vec<Statistic>,
+        noise: &Noise,
+    ) -> Option<Stage> {
         let exact_tensor = noise.exact.get(&probe)?;
-        let (shape, exact) = (exact_tensor.shape.clone(), exact_tensor.values.to_f64());
-        let runs: Vec<Vec<f64>> =
+        let (shape, mut exact) = (exact_tensor.shape.clone(), exact_tensor.values.to_f64());
+        let mut runs: Vec<Vec<f64>> =
             noise.runs.iter().map(|run| run.get(&probe).map(|t| t.values.to_f64())).collect::<Option<_>>()?;
         let layout = Layout::of(probe, &shape);
         let storage = noise.level.storage;
         // Where each value has its own unit, the level's says nothing more.
         let level = if units.is_empty() { noise.level } else { Level { decimals: None, ..noise.level } };
         let mut variance = variance(probe, &exact, &runs, &layout, level);
+        // What right code may differ by, before it is printed.
+        let of_statistics = variances(&statistics, probe, &exact, &runs, &variance, &layout, storage);
         variance.iter_mut().zip(&units).for_each(|(variance, unit)| *variance += unit * unit / 12.0);
+        variance.extend(of_statistics);
+        for values in runs.iter_mut().chain([&mut exact]) {
+            append(values, &statistics, &layout);
+        }
         let rounded = runs.first().cloned().unwrap_or_default();
         let noise = runs.into_iter().map(|run| run.iter().zip(&exact).map(|(n, e)| n - e).collect()).collect();
         let (mut recorded, mut held) = (exact.clone(), vec![false; exact.len()]);
-        for (at, value) in values.filter(|(at, _)| *at < exact.len()) {
+        let own = statistics.iter().enumerate().map(|(at, one)| (layout.elements + at, one.value));
+        for (at, value) in values.filter(|(at, _)| *at < layout.elements).chain(own) {
             (recorded[at], held[at]) = (value, true);
         }
-        Some(Stage { probe, shape, recorded, held, units, layout, exact, variance, noise, rounded, storage })
+        Some(Stage {
+            probe,
+            shape,
+            recorded,
+            held,
+            units,
+            layout,
+            exact,
+            variance,
+            noise,
+            rounded,
+            statistics,
+            storage,
+        })
+    }
+
+    /// A prediction of this stage, as `recorded` has it: the elements, then the statistics of them.
+    pub fn seen(&self, predicted: &HostTensor) -> Vec<f64> {
+        let mut values = predicted.values.to_f64();
+        append(&mut values, &self.statistics, &self.layout);
+        values
+    }
+
+    /// How many of its elements count.
+    pub fn values(&self) -> usize {
+        self.indices().filter(|at| *at < self.layout.elements).count()
+    }
+
+    /// How many statistics of it were recorded.
+    pub fn statistics(&self) -> usize {
+        self.statistics.len()
+    }
+
+    /// What element `at` is called, where it is a statistic.
+    pub fn statistic(&self, at: usize) -> Option<String> {
+        self.statistics.get(at.checked_sub(self.layout.elements)?).map(Statistic::in_words)
     }
 
     /// `value` as the candidate would hold it.
@@ -220,20 +278,29 @@ impl Stage {
         Fit { tensor: ratio(total), row, token }
     }
 
-    /// The tokens of which something was recorded.
-    pub fn tokens(&self) -> BTreeSet<usize> {
+    /// The rows of which something was recorded: the tokens', then one for each statistic.
+    fn held_rows(&self) -> BTreeSet<usize> {
         (0..self.held.len()).filter(|at| self.held[*at]).map(|at| self.layout.row(at)).collect()
     }
 
-    /// Size of the residual over size of the noise, of each token that was recorded.
-    pub fn row_sizes(&self, predicted: &[f64]) -> Vec<f64> {
-        let rows = self.rows(predicted, |_| true);
-        self.tokens().into_iter().map(|token| ratio(rows[token])).collect()
+    /// The tokens of which something was recorded. What is said of the whole tensor is said of each.
+    pub fn tokens(&self) -> BTreeSet<usize> {
+        let of_statistics = self.statistics.iter().flat_map(|one| match one.token {
+            Some(token) => token..token + 1,
+            None => 0..self.layout.tokens,
+        });
+        self.held_rows().into_iter().filter(|row| *row < self.layout.tokens).chain(of_statistics).collect()
     }
 
-    /// Of each token, the squares of the residual and those of the noise.
+    /// Size of the residual over size of the noise, of each row that was recorded.
+    pub fn row_sizes(&self, predicted: &[f64]) -> Vec<f64> {
+        let rows = self.rows(predicted, |_| true);
+        self.held_rows().into_iter().map(|row| ratio(rows[row])).collect()
+    }
+
+    /// Of each row, the squares of the residual and those of the noise.
     fn rows(&self, predicted: &[f64], keep: impl Fn(usize) -> bool) -> Vec<(f64, f64)> {
-        let mut rows = vec![(0.0, 0.0); self.layout.tokens];
+        let mut rows = vec![(0.0, 0.0); self.layout.tokens + self.statistics.len()];
         for at in self.indices().filter(|at| keep(*at)) {
             let residual = self.recorded[at] - predicted[at];
             let (squares, variance) = &mut rows[self.layout.row(at)];
@@ -250,9 +317,9 @@ impl Stage {
         rows
     }
 
-    /// Whether every recorded element is the exact value as the dtype holds it.
+    /// Whether every recorded element is the exact value as the dtype holds it. A statistic is computed of stored values.
     pub fn is_exact(&self, storage: Dtype) -> bool {
-        self.indices().all(|at| self.recorded[at] == storage.round(self.exact[at]))
+        self.statistics.is_empty() && self.indices().all(|at| self.recorded[at] == storage.round(self.exact[at]))
     }
 
     /// Relative L2 size of the residual, and the relative L2 size at which the tensor fails.
@@ -267,13 +334,16 @@ impl Stage {
         (relative(squares), TENSOR_LIMIT * relative(variance))
     }
 
-    /// Index of the element that is furthest off.
+    /// Index of the element that is furthest off; of a statistic where all elements are right.
     pub fn worst(&self) -> usize {
         let off = |at: usize| {
             let residual = (self.recorded[at] - self.exact[at]).abs();
             if residual.is_nan() { f64::INFINITY } else { residual }
         };
-        self.indices().max_by(|a, b| off(*a).total_cmp(&off(*b))).unwrap_or(0)
+        let is_element = |at: usize| at < self.layout.elements;
+        let of_statistics = !self.statistics.is_empty() && self.fit_where(&self.exact, is_element).passes();
+        let asked = self.indices().filter(|at| is_element(*at) != of_statistics);
+        asked.max_by(|a, b| off(*a).total_cmp(&off(*b))).unwrap_or(0)
     }
 
     /// `predicted` with the recorded values in the place of its own.
@@ -285,9 +355,12 @@ impl Stage {
         HostTensor { shape: predicted.shape.clone(), values: Values::F64(values) }
     }
 
-    /// Element `at` as a coordinate.
+    /// Element `at` as a coordinate; of a statistic there is none.
     pub fn coordinate(&self, mut at: usize) -> Vec<usize> {
         let mut coordinate = Vec::new();
+        if at >= self.layout.elements {
+            return coordinate;
+        }
         for length in self.shape.iter().rev() {
             coordinate.push(at % (*length).max(1));
             at /= (*length).max(1);
@@ -295,4 +368,10 @@ impl Stage {
         coordinate.reverse();
         coordinate
     }
+}
+
+/// Appends what `statistics` are of `values`.
+fn append(values: &mut Vec<f64>, statistics: &[Statistic], layout: &Layout) {
+    let own: Vec<f64> = statistics.iter().map(|one| one.of(values, layout)).collect();
+    values.extend(own);
 }

@@ -54,6 +54,7 @@ pub fn judge_values(candidate: CandidateInfo, recorded: &[(String, HostTensor)],
             of: expected.len(),
             values: expected.iter().map(|expected| expected.values.len()).sum(),
             of_values: expected.iter().map(|expected| expected.values.len()).sum(),
+            statistics: 0,
             ignored,
             not_comparable: Vec::new(),
         },
@@ -107,7 +108,8 @@ fn divergence(stage: &StageVerdict, got: &[f64], right: &[f64], shape: &[usize])
     let value = |values: &[f64]| values.get(at).copied().unwrap_or(f64::NAN);
     Divergence {
         probe: stage.probe.clone(),
-        token: 0,
+        token: Some(0),
+        statistic: None,
         coordinate: if shape.len() == 2 { vec![at / width, at % width] } else { vec![at] },
         values: [value(got), value(right)],
         local_error: stage.local_error,

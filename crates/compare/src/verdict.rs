@@ -95,8 +95,11 @@ pub struct StageVerdict {
 pub struct Divergence {
     /// Its name.
     pub probe: String,
-    /// The token with the largest error.
-    pub token: usize,
+    /// The token with the largest error; `None` where it is in no value, but in a statistic.
+    pub token: Option<usize>,
+    /// The statistic with the largest error, where each value is right or there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statistic: Option<String>,
     /// Index of the largest error within the tensor.
     pub coordinate: Vec<usize>,
     /// The candidate's value there, and the reference's from the same inputs.
@@ -299,6 +302,9 @@ pub struct Coverage {
     pub values: usize,
     /// All that those stages have.
     pub of_values: usize,
+    /// Means, extremes and the like, compared beside them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub statistics: usize,
     /// Tensors of the candidate that have no probe's name.
     pub ignored: Vec<String>,
     /// Tensors that are packed in a way that cannot be read, a sentence each with what would make them comparable.
@@ -338,6 +344,11 @@ pub struct Verdict {
     pub next: Option<String>,
     /// Every recorded stage.
     pub stages: Vec<StageVerdict>,
+}
+
+/// For serde, of a count that few verdicts have.
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Verdict {

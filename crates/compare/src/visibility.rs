@@ -75,7 +75,7 @@ impl<'a> Visibility<'a> {
             let recorded = self.as_stored(recorded.get(probe)?);
             let tokens = self.right.get(&Probe::TokenIds)?.values.len();
             let stage = Stage::new(*probe, &recorded, &self.noise, &vec![true; tokens])?;
-            let fit = stage.fit(&predicted.values.to_f64());
+            let fit = stage.fit(&stage.seen(predicted));
             Some(Moved { probe: *probe, times_noise: fit.tensor.max(fit.row * TENSOR_LIMIT / ROW_LIMIT) })
         };
         Ok(affected.iter().filter_map(moved).collect())

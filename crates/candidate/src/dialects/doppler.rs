@@ -40,3 +40,40 @@ pub(super) static DOPPLER: Dialect = Dialect {
     ],
     tails: &[],
 };
+
+/// The same stages as the records of its operator diagnostics call them: `layer.12.attn.q_proj`.
+pub(super) static DOPPLER_OPERATORS: Dialect = Dialect {
+    name: "DOPPLER operators",
+    roots: &[""],
+    layers: &["layer.{l}."],
+    in_layer: &[
+        ("attn.post_input_norm", Holds::Values(&[l(Stage::InputLayernorm)])),
+        ("attn.normed", Holds::Values(&[l(Stage::InputLayernorm)])),
+        ("attn.q_proj", Holds::Values(&[l(Stage::QProj)])),
+        ("attn.k_proj", Holds::Values(&[l(Stage::KProj)])),
+        ("attn.v_proj", Holds::Values(&[l(Stage::VProj)])),
+        ("attn.q_rope", Holds::Values(&[l(Stage::QRope)])),
+        ("attn.k_rope", Holds::Values(&[l(Stage::KRope)])),
+        ("attn.scores", Holds::Values(&[l(Stage::Scores), l(Stage::ScoresCapped)])),
+        ("attn.softmax", Holds::Values(&[l(Stage::Probs)])),
+        ("attn.core_out", Holds::Values(&[l(Stage::Context)])),
+        ("attn.out", Holds::Values(&[l(Stage::OProj), l(Stage::Context), l(Stage::PostAttentionLayernorm)])),
+        ("attn.o_proj", Holds::Values(&[l(Stage::OProj)])),
+        ("attn.post_attn", Holds::Values(&[l(Stage::ResidualAttn), l(Stage::PostAttentionLayernorm)])),
+        ("ffn.normed", Holds::Values(&[l(Stage::PreFeedforwardLayernorm)])),
+        ("ffn.in", Holds::Values(&[l(Stage::PreFeedforwardLayernorm), l(Stage::ResidualAttn)])),
+        ("ffn.gate", Holds::Values(&[l(Stage::GateProj)])),
+        ("ffn.up", Holds::Values(&[l(Stage::UpProj)])),
+        ("ffn.act", Holds::Values(&[l(Stage::Gated), l(Stage::Act)])),
+        ("ffn.out", Holds::Values(&[l(Stage::DownProj), l(Stage::PostFeedforwardLayernorm)])),
+        ("layer.out", Holds::Values(&[l(Stage::Output)])),
+    ],
+    elsewhere: &[
+        ("embed.out", Holds::Values(&[Probe::EmbedScaled])),
+        ("final_norm.pre", Holds::Nothing("the last layer's output; call it by that name to have it judged")),
+        ("final_norm.out", Holds::Values(&[Probe::Norm])),
+        ("logits.out", Holds::Values(&[Probe::LogitsRaw])),
+        ("logits.final", Holds::Values(&[Probe::Logits])),
+    ],
+    tails: &[],
+};

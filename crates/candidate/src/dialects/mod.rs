@@ -50,11 +50,12 @@ pub(crate) struct Dialect {
 }
 
 /// Every dialect. Where two know a name, the one that knows more of a dump's names is taken; at equal counts the first.
-pub(crate) static ALL: [&Dialect; 6] = [
+pub(crate) static ALL: [&Dialect; 7] = [
     &hugging_face::HUGGING_FACE,
     &llama_cpp::LLAMA_CPP,
     &transformer_lens::TRANSFORMER_LENS,
     &doppler::DOPPLER,
+    &doppler::DOPPLER_OPERATORS,
     &vllm::VLLM,
     &short::SHORT,
 ];

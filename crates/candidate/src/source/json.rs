@@ -17,6 +17,7 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 use serde::{Deserialize, Deserializer};
 
 use super::raw::Part;
+use super::timeline::{Timeline, timeline};
 use super::{Reader, Source, SourceError};
 
 /// Printed numbers take ten bytes each: more of them belong into a binary file.
@@ -47,6 +48,12 @@ impl Array {
 
 pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
     let bytes = loupe_files::read(path, LARGEST).map_err(SourceError::io(path))?;
+    if let Some(Timeline { tensors, samples }) = timeline(&bytes) {
+        let shapes = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
+        let arrays = tensors.into_iter().map(|(name, tensor)| (name, Array::Held(tensor))).collect();
+        let (kind, reader) = ("operator diagnostics", Reader::Json(arrays));
+        return Ok(Source { path: path.to_path_buf(), kind, tensors: shapes, samples, reader });
+    }
     let document: Document = serde_json::from_slice(&numbers_quoted(&bytes)).map_err(|error| {
         SourceError::broken(
             path,

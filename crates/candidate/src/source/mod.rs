@@ -20,6 +20,7 @@ mod json;
 mod npy;
 mod pickle;
 mod raw;
+mod timeline;
 mod torch;
 
 use std::collections::{BTreeMap, HashSet};

@@ -12,6 +12,8 @@
 //!     sum = -12.345
 //! ```
 
+use loupe_compare::StatisticKind;
+
 use crate::Sample;
 use crate::sample::Printed;
 
@@ -58,6 +60,12 @@ impl Printing {
                 *at = self.lengths[axis].saturating_sub(AT_THE_END);
                 None
             }
+            _ if text.starts_with("sum = ") => {
+                let sum = Printed::parse(text.strip_prefix("sum = ")?.trim())?;
+                let rows = Some(self.lengths[if self.lengths[2] > 1 { 2 } else { 1 }]);
+                let statistics = vec![(StatisticKind::Sum, sum)];
+                Some(Sample { name: self.name.clone(), token: -1, statistics, rows, ..Sample::default() })
+            }
             _ => {
                 let row = text.strip_prefix('[')?.strip_suffix(']')?;
                 let sample = self.row_of(row);
@@ -83,7 +91,8 @@ impl Printing {
         // Towards the end llama.cpp goes on with the last token alone.
         let token = if only { -1 } else { token as i64 };
         let lanes = inner.map(|lane| before + lane).collect();
-        Some(Sample { name: self.name.clone(), token, lanes, numbers: first.into_iter().chain(last).collect() })
+        let numbers = first.into_iter().chain(last).collect();
+        Some(Sample { name: self.name.clone(), token, lanes, numbers, ..Sample::default() })
     }
 }
 
@@ -133,6 +142,7 @@ mod tests {
                 ("l_out-1", 1, ends.clone()),
                 ("l_out-1", 2, ends.clone()),
                 ("l_out-1", 4, ends),
+                ("l_out-1", -1, vec![]),
                 ("Qcur-0", 0, vec![0, 1, 2]),
                 ("Qcur-0", 0, vec![4, 5, 6]),
                 ("Qcur-0", 4, vec![0, 1, 2]),
@@ -140,5 +150,10 @@ mod tests {
             ]
         );
         assert!((found[3].numbers[5].value - 4.8).abs() < 1e-12);
+        assert_eq!(
+            found[4].statistics.iter().map(|(kind, sum)| (kind.name(), sum.value)).collect::<Vec<_>>(),
+            [("sum", 12.5)]
+        );
+        assert_eq!(found[4].rows, Some(7));
     }
 }

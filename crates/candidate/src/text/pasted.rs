@@ -66,7 +66,7 @@ impl Pasted {
         let name = name.or_else(|| self.name.clone().filter(|_| !more))?;
         let token = token.or(self.token)?;
         let from = index(label).map_or(0, |(_, from)| from);
-        Some(Sample { name, token, lanes: lanes_from(from, numbers.len()), numbers })
+        Some(Sample { name, token, lanes: lanes_from(from, numbers.len()), numbers, ..Sample::default() })
     }
 
     /// The tensor that `label` speaks of: `layer 12`, a name in that layer, or the longest of its names that a program has for

@@ -4,6 +4,8 @@
 //! [1234.5ms][TRACE:attn] L0:PROBE dim334 stage=q_proj token=6 stats=[min=-1.2, …] values=[334=1.2345, 335=-0.0071]
 //! ```
 
+use loupe_compare::StatisticKind;
+
 use crate::Sample;
 use crate::sample::Printed;
 
@@ -14,18 +16,27 @@ pub(super) fn sample(line: &str) -> Option<Sample> {
     }
     let stage = after(line, "stage=")?.split_whitespace().next()?;
     let token = after(line, "token=")?.split_whitespace().next()?.parse().ok()?;
-    let values = after(line, "values=[")?.split(']').next()?;
+    let pairs = |what| after(line, what).and_then(|rest| rest.split(']').next()).unwrap_or_default();
     let (mut lanes, mut numbers) = (Vec::new(), Vec::new());
-    for pair in values.split(',') {
+    for pair in pairs("values=[").split(',').filter(|pair| !pair.trim().is_empty()) {
         let (lane, number) = pair.trim().split_once('=')?;
         lanes.push(lane.trim().parse().ok()?);
         numbers.push(Printed::parse(number.trim())?);
+    }
+    // Counts of NaN and the like are no statistics of values.
+    let statistic = |pair: &str| {
+        let (kind, number) = pair.trim().split_once('=')?;
+        Some((StatisticKind::named(kind)?, Printed::parse(number)?))
+    };
+    let statistics: Vec<_> = pairs("stats=[").split(',').filter_map(statistic).collect();
+    if numbers.is_empty() && statistics.is_empty() {
+        return None;
     }
     let name = match layer(line) {
         Some(layer) => format!("layer_{layer}/{stage}"),
         None => stage.to_string(),
     };
-    Some(Sample { name, token, lanes, numbers })
+    Some(Sample { name, token, lanes, numbers, statistics, ..Sample::default() })
 }
 
 fn after<'l>(line: &'l str, what: &str) -> Option<&'l str> {
@@ -51,6 +62,10 @@ mod tests {
         let found = sample(line).unwrap();
         assert_eq!((found.name.as_str(), found.token, found.lanes), ("layer_0/q_proj", 6, vec![334, 335]));
         assert_eq!(found.numbers.iter().map(|number| number.value).collect::<Vec<_>>(), [1.2345, -0.0071]);
+        let statistics: Vec<_> = found.statistics.iter().map(|(kind, number)| (kind.name(), number.value)).collect();
+        assert_eq!(statistics, [("min", -1.2), ("max", 3.4), ("mean", 0.01), ("std", 1.1), ("max_abs", 3.4)]);
+        let alone = "[1ms][TRACE:attn] L1:PROBE stage=q_proj token=6 stats=[min=-1.2, max=3.4, valid=64]";
+        assert_eq!(sample(alone).unwrap().statistics.len(), 2);
         let embed = "[9.0ms][TRACE:embed] PROBE dim0 stage=embed_out token=0 stats=[] values=[0=0.5]";
         assert_eq!(sample(embed).unwrap().name, "embed_out");
         for other in [

@@ -43,10 +43,11 @@ impl Scene<'_> {
         }
         let by_probe = self.by_probe();
         let part = |probe: &Probe| {
-            let (stage, mistaken) = (by_probe.get(probe)?, predicted.get(probe)?.values.to_f64());
+            let stage = by_probe.get(probe)?;
+            let mistaken = stage.seen(predicted.get(probe)?);
             let right = if moves_a_cast { stage.rounded() } else { &stage.exact };
             let off = |run: &Trace| {
-                let values = run.get(probe)?.values.to_f64();
+                let values = stage.seen(run.get(probe)?);
                 Some(values.iter().zip(right).map(|(value, right)| value - right).collect())
             };
             let noise: Vec<Vec<f64>> = runs.iter().map(off).collect::<Option<_>>()?;

@@ -235,7 +235,7 @@ impl Scene<'_> {
         let mut misfit = Misfit { beyond: 0.0, squares: 0.0 };
         for stage in &self.stages {
             let Some(predicted) = predicted.get(&stage.probe) else { continue };
-            let size = stage.fit(&predicted.values.to_f64()).tensor;
+            let size = stage.fit(&stage.seen(predicted)).tensor;
             misfit.beyond += size.max(1.0).ln();
             misfit.squares += size * size;
         }
@@ -244,7 +244,7 @@ impl Scene<'_> {
 
     fn direction(&self, here: &Trace, there: &Trace) -> Slope {
         let of = |stage: &Stage| {
-            let (here, there) = (here.get(&stage.probe)?.values.to_f64(), there.get(&stage.probe)?.values.to_f64());
+            let (here, there) = (stage.seen(here.get(&stage.probe)?), stage.seen(there.get(&stage.probe)?));
             Some(Part::of(stage, &here, &there, &[]))
         };
         Slope::of(self.stages.iter().filter_map(of).collect::<Vec<Part>>().iter())

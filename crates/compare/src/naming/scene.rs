@@ -179,7 +179,7 @@ impl<'a> Scene<'a> {
         let mut nearer = BTreeSet::new();
         let policy = hypothesis.mistake.kind == MistakeKind::DtypePolicy;
         for stage in self.stages.iter().filter(|stage| predicted.contains_key(&stage.probe)) {
-            let fit = stage.fit(&predicted[&stage.probe].values.to_f64());
+            let fit = stage.fit(&stage.seen(&predicted[&stage.probe]));
             let right = stage.fit(&stage.exact);
             // A mistake may be noisier than what is right: where it comes near, its own noise decides.
             if !fit.passes() && !right.passes() && (policy || fit.size() < NEARER * right.size()) {
@@ -226,7 +226,7 @@ impl<'a> Scene<'a> {
 
     fn parts(&self, predicted: &Trace, right: impl Fn(&Stage) -> (&[f64], Vec<Vec<f64>>)) -> BTreeMap<Probe, Part> {
         let of = |stage: &Stage| {
-            let mistaken = predicted.get(&stage.probe)?.values.to_f64();
+            let mistaken = stage.seen(predicted.get(&stage.probe)?);
             let (right, noise) = right(stage);
             Some((stage.probe, Part::of(stage, right, &mistaken, &noise)))
         };
@@ -270,11 +270,17 @@ fn picked(
 }
 
 impl Trial {
-    /// The stages of `open` that pass with the mistake planted, where it is what was made there.
+    /// The stages of `open` that pass with the mistake planted, where it is what was made there. Of a stage of few values the
+    /// slope is not known well: where all stages together say that the mistake was made, it has to agree with them.
     pub fn explained(&self, open: &BTreeSet<Probe>) -> BTreeSet<Probe> {
-        let fitting = open.iter().copied().filter(|probe| self.fits.get(probe).is_some_and(|fit| fit.passes()));
-        let earned = |probe: &Probe| self.slope(std::iter::once(*probe)).earns();
-        fitting.filter(earned).collect()
+        let passes = |probe: &Probe| self.fits.get(probe).is_some_and(|fit| fit.passes());
+        let fitting: BTreeSet<Probe> = open.iter().copied().filter(passes).collect();
+        let together = self.slope(fitting.iter().copied()).earns();
+        let earned = |probe: &Probe| {
+            let slope = self.slope(std::iter::once(*probe));
+            slope.earns() || (together && slope.agrees())
+        };
+        fitting.into_iter().filter(earned).collect()
     }
 
     /// How many stages that were right the mistake would make wrong.

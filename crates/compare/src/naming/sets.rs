@@ -104,7 +104,7 @@ impl Scene<'_> {
         // the other mistake explains it whole.
         for stage in self.stages.iter().filter(|stage| open.contains(&stage.probe)) {
             let sizes = match set.predicted.get(&stage.probe) {
-                Some(predicted) => stage.row_sizes(&predicted.values.to_f64()),
+                Some(predicted) => stage.row_sizes(&stage.seen(predicted)),
                 None => vec![f64::INFINITY],
             };
             set.cost += sizes.iter().map(|size| size.max(1.0).ln()).sum::<f64>() / sizes.len().max(1) as f64;
@@ -130,7 +130,7 @@ impl Scene<'_> {
             let parts: Vec<Part> = with
                 .iter()
                 .filter_map(|stage| {
-                    let right = without.get(&stage.probe)?.values.to_f64();
+                    let right = stage.seen(without.get(&stage.probe)?);
                     Some(Part::of(stage, &right, &stage.exact, &stage.noise))
                 })
                 .collect();

@@ -154,6 +154,11 @@ impl Slope {
         self.masks || (self.information >= LEAST && self.error <= BLUNT)
     }
 
+    /// Not known well, but near 1 for all that is known, and not near 0.
+    pub fn agrees(self) -> bool {
+        (self.beta - 1.0).abs() < BAND.max(AGREEMENT * self.error) && self.beta > AGREEMENT * self.error
+    }
+
     /// Whether a mistake that brings stages inside the budget is what was made there: the residual goes as far as the
     /// mistake pushes, known well enough. What merely happens to fit, or is noisy enough to fit anything, does not.
     pub fn earns(self) -> bool {
@@ -164,6 +169,9 @@ impl Slope {
         self.information > 0.0 && self.error <= BLUNT && (self.beta - 1.0).abs() < BAND
     }
 }
+
+/// A slope agrees with another within this many standard errors.
+const AGREEMENT: f64 = 2.0;
 
 /// Whether the recordings exclude `other` in favour of `best`, both being predictions of `probes`.
 pub fn excludes(
@@ -177,7 +185,7 @@ pub fn excludes(
         let (Some(stage), Some(best), Some(other)) = (stages.get(&probe), best.get(&probe), other.get(&probe)) else {
             return true;
         };
-        parts.push(Part::of(stage, &best.values.to_f64(), &other.values.to_f64(), &stage.noise));
+        parts.push(Part::of(stage, &stage.seen(best), &stage.seen(other), &stage.noise));
     }
     let slope = Slope::of(parts.iter());
     if slope.information == 0.0 { slope.masks } else { (0.5 - slope.beta) / slope.error > APART }
