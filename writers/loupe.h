@@ -71,21 +71,25 @@ static inline void loupe_add(loupe_dump *dump, const char *name, const char *typ
     if (*(const unsigned char *)&one != 1) { loupe_fail(dump, "this machine is not little-endian", name); return; }
     if (!count) { loupe_fail(dump, "expected F64, F32, F16, BF16, I64, I32, U32 or U8, not", type); return; }
     if (rank < 0 || rank > 8) { loupe_fail(dump, "expected at most 8 axes", name); return; }
-    if (strlen(name) > 512) { loupe_fail(dump, "a name of more than 512 bytes", name); return; }
+    if (!*name || strlen(name) > 512 || !strcmp(name, "__metadata__")) {
+        loupe_fail(dump, "a name of 1 to 512 bytes, which is not __metadata__, was expected", name);
+        return;
+    }
     for (const char *c = name; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == '"' || *c == '\\') {
-            loupe_fail(dump, "a name with quotes, backslashes or control characters", name);
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e || *c == '"' || *c == '\\') {
+            loupe_fail(dump, "a name with quotes, backslashes or other than ASCII characters", name);
             return;
         }
     snprintf(entry, sizeof entry, ",\"%s\":{", name);
     if (strstr(dump->header, entry)) { loupe_fail(dump, "is there already; a dump holds one forward pass", name); return; }
-    loupe_text(dump, entry);
     for (int axis = 0; axis < rank; axis++) {
         size_t end = strlen(lengths);
         snprintf(lengths + end, sizeof lengths - end, "%s%llu", axis ? "," : "", (unsigned long long)shape[axis]);
+        if (shape[axis] && count > SIZE_MAX / shape[axis]) { loupe_fail(dump, "a shape too large to be true", name); return; }
         count *= shape[axis];
     }
     if (count && fwrite(values, 1, count, dump->values) != count) loupe_fail(dump, "cannot write (is the disk full?)", name);
+    loupe_text(dump, entry);
     snprintf(entry, sizeof entry, "\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%llu,%llu]}", type, lengths,
              (unsigned long long)dump->bytes, (unsigned long long)(dump->bytes + count));
     loupe_text(dump, entry);

@@ -31,7 +31,10 @@ export class Dump {
 
   /** The ids that the engine ran, in order: an array of numbers or a typed array. */
   tokens(ids) {
-    this.add("token_ids", [ids.length], Int32Array.from(ids, Number));
+    const whole = Array.from(ids, Number);
+    const wrong = whole.find((id) => !Number.isInteger(id) || id < 0);
+    if (wrong !== undefined) throw new RangeError(`Loupe: ${wrong} is no token id; give the ids of one prompt`);
+    this.add("token_ids", [whole.length], Int32Array.from(whole));
   }
 
   /**
@@ -39,18 +42,20 @@ export class Dump {
    * engine may go on to overwrite its buffer. `type` ("F16", "BF16") is needed for a Uint16Array alone.
    */
   add(name, shape, values, type = TYPES[values?.constructor?.name]) {
-    if (!(type in BYTES)) {
-      throw new TypeError(
-        `Loupe: "${name}" is a ${values?.constructor?.name ?? typeof values}` +
-          `${type ? ` of type "${type}"` : ""}, expected a typed array, and with a Uint16Array "F16" or "BF16"`,
-      );
+    if (!Object.hasOwn(BYTES, type ?? "") || !ArrayBuffer.isView(values)) {
+      const found = `${values?.constructor?.name ?? typeof values}${type ? ` of type "${type}"` : ""}`;
+      const arrays = Object.keys(TYPES).join(", ");
+      throw new TypeError(`Loupe: "${name}" is a ${found}, expected one of ${arrays}, or a Uint16Array and "F16" or "BF16"`);
+    }
+    if (typeof name !== "string" || name === "" || name === "__metadata__" || name === "__proto__") {
+      throw new TypeError(`Loupe: "${name}" is no name for a tensor`);
     }
     if (BYTES[type] !== values.BYTES_PER_ELEMENT) {
       throw new TypeError(`Loupe: "${name}" has ${values.BYTES_PER_ELEMENT} bytes an element, and ${type} has ${BYTES[type]}`);
     }
-    const whole = shape.every((length) => Number.isInteger(length) && length >= 0);
+    const whole = Array.isArray(shape) && shape.every((length) => Number.isInteger(length) && length >= 0);
     if (!whole || shape.reduce((product, length) => product * length, 1) !== values.length) {
-      throw new RangeError(`Loupe: "${name}" has ${values.length} values, expected [${shape}] of them`);
+      throw new RangeError(`Loupe: "${name}" has ${values.length} values, and its shape is [${shape}]`);
     }
     if (this.#tensors.has(name)) {
       throw new Error(`Loupe: "${name}" is there already; a dump holds one forward pass`);
@@ -64,8 +69,11 @@ export class Dump {
    * the engine submitted before this call is done when the values are read.
    */
   async addBuffer(device, name, shape, buffer, { type = "F32", offset = 0 } = {}) {
-    if (!(type in BYTES)) {
+    if (!Object.hasOwn(BYTES, type)) {
       throw new TypeError(`Loupe: "${name}" is of type "${type}", expected one of ${Object.keys(BYTES).join(", ")}`);
+    }
+    if (!Array.isArray(shape) || !shape.every((length) => Number.isInteger(length) && length >= 0)) {
+      throw new RangeError(`Loupe: the shape of "${name}" is [${shape}], expected a list of lengths`);
     }
     const length = shape.reduce((product, length) => product * length, BYTES[type]);
     const padded = Math.ceil(length / 4) * 4; // WebGPU copies whole words
@@ -106,10 +114,16 @@ export class Dump {
     return file;
   }
 
-  /** Writes the file where there is a file system, and offers it as a download in a browser. */
+  /**
+   * Writes the file where there is a file system, and offers it as a download in a page. A worker of a browser has
+   * neither: post `bytes()` to its page.
+   */
   async save(path = "dump.safetensors") {
     const file = this.bytes();
     if (globalThis.document === undefined) {
+      if (globalThis.WorkerGlobalScope !== undefined && globalThis.Deno === undefined) {
+        throw new Error("Loupe: a worker cannot save a file; post dump.bytes() to the page and save it there");
+      }
       const { writeFile } = await import("node:fs/promises");
       await writeFile(path, file);
       return;

@@ -58,6 +58,14 @@ fn eight_numbers_are_a_candidate() {
     let coverage = &right["coverage"];
     let seen = ["tokens", "of_tokens", "probes", "values", "of_values"].map(|key| coverage[key].as_u64().unwrap());
     assert_eq!(seen, [1, 7, 1, 8, 420]);
+    // The same in a file, or printed: after an engine's own settings, too.
+    for text in [
+        r#"{"layers.2.output": {"token": -1, "first": [-2.3831, -2.3173, -2.2790, -6.6859]}}"#,
+        "{\n  \"hidden_size\": 60\n}\nloaded\nlayers.2.output token -1: -2.3831 -2.3173 -2.2790 -6.6859\n",
+    ] {
+        let (run, right) = log(&sandbox, text);
+        assert_eq!((run.code, right["coverage"]["values"].as_u64()), (0, Some(4)), "{} {right:#}", run.stderr);
+    }
     let (run, wrong) = typed(r#"["gelu_erf"]"#);
     assert!(run.code == 1 && named(&wrong).contains("gelu_erf"), "{} {wrong:#}", run.stderr);
 }

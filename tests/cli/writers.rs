@@ -146,7 +146,14 @@ fn the_c_header_says_what_is_wrong_and_leaves_no_file() {
     let (out, x) = (sandbox.path("dump.safetensors"), sandbox.path("x"));
     for (out, name, dtype, said) in [
         (out.clone(), "norm", "F31", "loupe.h: expected F64, F32, F16, BF16, I64, I32, U32 or U8, not: F31\n"),
-        (out.clone(), "a\"b", "F32", "loupe.h: a name with quotes, backslashes or control characters: a\"b\n"),
+        (out.clone(), "a\"b", "F32", "loupe.h: a name with quotes, backslashes or other than ASCII characters: a\"b\n"),
+        (out.clone(), "\u{fc}", "F32", "loupe.h: a name with quotes, backslashes or other than ASCII characters: "),
+        (
+            out.clone(),
+            "__metadata__",
+            "F32",
+            "loupe.h: a name of 1 to 512 bytes, which is not __metadata__, was expected",
+        ),
         (sandbox.path("no/folder"), "norm", "F32", "loupe.h: cannot write: "),
     ] {
         let done = Command::new(&program).arg(&out).args([name, dtype, "2"]).arg(&x).output().unwrap();
@@ -247,6 +254,8 @@ fn an_engine_in_javascript_is_judged() {
             "[(t * heads + n) * H + 2 * i, (t * heads + n) * H + 2 * i + 1]",
             "rope_interleaved",
         ),
+        // One of its two places, and the next stage that is recorded is several further on.
+        ("norm(attended, of(\"post_attention_layernorm\"))", "attended", "post_norm_missing"),
         ("t - s < window", "t - s <= window", "window_off_by_one"),
         (
             "0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))",

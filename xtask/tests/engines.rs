@@ -130,6 +130,9 @@ fn a_folder_or_what_is_printed_may_be_the_dump() {
     let printed = Bench::new("echo layer 2");
     let done = printed.run("out/run/mine/printed.txt");
     assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+    // A log beside it is none.
+    let logged = Bench::new("echo x > {output}.npz; echo loading > {output}.log");
+    assert_eq!(logged.run("out/run/mine/mine.npz").code, 0);
     // Both: the file counts, unless the config says otherwise.
     let both = "echo layer 2 && echo x > {output}.npz";
     assert_eq!(Bench::new(both).run("out/run/mine/mine.npz").code, 0);
@@ -140,9 +143,10 @@ fn a_folder_or_what_is_printed_may_be_the_dump() {
 fn an_engine_that_does_not_do_its_work_says_why_and_spoils_no_other() {
     // With nothing at all to judge, whatever the reason is, nothing could be run.
     for (command, said) in [
-        ("echo no weights >&2; exit 3", "mine dump failed: exit status: 3: no weights\n"),
+        ("echo no weights >&2; exit 3", "mine dump failed: exit status: 3: no weights; all that it said: "),
         ("kill -9 $$", "mine dump crashed: signal: 9 (SIGKILL)\n"),
-        ("true", "mine dump failed: it ended well, left nothing at {output} and printed nothing\n"),
+        ("true", "mine dump failed: it ended well, left nothing at {output} ("),
+        ("echo x > {output}; exit 3", "mine dump failed: exit status: 3; the dump that it left is not judged\n"),
         ("echo x > {output}.a; echo x > {output}.b", "mine dump failed: it left mine.a, mine.b in "),
     ] {
         Bench::new(command).run("-").fails_with(2, said);
@@ -167,7 +171,7 @@ fn an_engine_that_does_not_do_its_work_says_why_and_spoils_no_other() {
 #[test]
 fn a_hung_engine_ends_at_the_limit_with_all_that_it_started() {
     let bench = Bench::new("sleep 600 & echo $! > pid; wait").set("time_limit_s", json!(1));
-    bench.run("-").fails_with(2, "mine dump hung: still running after 1 s\n");
+    bench.run("-").fails_with(2, "mine dump hung: still running after 1 s (\"time_limit_s\" allows it more)\n");
     let pid = fs::read_to_string(bench.path("pid")).unwrap();
     let gone = || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));

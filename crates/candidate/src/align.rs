@@ -11,6 +11,7 @@ use crate::choose::{Open, choose, hold_to_names, otherwise};
 use crate::digest::tensor_of;
 use crate::doubts::doubts;
 use crate::fragments::{Gathered, gathered, meant};
+use crate::layout::KnownRows;
 use crate::misfit::{Misfit, misfit};
 use crate::names::{Meaning, Names, hidden_state};
 use crate::parts::{split, stacked};
@@ -81,8 +82,8 @@ pub struct Dump<'a> {
     pub names: &'a Names,
     /// The prompt's.
     pub token_ids: HostTensor,
-    /// Which tokens the rows are, where the config says it.
-    pub positions: Option<&'a [usize]>,
+    /// What is known of the rows of its tensors.
+    pub rows: KnownRows<'a>,
     /// It is a report of Loupe's: everything is what it is called.
     pub is_report: bool,
 }
@@ -131,7 +132,7 @@ pub struct Sorted {
 pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, AlignError> {
     let (config, tokens) = (replayer.config(), replayer.tokens());
     let path = dump.path.to_string();
-    if let Some(position) = dump.positions.into_iter().flatten().copied().find(|position| *position >= tokens) {
+    if let Some(position) = dump.rows.positions.into_iter().flatten().copied().find(|position| *position >= tokens) {
         return Err(AlignError::Position { position, tokens });
     }
     let mut sorted = Sorting::default();
@@ -227,6 +228,11 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
 }
 
 impl Sorted {
+    /// Adds a sentence to how it was read.
+    pub fn say(&mut self, what: String) {
+        self.said.push(what);
+    }
+
     /// This dump as one of other tokens, as many.
     ///
     /// # Errors
@@ -312,14 +318,14 @@ impl Sorting {
         dump: &Dump<'_>,
     ) {
         let Some(probe) = called.first().copied().filter(|probe| *probe != Probe::TokenIds) else { return };
-        let readings = readings(called, &tensor.shape, &tensor.values, config, tokens, dump.positions);
+        let readings = readings(called, &tensor.shape, &tensor.values, config, tokens, dump.rows);
         let readings = if dump.is_report { readings.into_iter().take(1).collect() } else { readings };
         if !readings.is_empty() {
             let exact = dump.names.is_exact(&name);
             self.opens.push(Open { name, values: Arc::new(tensor.values), readings, taken: 0, exact });
             return;
         }
-        let rows = dump.positions.map_or(tokens, <[usize]>::len);
+        let rows = dump.rows.positions.map_or(tokens, <[usize]>::len);
         self.misfits.push((probe, name.clone()));
         match misfit(probe, &tensor.shape, config, tokens, rows) {
             Misfit::Shape(what) => self.misshapen.push(format!("{}: {what}", echo(&name))),
@@ -331,8 +337,8 @@ impl Sorting {
 /// What was read otherwise than as documented.
 fn remarks(opens: &[Open]) -> Vec<String> {
     let mut remarks = Vec::new();
-    // One line for all layers that are read alike.
-    let mut alike: BTreeMap<(String, String), Vec<&Open>> = BTreeMap::new();
+    // One line for all that are read alike.
+    let mut alike: BTreeMap<String, Vec<&Open>> = BTreeMap::new();
     for open in opens {
         let (called, reading) = (&open.readings[0], open.reading());
         let mut words = Vec::new();
@@ -348,10 +354,10 @@ fn remarks(opens: &[Open]) -> Vec<String> {
         if !words.is_empty() {
             let pattern = reading.probe.pattern();
             let words = words.join("; ").replace(&reading.probe.to_string(), &pattern);
-            alike.entry((called.probe.pattern(), words)).or_default().push(open);
+            alike.entry(words).or_default().push(open);
         }
     }
-    for ((_, words), opens) in alike {
+    for (words, opens) in alike {
         let name = echo(&opens[0].name);
         remarks.push(match (opens.len(), opens[0].reading().probe.layer()) {
             (1, Some(layer)) => format!("\"{name}\": {}", words.replace("{l}", &layer.to_string())),

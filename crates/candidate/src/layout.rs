@@ -80,16 +80,17 @@ fn called(probe: Probe) -> &'static [&'static str] {
     }
 }
 
+/// What is known of the rows of a dump's tensors.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KnownRows<'a> {
+    /// The tokens that the config says they are.
+    pub positions: Option<&'a [usize]>,
+    /// So many rows are before the first token's, by the ids that the dump holds.
+    pub before: usize,
+}
+
 /// Every way in which `probe` may lie in a tensor of shape `found`, the documented one first. Empty: none is known.
-///
-/// `positions` are the tokens that the config says the rows are.
-pub fn layouts(
-    probe: Probe,
-    found: &[usize],
-    config: &Config,
-    tokens: usize,
-    positions: Option<&[usize]>,
-) -> Vec<Layout> {
+pub fn layouts(probe: Probe, found: &[usize], config: &Config, tokens: usize, known: KnownRows<'_>) -> Vec<Layout> {
     let expected = probe.shape(config, tokens);
     // A vocabulary is often padded to a round number.
     let mut held = expected.clone();
@@ -99,7 +100,7 @@ pub fn layouts(
     let lengths: Vec<usize> = found.iter().copied().filter(|length| *length != 1).collect();
     let count: usize = lengths.iter().product();
     let mut all: Vec<(bool, Layout)> = Vec::new();
-    for rows in row_counts(probe, &lengths, count, &held, config.num_hidden_layers, tokens, positions) {
+    for rows in row_counts(probe, &lengths, count, &held, config.num_hidden_layers, tokens, known) {
         for axes in orders(probe, &expected, &held, &rows, config) {
             let total: usize = axes.iter().map(|axis| axis.length).product();
             if total == count && (lengths.len() < axes.len() || is_grouping(&held_by(&axes), &lengths)) {
@@ -145,8 +146,9 @@ struct RowsHeld {
     tokens: Vec<usize>,
     /// Prompts in the tensor, and which of them is read.
     batch: (usize, usize),
-    /// Keys in the tensor, where keys are an axis.
+    /// Keys in the tensor, where keys are an axis, and the first that is read.
     keys: usize,
+    keys_from: usize,
     words: String,
 }
 
@@ -160,8 +162,9 @@ fn row_counts(
     held: &[usize],
     layers: usize,
     tokens: usize,
-    positions: Option<&[usize]>,
+    known: KnownRows<'_>,
 ) -> Vec<RowsHeld> {
+    let positions = known.positions;
     let keyed = has_keys(probe);
     let all: Vec<usize> = positions.map_or_else(|| (0..tokens).collect(), <[usize]>::to_vec);
     let seen = all.iter().max().map_or(tokens, |last| last + 1);
@@ -171,6 +174,7 @@ fn row_counts(
         tokens: all.clone(),
         batch: (1, 0),
         keys,
+        keys_from: 0,
         words: String::new(),
     };
     let mut rows = vec![whole(all.len(), tokens)];
@@ -197,9 +201,11 @@ fn row_counts(
     for held in padded.into_iter().filter(|held| *held > all.len()) {
         let keys = if keyed { held } else { tokens };
         let ends = [(0, "at the end"), (held - all.len(), "before the first")];
-        // With keys padded on the left, the keys begin later, too: only padding at the end is read there.
-        rows.extend(ends.into_iter().take(if keyed { 1 } else { 2 }).map(|(from, place)| RowsHeld {
+        let is_known = known.before > 0 && held == tokens + known.before;
+        rows.extend(ends.into_iter().filter(|(from, _)| !is_known || *from > 0).map(|(from, place)| RowsHeld {
             from,
+            // What stands before the first token stands before the first key.
+            keys_from: if keyed { from } else { 0 },
             words: format!("{held} rows, of which {} are padding {place}", held - all.len()),
             ..whole(held, keys)
         }));
@@ -241,7 +247,7 @@ fn fewer(count: usize, width: usize, keyed: bool, tokens: usize) -> Vec<RowsHeld
                 1 => format!("one row, token {first}"),
                 _ => format!("{held} rows, tokens {first} to {}", first + held - 1),
             };
-            rows.push(RowsHeld { held, from: 0, tokens: tokens_read, batch: (1, 0), keys, words });
+            rows.push(RowsHeld { held, from: 0, tokens: tokens_read, batch: (1, 0), keys, keys_from: 0, words });
         }
     }
     rows
@@ -261,7 +267,8 @@ fn orders(probe: Probe, expected: &[usize], held: &[usize], rows: &RowsHeld, con
             return Axis { length: rows.held, of: Some(of), from: rows.from, count: read };
         }
         if has_keys(probe) && of + 1 == expected.len() {
-            return Axis { length: rows.keys, of: Some(of), from: 0, count: rows.keys.min(length) };
+            let (from, count) = (rows.keys_from, (rows.keys - rows.keys_from).min(length));
+            return Axis { length: rows.keys, of: Some(of), from, count };
         }
         Axis { length: held[of], of: Some(of), from: 0, count: length }
     };
@@ -361,7 +368,7 @@ mod tests {
 
     /// The words of each layout in which `stage` of the small model, over three tokens, may lie in a tensor of `shape`.
     fn words(stage: Stage, shape: &[usize]) -> Vec<String> {
-        let layouts = layouts(Probe::Layer(0, stage), shape, &crate::small_config(), 3, None);
+        let layouts = layouts(Probe::Layer(0, stage), shape, &crate::small_config(), 3, KnownRows::default());
         layouts.into_iter().map(|layout| layout.words).collect()
     }
 
@@ -412,7 +419,7 @@ mod tests {
     #[test]
     fn values_are_read_in_the_probes_own_order() {
         let read = |stage, shape: &[usize], words: &str| {
-            let layouts = layouts(Probe::Layer(0, stage), shape, &crate::small_config(), 3, None);
+            let layouts = layouts(Probe::Layer(0, stage), shape, &crate::small_config(), 3, KnownRows::default());
             let layout = layouts.into_iter().find(|layout| layout.words == words).unwrap();
             let count: usize = shape.iter().product();
             layout.read(&Values::I64((0..count as i64).collect())).values.to_f64()

@@ -28,7 +28,9 @@ mod source;
 mod text;
 
 pub use align::{AlignError, Aligned, Dump, Sorted, sort};
+pub use layout::KnownRows;
 pub use names::{Meaning, Names, Whose};
+pub use parts::stacked;
 pub use sample::{Printed, Sample, lanes_from};
 pub use source::{Source, SourceError};
 

@@ -22,6 +22,15 @@ pub fn misfit(probe: Probe, found: &[usize], config: &Config, tokens: usize, row
     let is_flat = |inner: &&[usize]| expected.len() == 3 && axis == 0 && inner.len() == 2;
     let without_batch = found.strip_prefix(&[1]);
     let inner = without_batch.filter(|inner| inner.len() == expected.len() || is_flat(inner)).unwrap_or(found);
+    if let (Some((keys, others)), Some((all, same))) = (inner.split_last(), expected.split_last())
+        && axis == 1
+        && others == same
+        && keys < all
+    {
+        return Misfit::Packed(format!(
+            "{what}: {keys} keys, as a cache holds that drops what the window hides; record all keys"
+        ));
+    }
     if of_the_model(inner, &expected, axis, config) {
         return Misfit::Shape(what);
     }

@@ -2,7 +2,7 @@
 
 use loupe_spec::{Config, HostTensor, Probe, Stage, Values};
 
-use crate::layout::{Layout, layouts};
+use crate::layout::{KnownRows, Layout, layouts};
 
 /// One way to read a tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,7 +78,7 @@ pub fn readings(
     values: &Values,
     config: &Config,
     tokens: usize,
-    positions: Option<&[usize]>,
+    known: KnownRows<'_>,
 ) -> Vec<Reading> {
     let mut meanings: Vec<(Probe, Form)> = called.iter().map(|probe| (*probe, Form::Itself)).collect();
     for probe in called {
@@ -96,7 +96,7 @@ pub fn readings(
         }
     }
     let each = |(probe, form): (Probe, Form)| {
-        let layouts = layouts(probe, found, config, tokens, positions);
+        let layouts = layouts(probe, found, config, tokens, known);
         layouts.into_iter().map(move |layout| Reading { probe, form, layout })
     };
     meanings.into_iter().flat_map(each).collect()

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use loupe_candidate::{Aligned, Dump, Meaning, Names, Sorted, Source, sort};
+use loupe_candidate::{Aligned, Dump, KnownRows, Meaning, Names, Sorted, Source, sort, stacked};
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{
     Candidate, CandidateInfo, Judged, Rows, Verdict, Verdicts, judge, judge_values, one_line, summary, table,
@@ -14,7 +14,7 @@ use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
 
 use crate::candidate::{Loaded, load, typed};
 use crate::next::next;
-use crate::prompt::{Prompt, ids_of, token_ids};
+use crate::prompt::{Batch, Prompt, asked_for, ids_of, of_batch, token_ids};
 use crate::replayer::CheckpointReplayer;
 use crate::stimulus::{self, Asked};
 use crate::{CheckError, compare_values};
@@ -152,7 +152,7 @@ fn one(
     let known: Vec<&str> = tensors.map(|(name, _)| name.as_str()).collect();
     fits(&shown, source, &known)?;
     let read = |name: &str| Ok((name.to_string(), source.get(name)?));
-    let tensors: Vec<(String, HostTensor)> = known.into_iter().map(read).collect::<Result<_, CheckError>>()?;
+    let mut tensors: Vec<(String, HostTensor)> = known.into_iter().map(read).collect::<Result<_, CheckError>>()?;
     if let Some(id) = saved.and_then(|saved| saved.model.checkpoint_id.as_ref()).filter(|id| *id != weights.id()) {
         let (found, report) = (weights.id().to_string(), id.clone());
         return Err(CheckError::OtherCheckpoint { model: model.id, found, report });
@@ -184,8 +184,27 @@ fn one(
     let is_ids =
         |meaning: &Meaning| matches!(meaning, Meaning::Values(probes) if probes.first() == Some(&Probe::TokenIds));
     let ids_name = names.entries.iter().find(|(_, meaning)| is_ids(meaning)).map(|(name, _)| name.as_str());
-    let recorded = tensors.iter().find(|(name, _)| Some(name.as_str()) == ids_name);
-    let recorded = recorded.map(|(_, ids)| token_ids(&shown, ids)).transpose()?;
+    let recorded = tensors.iter().find(|(name, _)| Some(name.as_str()) == ids_name).map(|(_, ids)| ids.clone());
+    let (mut batch, mut before) = (None, 0);
+    let recorded = match &recorded {
+        Some(ids) => {
+            let asked = asked_for(compare, saved, checkpoint)?;
+            let own = of_batch(token_ids(&shown, ids)?, &ids.shape, asked.as_deref());
+            (batch, before) = (own.batch, own.before);
+            Some(own.ids)
+        }
+        None => None,
+    };
+    // The prompt that is judged alone.
+    for (name, tensor) in &mut tensors {
+        if let Some(Batch { prompts, judged }) = batch
+            && Some(name.as_str()) != ids_name
+            && tensor.shape.len() > 1
+            && tensor.shape[0] == prompts
+        {
+            *tensor = stacked(tensor).swap_remove(judged);
+        }
+    }
     let recorded = recorded.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
     let (own, how) = if ran.is_some() { (ran, " (by its rows)") } else { (recorded, "") };
     let mut prompt = Prompt::of(own, how, compare, saved, checkpoint, &shown)?;
@@ -201,10 +220,13 @@ fn one(
         samples: &source.samples,
         names: &names,
         token_ids: as_tensor(&prompt.ids),
-        positions: compare.positions.as_deref(),
+        rows: KnownRows { positions: compare.positions.as_deref(), before },
         is_report: report.is_some(),
     };
     let mut sorted = sort(dump, &replayer)?;
+    if let Some(Batch { prompts, judged }) = batch {
+        sorted.say(format!("{prompts} prompts, of which number {} is judged", judged + 1));
+    }
     if !prompt.is_said
         && let Some(own) = ids_of(&sorted.aligned()?, &prompt.ids, weights, checkpoint.config())?
     {

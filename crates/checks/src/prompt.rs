@@ -80,13 +80,56 @@ pub(crate) fn token_ids(path: &str, ids: &HostTensor) -> Result<Vec<usize>, Chec
     ids.values.to_f64().into_iter().enumerate().map(id).collect()
 }
 
+/// Several prompts in one dump.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch {
+    pub prompts: usize,
+    /// From 0.
+    pub judged: usize,
+}
+
+/// Gemma's `<bos>`, with which every prompt begins.
+const BOS: usize = 2;
+
+/// Its `<pad>` and `<eos>`, with which short prompts are filled up.
+const PADDING: [usize; 2] = [0, 1];
+
+/// One prompt of those that a dump's `token_ids` hold.
+pub(crate) struct OfBatch {
+    pub ids: Vec<usize>,
+    /// Ids before its `<bos>`, which fill it up.
+    pub before: usize,
+    pub batch: Option<Batch>,
+}
+
+/// Of `ids`, whose tensor has `shape`, the prompt that was `asked` for, or else the first. What fills a short one up before
+/// its `<bos>` is no part of it.
+pub(crate) fn of_batch(ids: Vec<usize>, shape: &[usize], asked: Option<&[usize]>) -> OfBatch {
+    let (prompts, length) = match shape {
+        [prompts, length] if *prompts > 1 && *length > 0 => (*prompts, *length),
+        _ => (1, ids.len().max(1)),
+    };
+    let all: Vec<&[usize]> = ids.chunks_exact(length).map(unpadded).collect();
+    let judged = all.iter().position(|own| asked == Some(*own)).unwrap_or(0);
+    let ids = all.get(judged).map_or(Vec::new(), |own| own.to_vec());
+    let batch = (prompts > 1).then_some(Batch { prompts, judged });
+    let before = if ids.is_empty() { 0 } else { length - ids.len() };
+    OfBatch { ids, before, batch }
+}
+
+/// `ids` without the padding before `<bos>`.
+fn unpadded(ids: &[usize]) -> &[usize] {
+    let begins = ids.iter().position(|id| !PADDING.contains(id)).unwrap_or(0);
+    &ids[if ids.get(begins) == Some(&BOS) { begins } else { 0 }..]
+}
+
 /// The first position at which two prompts differ, which what is shown of long ones may not tell.
 fn parting(one: &[usize], other: &[usize]) -> usize {
     one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }
 
 /// The ids of the prompt: the config's, else the saved reference's. Where both are given they agree.
-fn asked_for(
+pub(crate) fn asked_for(
     compare: &Compare,
     saved: Option<&Report>,
     checkpoint: &Checkpoint,

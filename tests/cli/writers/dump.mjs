@@ -79,9 +79,14 @@ if (how === "buffers") {
 
 // What cannot be written is an error that says why.
 const refused = (then, part) => assert.throws(then, (error) => error.message.includes(part));
-refused(() => dump.add("norm2", [2, 3], new Float32Array(5)), '"norm2" has 5 values, expected [2,3] of them');
-refused(() => dump.add("norm2", [5], [1, 2, 3, 4, 5]), '"norm2" is a Array, expected a typed array');
-refused(() => dump.add("norm2", [5], new Uint16Array(5)), 'with a Uint16Array "F16" or "BF16"');
+refused(() => dump.add("norm2", [2, 3], new Float32Array(5)), '"norm2" has 5 values, and its shape is [2,3]');
+refused(() => dump.add("norm2", 5, new Float32Array(5)), '"norm2" has 5 values, and its shape is [5]');
+refused(() => dump.add("norm2", [5], [1, 2, 3, 4, 5]), '"norm2" is a Array, expected one of Float64Array');
+refused(() => dump.add("norm2", [5], new Uint16Array(5)), 'or a Uint16Array and "F16" or "BF16"');
+refused(() => dump.add("__proto__", [5], new Float32Array(5)), '"__proto__" is no name for a tensor');
+refused(() => new Dump().tokens([2, 2.5]), "2.5 is no token id");
+refused(() => new Dump().tokens([[1, 2], [3]]), "NaN is no token id");
+await assert.rejects(dump.addBuffer(device, "norm2", [2, -1], {}), /expected a list of lengths/);
 refused(() => dump.add("norm2", [5], new Float32Array(5), "F16"), "4 bytes an element, and F16 has 2");
 refused(() => dump.add("norm2", [5], undefined), '"norm2" is a undefined');
 dump.add("norm2", [5], new Float32Array(5));

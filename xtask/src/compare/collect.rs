@@ -106,7 +106,14 @@ pub fn runs(matrix: &Matrix, loupe: &Path, output: &Path) -> Result<Vec<Row>> {
             }
         };
         let folder = output.join(&name);
-        let mut row = Row { name, backend: run.backend.clone(), device: None, elsewhere: false, steps: Vec::new() };
+        let mut row = Row {
+            folder: name.clone(),
+            name,
+            backend: run.backend.clone(),
+            device: None,
+            elsewhere: false,
+            steps: Vec::new(),
+        };
         for (check, check_name) in matrix.checks.iter().zip(&checks) {
             bar.set_message(format!("{} {check_name}", row.name));
             let prefix = folder.join(check_name);
@@ -226,7 +233,8 @@ fn introduce(path: &Path) -> Result<Row> {
         verdict: None,
     };
     if path.extension().is_some_and(|ending| ending == "safetensors") && !is_report(&json) {
-        return Ok(Row { name: stem, backend: String::new(), device: None, elsewhere: true, steps: vec![step] });
+        let (backend, folder) = (String::new(), String::new());
+        return Ok(Row { name: stem, folder, backend, device: None, elsewhere: true, steps: vec![step] });
     }
     let report = read(&json).map_err(|why| miette!("not a report of Loupe: {why}"))?;
     if let Some(check) = report.config.get("check").and_then(Value::as_str) {
@@ -235,5 +243,6 @@ fn introduce(path: &Path) -> Result<Row> {
     step.findings = report.findings;
     let backend = report.backend.name;
     let name = name(&backend, report.dtype, &report.precision, None);
-    Ok(Row { name, backend, device: Some(report.backend.device), elsewhere: true, steps: vec![step] })
+    let (device, folder) = (Some(report.backend.device), String::new());
+    Ok(Row { name, folder, backend, device, elsewhere: true, steps: vec![step] })
 }

@@ -1,6 +1,6 @@
 //! An engine that is not Loupe's, as a run: started with the prompt, waited for, its numbers judged.
 //!
-//! In `<output>/<name>/` lie `command.json` (the command as it was started), what the engine printed (`printed.txt`,
+//! In `<output>/<its name>/` lie `command.json` (the command as it was started), what the engine printed (`printed.txt`,
 //! `errors.log`), its dump (`<name>`, with or without an ending) and its verdict.
 
 use std::fs;
@@ -9,6 +9,7 @@ use std::process::Command;
 
 use loupe_config::{DumpFormat, EngineRun, Input, Matrix, Piece, Placeholder};
 use loupe_report::{Written, is_report};
+use loupe_spec::echo;
 use miette::{Result, bail, miette};
 use serde_json::{Value, json};
 
@@ -24,6 +25,9 @@ const DUMP: &str = "dump";
 const COMMAND: &str = "command.json";
 const PRINTED: &str = "printed.txt";
 const ERRORS: &str = "errors.log";
+
+/// Endings of what an engine writes beside its dump.
+const LOGS: [&str; 5] = ["log", "txt", "out", "err", "md"];
 
 /// What fills the placeholders, each made when the first engine asks for it.
 pub struct Filling<'a> {
@@ -133,17 +137,17 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(io_error("find", path))
 }
 
-/// The folder of the run called `name`.
-pub fn folder(output: &Path, name: &str) -> PathBuf {
-    output.join(name)
+/// The folder `own` of a run.
+pub fn folder(output: &Path, own: &str) -> PathBuf {
+    output.join(own)
 }
 
 /// Starts the engine and finds its numbers, which nobody has judged yet.
-pub fn run(run: &EngineRun, name: String, output: &Path, filling: &mut Filling<'_>) -> Result<Row> {
-    let folder = absolute(&folder(output, &name))?;
-    clear(&folder, &name)?;
+pub fn run(run: &EngineRun, own: String, output: &Path, filling: &mut Filling<'_>) -> Result<Row> {
+    let folder = absolute(&folder(output, &own))?;
+    clear(&folder, &own)?;
     fs::create_dir_all(&folder).map_err(io_error("make the folder", &folder))?;
-    let dump = folder.join(&name);
+    let dump = folder.join(&own);
     let mut words = Vec::new();
     for argument in &run.command {
         let mut word = String::new();
@@ -180,19 +184,29 @@ pub fn run(run: &EngineRun, name: String, output: &Path, filling: &mut Filling<'
             }
         }
     }
-    Ok(Row { name, backend: String::new(), device: None, elsewhere: false, steps: vec![step] })
+    let name = echo(&run.name);
+    Ok(Row { name, folder: own, backend: String::new(), device: None, elsewhere: false, steps: vec![step] })
 }
 
 /// Where the numbers of an engine that ended so are, or why there are none.
 fn found(ended: &Ended, format: DumpFormat, dump: &Path, printed: &Path) -> Result<PathBuf, Outcome> {
+    let log = printed.with_file_name(ERRORS);
+    let all_said = ended.said.as_ref().map_or(String::new(), |_| format!("; all that it said: {}", log.display()));
+    // What it wrote before it ended so is not judged: it may be a part.
+    let left = if dumps(dump).is_empty() { "" } else { "; the dump that it left is not judged" };
+    let said = || format!("{}{left}{all_said}", ended.how_and_what());
     match ended.end {
         End::Exited(0) => {}
-        End::Exited(_) => return Err(Outcome::Failed(ended.how_and_what())),
-        End::Killed => return Err(Outcome::Crashed(ended.how_and_what())),
-        End::Hung => return Err(Outcome::Hung(ended.how_and_what())),
+        End::Exited(_) => return Err(Outcome::Failed(said())),
+        End::Killed => return Err(Outcome::Crashed(said())),
+        End::Hung => return Err(Outcome::Hung(format!("{} (\"time_limit_s\" allows it more)", said()))),
     }
     if format == DumpFormat::Auto {
         let mut left = dumps(dump);
+        // A log beside a dump is none.
+        if left.len() > 1 {
+            left.retain(|path| !path.extension().is_some_and(|ending| LOGS.iter().any(|log| ending == *log)));
+        }
         // A report of Loupe's is two files, of which one speaks for both.
         if let Some(json) = left.iter().find(|path| is_report(path)).cloned() {
             left.retain(|path| *path == json || *path != Written::named_by(&json).safetensors);
@@ -211,9 +225,11 @@ fn found(ended: &Ended, format: DumpFormat, dump: &Path, printed: &Path) -> Resu
     }
     let some = fs::metadata(printed).is_ok_and(|printed| printed.len() > 0);
     some.then(|| printed.to_path_buf()).ok_or_else(|| {
-        let what =
-            if format == DumpFormat::Auto { "left nothing at {output} and printed nothing" } else { "printed nothing" };
-        Outcome::Failed(format!("it ended well, {what}"))
+        let what = match format {
+            DumpFormat::Auto => format!("left nothing at {{output}} ({}) and printed nothing", dump.display()),
+            DumpFormat::Printed => "printed nothing".to_string(),
+        };
+        Outcome::Failed(format!("it ended well, {what}{all_said}"))
     })
 }
 

@@ -58,7 +58,7 @@ pub fn judge(matrix: &Matrix, loupe: &Path, output: &Path, rows: &mut [Row]) -> 
         let mut steps: Vec<&mut Step> = row.steps.iter_mut().filter(|step| step.ran()).collect();
         if !steps.is_empty() {
             bar.set_message(format!("judging {}", row.name));
-            let prefix = folder(output, &row.name).join(VERDICT);
+            let prefix = folder(output, &row.folder).join(VERDICT);
             let mut own = ask(matrix, loupe, &prefix, &run.judged_with, &mut steps)?;
             if let (Some(why), [step]) = (own.failure.take(), steps.as_mut_slice()) {
                 own.code = 0;

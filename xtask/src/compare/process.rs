@@ -145,7 +145,10 @@ pub fn last_words(stderr: &str) -> Option<String> {
         return Some([first.trim_start_matches("× ")].into_iter().chain(more).collect::<Vec<_>>().join(" "));
     }
     let said = |line: &&str| !line.is_empty() && !line.starts_with("note: ");
-    stderr.lines().map(str::trim).rfind(said).map(str::to_string)
+    let lines = || stderr.lines().map(str::trim).filter(said);
+    // Node goes on after the error, and ends with its version.
+    let error = lines().rfind(|line| line.split(':').next().is_some_and(|kind| kind.ends_with("Error")));
+    error.or(lines().next_back()).map(str::to_string)
 }
 
 #[cfg(test)]
@@ -164,5 +167,8 @@ mod tests {
         let panic = "\nthread 'main' panicked at src/main.rs:1:1:\nno adapter\nnote: run with `RUST_BACKTRACE=1`\n\n";
         assert_eq!(last_words(panic).as_deref(), Some("no adapter"));
         assert_eq!(last_words("\n"), None);
+        let node =
+            "file:///e.mjs:3\n  x();\n  ^\n\nReferenceError: x is not defined\n    at e.mjs:3:1\n\nNode.js v20.20.2\n";
+        assert_eq!(last_words(node).as_deref(), Some("ReferenceError: x is not defined"));
     }
 }

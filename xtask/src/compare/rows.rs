@@ -11,8 +11,10 @@ use super::verdict::Verdict;
 
 /// A backend in one dtype and precision, or an engine.
 pub struct Row {
-    /// Such as `cuda-f32-tf32`.
+    /// Such as `cuda-f32-tf32`, or what the matrix calls an engine.
     pub name: String,
+    /// The folder of what it leaves, in that of the output; empty for what was made elsewhere.
+    pub folder: String,
     /// Empty for an engine and for a dump made elsewhere.
     pub backend: String,
     /// By the name that the report has for it.

@@ -8,7 +8,17 @@ use super::{Dialect, Holds, l};
 /// Modules of `Gemma2ForCausalLM` in modeling_gemma2.py.
 pub(super) static HUGGING_FACE: Dialect = Dialect {
     name: "Hugging Face modules",
-    roots: &["", "model.", "model.model.", "model.language_model.", "language_model.model.", "base_model.model.model."],
+    roots: &[
+        "",
+        "model.",
+        "model.model.",
+        "model.language_model.",
+        "language_model.model.",
+        "base_model.model.model.",
+        // torch.compile
+        "_orig_mod.",
+        "_orig_mod.model.",
+    ],
     layers: &["layers.{l}"],
     in_layer: &[
         ("", Holds::Values(&[l(Stage::Output)])),

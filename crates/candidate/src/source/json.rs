@@ -19,6 +19,7 @@ use serde::{Deserialize, Deserializer};
 use super::raw::Part;
 use super::timeline::{Timeline, timeline};
 use super::{Reader, Source, SourceError};
+use crate::sample::{Printed, Sample, lanes_from};
 
 /// Printed numbers take ten bytes each: more of them belong into a binary file.
 const LARGEST: u64 = 256 << 20;
@@ -61,9 +62,15 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
         )
     })?;
     let folder = loupe_files::folder_of(path);
-    let (mut tensors, mut arrays) = (Vec::new(), BTreeMap::new());
+    let (mut tensors, mut arrays, mut samples) = (Vec::new(), BTreeMap::new(), Vec::new());
     for (name, entry) in document.0 {
         let array = match entry {
+            Entry::Described(Described { token: Some(token), first: Some(first), from, .. }) => {
+                let numbers: Vec<Printed> = first.values.into_iter().map(Printed::of).collect();
+                let lanes = lanes_from(from, numbers.len());
+                samples.push(Sample { name, token, lanes, numbers, ..Sample::default() });
+                continue;
+            }
             Entry::List(list) => Array::Held(list.tensor()),
             // An object of settings.
             Entry::Described(described) if described.is_no_array() => continue,
@@ -76,12 +83,12 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
         tensors.push((name.clone(), array.shape()));
         arrays.insert(name, array);
     }
-    if tensors.is_empty() {
+    if tensors.is_empty() && samples.is_empty() {
         let what = "it holds no arrays; write {\"norm\": [[…], …]}, or {\"norm\": {\"shape\": […], \"dtype\": \"f32\", \
                     \"data\": \"base64\"}}";
         return Err(SourceError::broken(path, what));
     }
-    Ok(Source { path: path.to_path_buf(), kind: "a JSON", tensors, samples: Vec::new(), reader: Reader::Json(arrays) })
+    Ok(Source { path: path.to_path_buf(), kind: "a JSON", tensors, samples, reader: Reader::Json(arrays) })
 }
 
 /// Python's json writes NaN and Infinity, which are no JSON: put in quotes outside of strings, they are.
@@ -147,6 +154,10 @@ struct Described {
     data: Option<Data>,
     file: Option<String>,
     offset: u64,
+    /// Some values of one row, as the config has them: `{"token": -1, "first": [0.1234, …], "from": 0}`.
+    token: Option<i64>,
+    first: Option<List>,
+    from: usize,
     /// An object of objects is one of arrays.
     inner: Vec<(String, Entry)>,
 }
@@ -270,8 +281,15 @@ impl<'de> Visitor<'de> for EntryVisitor {
                     _ => {}
                 },
                 ("offset", Entry::Number(number)) => described.offset = number as u64,
+                ("token", Entry::Number(number)) => described.token = Some(number as i64),
+                ("from", Entry::Number(number)) => described.from = number as usize,
+                ("first", Entry::List(list)) => described.first = Some(list),
                 (_, entry) => described.inner.push((key, entry)),
             }
+        }
+        // Without a token it is an array of that name.
+        if described.token.is_none() {
+            described.inner.extend(described.first.take().map(|list| ("first".to_string(), Entry::List(list))));
         }
         Ok(Entry::Described(described))
     }

@@ -84,7 +84,8 @@ impl Source {
             }
             [0x80, 2..=5, ..] => Err(SourceError::OldTorch { path: path.to_path_buf() }),
             [_, _, _, _, _, _, _, _, b'{', ..] => Ok(Source::safetensors(read_safetensors(path)?)),
-            _ if text == Some(b'{') => json::open(path),
+            // An engine may print its settings before its numbers.
+            _ if text == Some(b'{') => json::open(path).or_else(|error| of_text(path).map_err(|_| error)),
             _ if path.extension().is_some_and(|ending| ending == "safetensors") => {
                 Ok(Source::safetensors(read_safetensors(path)?))
             }

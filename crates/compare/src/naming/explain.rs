@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Probe, Stage as ModelStage};
+use loupe_spec::{Mistake, Probe, Stage as ModelStage};
 
 use crate::ReplayError;
 use crate::naming::hypothesis::{Hypothesis, Scope, scopes};
@@ -24,24 +24,42 @@ pub struct Explanation<'t> {
     pub everywhere: bool,
 }
 
+impl Explanation<'_> {
+    /// Whether it leaves a stage failing that it changes: it may have been made in fewer places.
+    pub fn is_too_wide(&self) -> bool {
+        self.trial.fits.iter().any(|(_, fit)| !fit.passes())
+    }
+}
+
 impl Scene<'_> {
     /// Every mistake that may explain a stage of `failing`, in the `fine` scopes or in the others, tried on those stages
     /// and, where that is cheap, on all others that it changes.
     pub fn trials(&self, failing: &BTreeSet<Probe>, fine: bool) -> Result<Vec<Trial>, ReplayError> {
         let mut trials = Vec::new();
         for mistake in self.replayer.mistakes() {
-            for hypothesis in scopes(mistake, self.segments, failing).into_iter().filter(|h| h.scope.is_fine() == fine)
-            {
-                let touches = |probe| hypothesis.touches(probe);
-                let affected = self.affected(touches);
-                let about: BTreeSet<Probe> = affected.intersection(failing).copied().collect();
-                let scoped = !matches!(hypothesis.scope, Scope::Everywhere);
-                if about.is_empty() || (scoped && self.weights_read(&about, touches) > MOST_WEIGHTS) {
-                    continue;
-                }
-                let wanted = if self.weights_read(&affected, touches) > MOST_WEIGHTS { about } else { affected };
-                trials.push(self.attempt(hypothesis, &wanted)?);
+            trials.extend(self.trials_of(mistake, failing, fine)?);
+        }
+        Ok(trials)
+    }
+
+    /// The same of one mistake.
+    pub fn trials_of(
+        &self,
+        mistake: &'static Mistake,
+        failing: &BTreeSet<Probe>,
+        fine: bool,
+    ) -> Result<Vec<Trial>, ReplayError> {
+        let mut trials = Vec::new();
+        for hypothesis in scopes(mistake, self.segments, failing).into_iter().filter(|h| h.scope.is_fine() == fine) {
+            let touches = |probe| hypothesis.touches(probe);
+            let affected = self.affected(touches);
+            let about: BTreeSet<Probe> = affected.intersection(failing).copied().collect();
+            let scoped = !matches!(hypothesis.scope, Scope::Everywhere);
+            if about.is_empty() || (scoped && self.weights_read(&about, touches) > MOST_WEIGHTS) {
+                continue;
             }
+            let wanted = if self.weights_read(&affected, touches) > MOST_WEIGHTS { about } else { affected };
+            trials.push(self.attempt(hypothesis, &wanted)?);
         }
         Ok(trials)
     }

@@ -91,8 +91,13 @@ impl Scene<'_> {
     /// together. Whether anything did.
     fn explain(&mut self, open: &BTreeSet<Probe>, findings: &mut Findings) -> Result<bool, ReplayError> {
         let mut trials = self.trials(open, false)?;
-        if self.best(&trials, open).is_none() {
-            trials.extend(self.trials(open, true)?);
+        match self.best(&trials, open) {
+            None => trials.extend(self.trials(open, true)?),
+            Some(best) if best.is_too_wide() => {
+                let mistake = best.trial.hypothesis.mistake;
+                trials.extend(self.trials_of(mistake, open, true)?);
+            }
+            Some(_) => {}
         }
         if let Some(best) = self.best(&trials, open) {
             let made = self.made(best.trial.hypothesis, &best.explained, best.everywhere);
