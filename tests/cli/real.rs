@@ -44,6 +44,58 @@ fn what_others_write_is_read_and_judged() {
     }
 }
 
+/// msProbe's tensors and statistics, and SGLang's dumper (tests/fixtures/debuggers.py), of a run of `mini`.
+#[test]
+fn what_debuggers_record_is_judged() {
+    let judge = |candidate: &str| {
+        let (model, candidate) = (fixture("mini"), fixture("debuggers").join(candidate));
+        let run = Sandbox::new().config(&format!(
+            r#"{{"check": "compare", "model": {model:?}, "candidate": {candidate:?}, "token_ids": [2, 3, 4, 5, 6], "format": "json"}}"#
+        ));
+        let verdict: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
+        (run, verdict["verdicts"][0].clone())
+    };
+    for (form, stages) in [("msprobe", 29), ("msprobe-statistics", 37), ("sglang", 29)] {
+        let (run, right) = judge(&format!("right/{form}"));
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{form}: {right:#}");
+        assert!(right["coverage"]["probes"].as_u64() >= Some(stages), "{form}: {:#}", right["coverage"]);
+        let (run, wrong) = judge(&format!("gelu_erf/{form}"));
+        let named: Vec<&str> = wrong["mistakes"].as_array().unwrap().iter().filter_map(|m| m["id"].as_str()).collect();
+        assert_eq!((run.code, named), (1, vec!["gelu_erf"]), "{form}: {} {wrong:#}", run.stderr);
+    }
+}
+
+/// llama.cpp's model-conversion scripts write the last token's logits, and beside them the ids.
+#[test]
+fn logits_with_their_token_file_need_no_prompt() {
+    let sandbox = Sandbox::new();
+    let golden = loupe_report::read_safetensors(&fixture("parity/golden-f32.safetensors")).unwrap();
+    let (logits, ids) = (golden.get("logits").unwrap(), golden.get("token_ids").unwrap());
+    let last = logits.token(10).into_iter().flat_map(|value| (value as f32).to_le_bytes());
+    let write = |name: &str, bytes: Vec<u8>| std::fs::write(sandbox.path(name), bytes).unwrap();
+    write("pytorch-parity.bin", last.collect());
+    write(
+        "pytorch-parity-tokens.bin",
+        ids.values.to_f64().into_iter().flat_map(|id| (id as i32).to_le_bytes()).collect(),
+    );
+    let norm = golden.get("norm").unwrap().values.to_f64();
+    write("llamacpp-parity-embeddings.bin", norm.into_iter().flat_map(|value| (value as f32).to_le_bytes()).collect());
+    let judge = |candidate: &str, keys: &str| {
+        let run = sandbox.config(&format!(
+            r#"{{"check": "compare", "model": {:?}, "candidate": {candidate:?}, "format": "json"{keys}}}"#,
+            fixture("parity")
+        ));
+        let verdict: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
+        let coverage = &verdict["verdicts"][0]["coverage"];
+        (run.code, coverage["values"].as_u64(), run.stderr)
+    };
+    assert_eq!(judge("pytorch-parity.bin", ""), (0, Some(80), String::new()));
+    assert_eq!(
+        judge("llamacpp-parity-embeddings.bin", &format!(r#", "token_ids": {IDS}"#)),
+        (0, Some(11 * 28), String::new())
+    );
+}
+
 /// Four decimals hide what they hide, and the verdict says so.
 #[test]
 fn printed_numbers_are_judged_as_such() {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | mean, std | `rms(e)`: the mean is no larger, and the spread of a sum is at most the sum of the spreads |
 //! | sum | `n * rms(e)` |
+//! | norm | `sqrt(n) * rms(e)`, which is the norm of `e` |
 //! | min, max, max_abs | the largest of `e` |
 //!
 //! Where they do not hang together most of it averages out. How much is left the noisy runs show: the share of these bounds
@@ -29,17 +30,20 @@ pub enum StatisticKind {
     /// Of all values, not of a sample: divided by their number.
     Std,
     Sum,
+    /// Euclidean.
+    Norm,
 }
 
 impl StatisticKind {
     /// Every kind.
-    pub const ALL: [StatisticKind; 6] = [
+    pub const ALL: [StatisticKind; 7] = [
         StatisticKind::Min,
         StatisticKind::Max,
         StatisticKind::MaxAbs,
         StatisticKind::Mean,
         StatisticKind::Std,
         StatisticKind::Sum,
+        StatisticKind::Norm,
     ];
 
     /// As logs and verdicts call it.
@@ -51,6 +55,7 @@ impl StatisticKind {
             StatisticKind::Mean => "mean",
             StatisticKind::Std => "std",
             StatisticKind::Sum => "sum",
+            StatisticKind::Norm => "norm",
         }
     }
 
@@ -73,6 +78,7 @@ impl StatisticKind {
                 (values.map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt()
             }
             StatisticKind::Sum => values.sum(),
+            StatisticKind::Norm => values.map(|value| value * value).sum::<f64>().sqrt(),
         }
     }
 }
@@ -104,7 +110,16 @@ impl Statistic {
             StatisticKind::Min | StatisticKind::Max | StatisticKind::MaxAbs => StatisticKind::Max.of(own),
             StatisticKind::Mean | StatisticKind::Std => StatisticKind::Mean.of(own),
             StatisticKind::Sum => count * count * StatisticKind::Mean.of(own),
+            StatisticKind::Norm => count * StatisticKind::Mean.of(own),
         }
+    }
+
+    /// The square of what is lost where it is computed in f32, in sums of sums: some units of the size of what is summed.
+    fn summing(&self, exact: &[f64], layout: &Layout) -> f64 {
+        let is_value = matches!(self.kind, StatisticKind::Min | StatisticKind::Max | StatisticKind::MaxAbs);
+        let units = if is_value { 0.0 } else { SUMMING_UNITS * 2f64.powi(-24) };
+        let squares: Vec<f64> = exact.iter().map(|value| value * value).collect();
+        units * units * self.bound(&squares, layout)
     }
 
     fn own<'v>(&self, values: &'v [f64], layout: &Layout) -> impl Iterator<Item = f64> + Clone + 'v {
@@ -119,6 +134,9 @@ impl Statistic {
         self.token.map_or(name.to_string(), |token| format!("{name} of token {token}"))
     }
 }
+
+/// torch and numpy add up in pairs of pairs: of a million numbers twenty additions deep, whose errors mostly cancel.
+const SUMMING_UNITS: f64 = 2.0;
 
 /// The expected square of the difference of each of `statistics` of `probe`, whose elements differ by squares of `variance`;
 /// `runs` and `exact` are whole tensors.
@@ -141,7 +159,8 @@ pub(crate) fn variances(
     let shares: Vec<f64> = statistics.iter().zip(&bounds).map(share).collect();
     let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
     let of = |((one, bound), share): ((&Statistic, &f64), &f64)| {
-        0.5 * (share + mean) * bound + one.bound(&systematic, layout) + one.unit * one.unit / 12.0
+        let own = 0.5 * (share + mean) * bound + one.bound(&systematic, layout);
+        own + one.summing(exact, layout) + one.unit * one.unit / 12.0
     };
     statistics.iter().zip(&bounds).zip(&shares).map(of).collect()
 }
@@ -159,7 +178,7 @@ mod tests {
         let values = [1.0, -4.0, 3.0, 2.0];
         let layout = Layout::of(Probe::Norm, &[2, 2]);
         let all: Vec<f64> = StatisticKind::ALL.iter().map(|kind| of(*kind, None).of(&values, &layout)).collect();
-        assert_eq!(all, [-4.0, 3.0, 4.0, 0.5, (29.0f64 / 4.0).sqrt(), 2.0]);
+        assert_eq!(all, [-4.0, 3.0, 4.0, 0.5, (29.0f64 / 4.0).sqrt(), 2.0, 30f64.sqrt()]);
         assert_eq!(of(StatisticKind::Mean, Some(1)).of(&values, &layout), 2.5);
         assert_eq!(StatisticKind::named("maxAbs"), Some(StatisticKind::MaxAbs));
     }

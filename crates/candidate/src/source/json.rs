@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::raw::Part;
 use super::timeline::{Timeline, timeline};
-use super::{Reader, Source, SourceError};
+use super::{Reader, Source, SourceError, folder, msprobe};
 use crate::sample::{Printed, Sample, lanes_from};
 
 /// Printed numbers take ten bytes each: more of them belong into a binary file.
@@ -49,13 +49,22 @@ impl Array {
 
 pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
     let bytes = loupe_files::read(path, LARGEST).map_err(SourceError::io(path))?;
+    let bytes = numbers_quoted(&bytes);
     if let Some(Timeline { tensors, samples }) = timeline(&bytes) {
         let shapes = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
         let arrays = tensors.into_iter().map(|(name, tensor)| (name, Array::Held(tensor))).collect();
         let (kind, reader) = ("operator diagnostics", Reader::Json(arrays));
         return Ok(Source { path: path.to_path_buf(), kind, tensors: shapes, samples, reader });
     }
-    let document: Document = serde_json::from_slice(&numbers_quoted(&bytes)).map_err(|error| {
+    if let Some(samples) = msprobe::samples(&bytes) {
+        let values = loupe_files::folder_of(path).join(msprobe::VALUES);
+        if values.is_dir() {
+            return folder::open(&values);
+        }
+        let (kind, reader) = ("msProbe's statistics", Reader::Json(BTreeMap::new()));
+        return Ok(Source { path: path.to_path_buf(), kind, tensors: Vec::new(), samples, reader });
+    }
+    let document: Document = serde_json::from_slice(&bytes).map_err(|error| {
         SourceError::broken(
             path,
             format!("it is to be one JSON object of arrays by name, {{\"norm\": [[…], …]}}: {error}"),

@@ -6,7 +6,7 @@
 //! | `.npy` | `\x93NUMPY` | `npy.rs` |
 //! | `.npz` | a zip of `.npy` | `archive.rs` |
 //! | torch's `.pt` | a zip with `data.pkl` | `archive.rs`, `pickle.rs`, `torch.rs` |
-//! | JSON | `{` | `json.rs` |
+//! | JSON | `{` | `json.rs`; of DOPPLER `timeline.rs`, of msProbe `msprobe.rs` |
 //! | `.bin`: numbers and nothing else | | `raw.rs` |
 //! | a text | | `../text` |
 //! | a folder of these | | `folder.rs` |
@@ -17,8 +17,10 @@ mod archive;
 mod error;
 mod folder;
 mod json;
+mod msprobe;
 mod npy;
 mod pickle;
+mod programs;
 mod raw;
 mod timeline;
 mod torch;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use loupe_spec::{Dtype, HostTensor, Values};
 
+use super::json::Array;
 use super::{Reader, Source, SourceError, stem};
 
 /// A tensor's place in a file.
@@ -31,10 +32,41 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
     }
     let shape = vec![length as usize / 4];
     let part = Part { file: path.to_path_buf(), dtype: Dtype::F32, shape: shape.clone(), offset: 0 };
+    if let Some(name) = of_llama_cpp(&stem(path)) {
+        let mut tensors = vec![(name.to_string(), shape)];
+        let mut arrays = BTreeMap::from([(name.to_string(), Array::Part(part))]);
+        if let Some(ids) = tokens_beside(path)? {
+            tensors.push(("token_ids".to_string(), ids.shape.clone()));
+            arrays.insert("token_ids".to_string(), Array::Held(ids));
+        }
+        let (kind, reader) = ("f32 numbers of llama.cpp's", Reader::Json(arrays));
+        return Ok(Source { path: path.to_path_buf(), kind, tensors, samples: Vec::new(), reader });
+    }
     let (name, kind) = (stem(path), "f32 numbers");
     let reader = Reader::Raw(BTreeMap::from([(name.clone(), part)]));
     Ok(Source { path: path.to_path_buf(), kind, tensors: vec![(name, shape)], samples: Vec::new(), reader })
 }
+
+/// What llama.cpp's model-conversion scripts write: `data/llamacpp-gemma-2-2b-it.bin` are the last token's logits,
+/// `…-embeddings.bin` every token's final norm, and `pytorch-…` the same of transformers.
+fn of_llama_cpp(stem: &str) -> Option<&'static str> {
+    let name = ["llamacpp-", "pytorch-"].into_iter().find_map(|program| stem.strip_prefix(program))?;
+    Some(if name.ends_with("-embeddings") { "norm" } else { "logits" })
+}
+
+/// The ids in `…-tokens.bin` beside `path`: 32 bits each.
+fn tokens_beside(path: &Path) -> Result<Option<HostTensor>, SourceError> {
+    let beside = path.with_file_name(format!("{}-tokens.bin", stem(path)));
+    if !beside.is_file() {
+        return Ok(None);
+    }
+    let bytes = loupe_files::read(&beside, LARGEST_PROMPT).map_err(SourceError::io(&beside))?;
+    let ids: Vec<i64> = bytes.as_chunks::<4>().0.iter().map(|bytes| i64::from(i32::from_le_bytes(*bytes))).collect();
+    Ok((!ids.is_empty()).then(|| HostTensor { shape: vec![ids.len()], values: Values::I64(ids) }))
+}
+
+/// Bytes of more ids than any prompt has.
+const LARGEST_PROMPT: u64 = 64 << 20;
 
 impl Part {
     pub fn get(&self) -> Result<HostTensor, SourceError> {
