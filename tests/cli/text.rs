@@ -85,6 +85,20 @@ fn the_text_of_a_check_is_a_candidate() {
     let (run, wrong) = printed(r#"["post_norm_missing"]"#);
     assert_eq!(run.code, 1, "{}", run.stderr);
     assert!(named(&wrong).contains("post_norm_missing"), "{wrong:#}");
+    // Of one layer's attention, before and after the rotation; and of the embedding.
+    for (check, mistake, stages) in
+        [(r#""check": "attn", "layer": 1"#, "rope_interleaved", 9), (r#""check": "embed""#, "embed_scale_missing", 3)]
+    {
+        let printed = |mistakes: &str| {
+            let keys = format!(r#""model": "builtin:tiny", "prompt": "{PROMPT}", "mistakes": {mistakes}"#);
+            let text = sandbox.config(&format!("{{{check}, {keys}}}")).ok();
+            log(&sandbox, &text)
+        };
+        let (run, right) = printed("[]");
+        assert_eq!((run.code, right["coverage"]["probes"].as_u64()), (0, Some(stages)), "{} {right:#}", run.stderr);
+        let (run, wrong) = printed(&format!("[\"{mistake}\"]"));
+        assert!(run.code == 1 && named(&wrong).contains(mistake), "{mistake}: {} {wrong:#}", run.stderr);
+    }
 }
 
 /// DOPPLER's stages and what Loupe calls them.

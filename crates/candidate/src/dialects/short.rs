@@ -10,6 +10,7 @@ pub(super) static SHORT: Dialect = Dialect {
     roots: &[""],
     layers: &["layer_{l}.", "layers.{l}.", "layer{l}.", "l{l}.", "block_{l}.", "blocks.{l}.", "h.{l}."],
     in_layer: &[
+        ("input", Holds::Values(&[l(Stage::Input)])),
         ("in", Holds::Values(&[l(Stage::Input)])),
         ("out", Holds::Values(&[l(Stage::Output)])),
         ("output", Holds::Values(&[l(Stage::Output)])),

@@ -25,6 +25,10 @@ pub(super) struct Pasted {
     name: Option<String>,
     token: Option<i64>,
     layer: Option<usize>,
+    /// The heading says that queries and keys below it are rotated.
+    rotated: bool,
+    /// The heading says that what is below it are sizes.
+    statistics: bool,
     /// Whether a word is a tensor's name: a log says the same words over and over.
     known: HashMap<String, bool>,
 }
@@ -47,6 +51,11 @@ impl Pasted {
         let name = self.name_in(label);
         let token = token(label);
         if numbers.len() < FEWEST {
+            if label.chars().any(char::is_alphabetic) {
+                self.rotated = label.to_lowercase().contains("after rope");
+                // Of a tensor that it names, it may say the shape or the mean before the values.
+                self.statistics = name.is_none() && is_statistic(label);
+            }
             // A heading: what it does not say is open again.
             if name.is_some() || (numbers.is_empty() && token.is_some()) {
                 (self.name, self.token) = (name, token);
@@ -56,7 +65,7 @@ impl Pasted {
             }
             return None;
         }
-        if is_statistic(label) {
+        if self.statistics || is_statistic(label) {
             return None;
         }
         // Words that are no name say that it is another tensor than the one above.
@@ -65,6 +74,11 @@ impl Pasted {
             .any(|word| !IS_NO_NAME.contains(&word.to_lowercase().as_str()));
         let name = name.or_else(|| self.name.clone().filter(|_| !more))?;
         let token = token.or(self.token)?;
+        let projected = ["q", "k"].into_iter().find(|which| name.ends_with(&format!(".{which}")));
+        let name = match projected {
+            Some(_) if self.rotated => format!("{name}_rope"),
+            _ => name,
+        };
         let from = index(label).map_or(0, |(_, from)| from);
         Some(Sample { name, token, lanes: lanes_from(from, numbers.len()), numbers, ..Sample::default() })
     }
@@ -135,9 +149,11 @@ fn split(line: &str) -> (&str, Vec<Printed>) {
         if begins {
             break;
         }
-        // "first 8 0.1 0.2", "token 6 0.1": a count or a token is none of the numbers.
-        let word = line[..end].rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-        if matches!(word, "first" | "token" | "layer") {
+        // "first 8 0.1 0.2", "token 6 0.1": a count or a token is none of the numbers; "last token 0.1" is a token already.
+        let mut before = line[..end].rsplit(|c: char| !c.is_alphanumeric());
+        let word = before.next().unwrap_or_default();
+        let is_count = rest[start..].parse::<i64>().is_ok() && before.next() != Some("last");
+        if is_count && matches!(word, "first" | "token" | "layer") {
             numbers.pop();
             end = rest.len();
             break;
@@ -233,6 +249,9 @@ mod tests {
         is("=== Layer 0 ===\n  attn out (token 8): first 8 values 0.25, 1.5, 2.0", "layer_0.attn_out", 8, 0..3, 0.25);
         is("layer 0\n  output, token 8: 0.25 1.5 2.0", "layer_0.output", 8, 0..3, 0.25);
         is("layer 0\nq token 8: 0.25 1.5 2.0", "layer_0.q", 8, 0..3, 0.25);
+        is("layer 3 q_proj shape (7, 64)\ntoken 2: 0.25 1.5 2.0", "layer_3.q_proj", 2, 0..3, 0.25);
+        is("layer 1\nafter RoPE, first 8 of head 0\nq, last token  0.25 1.5 2.0", "layer_1.q_rope", -1, 0..3, 0.25);
+        is("layer 1\nlayer input, last token  0.25 1.5 2.0", "layer_1.input", -1, 0..3, 0.25);
         is("final norm of layer 3\ntoken 6, first 8   -0.5 1.5 2.0", "final_norm", 6, 0..3, -0.5);
     }
 
@@ -249,6 +268,7 @@ mod tests {
             "layer 0 after attention, token 8: 1.0 2.0 3.0",
             "layer 0 gate activations token 8: 1.0 2.0 3.0",
             "layer 0\nsomething token 8: 1.0 2.0 3.0",
+            "last token, first 3\nmax abs per token\nembed 1.0 2.0 3.0",
         ] {
             assert!(samples(text).is_empty(), "{text}: {:?}", samples(text));
         }
