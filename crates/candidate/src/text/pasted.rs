@@ -36,9 +36,9 @@ pub(super) struct Pasted {
 /// More words than the name of any stage has: "post attention norm".
 const LONGEST_NAME: usize = 4;
 /// Words that say nothing of which tensor it is, where a layer's number does.
-const IS_NO_NAME: [&str; 25] = [
+const IS_NO_NAME: [&str; 26] = [
     "layer", "block", "token", "tok", "pos", "position", "last", "first", "values", "value", "val", "vals", "output",
-    "out", "hidden", "state", "states", "tensor", "residual", "stream", "the", "of", "at", "bos", "dims",
+    "out", "hidden", "state", "states", "tensor", "residual", "stream", "the", "of", "at", "bos", "dims", "shape",
 ];
 
 /// So many words are remembered.
