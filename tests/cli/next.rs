@@ -62,6 +62,38 @@ fn a_name_leads_to_the_check_that_shows_the_stage() {
     }
 }
 
+/// After a few values, the tensor is named at which most of what they hide would show; recorded, it shows it.
+#[test]
+fn a_fragment_leads_to_the_tensor_that_decides() {
+    let run = "benign-reversed-sums.safetensors";
+    let file = loupe_report::read_safetensors(&repository().join("tests/fixtures/mistakes").join(run)).unwrap();
+    let (sandbox, model) = (Sandbox::new(), repository().join("tests/fixtures/mini"));
+    let ids: Vec<f64> = file.get("token_ids").unwrap().values.to_f64();
+    let mut typed = serde_json::Map::new();
+    for name in ["logits", "norm", "embed.scaled"] {
+        let first: Vec<f64> = file.get(name).unwrap().token(0).into_iter().take(4).collect();
+        typed.insert(name.to_string(), serde_json::json!({"token": 0, "first": first}));
+    }
+    let config = serde_json::json!({
+        "check": "compare", "model": model, "token_ids": ids.iter().map(|id| *id as i64).collect::<Vec<_>>(),
+        "candidate": typed, "format": "json",
+    });
+    let verdicts: Value = serde_json::from_str(&sandbox.config(&config.to_string()).ok()).unwrap();
+    let verdict = &verdicts["verdicts"][0];
+    let hidden = |verdict: &Value| -> Vec<String> {
+        let unseen = verdict["unseen"].as_array().unwrap().iter().filter(|unseen| unseen.get("sites").is_none());
+        unseen.map(|unseen| unseen["id"].as_str().unwrap().to_string()).collect()
+    };
+    let asked = next(verdict);
+    let (probe, shown) =
+        asked.strip_prefix("record ").unwrap().split_once(" whole and what it is computed from: it shows ").unwrap();
+    let shown: Vec<&str> = shown.split(" and ").next().unwrap().split(", ").collect();
+    assert!(shown.iter().all(|id| hidden(verdict).contains(&id.to_string())), "{asked}");
+    let layer = probe.split('.').take(2).collect::<Vec<_>>().join(".");
+    let more = judge(run, |name| name == "token_ids" || name.starts_with(&layer), "");
+    assert!(shown.iter().all(|id| !hidden(&more).contains(&id.to_string())), "{asked}: {:?}", hidden(&more));
+}
+
 #[test]
 fn a_right_verdict_says_what_it_did_not_see() {
     let verdict =

@@ -286,7 +286,7 @@ fn one(
         verdict.different_question(prompt.notes, prompt.mistake);
     }
     let input = compare.reference.input.clone().unwrap_or(Input::TokenIds(prompt.ids));
-    verdict.next = Some(next(&verdict, compare, level, &model, &input));
+    verdict.next = Some(next(&verdict, compare, level, &model, &input, checkpoint.config()));
     Ok(Answer { verdict, needed, ran })
 }
 

@@ -1,14 +1,24 @@
 //! What to do after a verdict: the last line of its text.
 
+use std::collections::BTreeSet;
+
 use loupe_compare::{Judgement, Level, Verdict};
 use loupe_config::{Common, Compare, Input, ModelRef};
-use loupe_spec::{Arithmetic, Probe, Stage};
+use loupe_engine::mistakes;
+use loupe_spec::{Arithmetic, Config, Probe, Stage};
 use serde_json::json;
 
 use crate::run::{next_config, short};
 
 /// The one thing that leads on from `verdict`, of a candidate judged at `level`, of `model` over the tokens of `input`.
-pub(crate) fn next(verdict: &Verdict, compare: &Compare, level: Level, model: &ModelRef, input: &Input) -> String {
+pub(crate) fn next(
+    verdict: &Verdict,
+    compare: &Compare,
+    level: Level,
+    model: &ModelRef,
+    input: &Input,
+    config: &Config,
+) -> String {
     let by_hand = |probe: Probe| {
         let (check, keys) = match probe {
             Probe::EmbedRaw | Probe::EmbedScaled => ("embed", json!({})),
@@ -60,7 +70,12 @@ pub(crate) fn next(verdict: &Verdict, compare: &Compare, level: Level, model: &M
                 );
             }
             if verdict.coverage.values < verdict.coverage.of_values {
-                return "record whole tensors: these few values cannot tell everything that they touch".to_string();
+                return match deciding(verdict, config) {
+                    Some((probe, ids)) => {
+                        format!("record {probe} whole and what it is computed from: it shows {}", some(&ids))
+                    }
+                    None => "record whole tensors: these few values cannot tell everything that they touch".to_string(),
+                };
             }
             if !verdict.indistinguishable.is_empty() && !compare.stimulus {
                 return "add \"stimulus\": true and an \"output\": inputs that show what this one hides".to_string();
@@ -68,6 +83,26 @@ pub(crate) fn next(verdict: &Verdict, compare: &Compare, level: Level, model: &M
             "a longer prompt, or the engine's next backend or precision".to_string()
         }
     }
+}
+
+/// The tensor at which most of the mistakes are made that the few values recorded leave below the noise, and their ids.
+fn deciding(verdict: &Verdict, config: &Config) -> Option<(Probe, Vec<&'static str>)> {
+    let hidden = verdict.unseen.iter().filter(|unseen| unseen.why == "below the noise" && unseen.sites.is_none());
+    let hidden: Vec<_> = hidden.filter_map(|unseen| mistakes().iter().find(|known| known.id == unseen.id)).collect();
+    let made_at = |probe: Probe| -> BTreeSet<&'static str> {
+        hidden.iter().filter(|mistake| (mistake.at)(probe)).map(|mistake| mistake.id).collect()
+    };
+    let all = Probe::all(config).into_iter().filter(|probe| *probe != Probe::TokenIds);
+    // Of several, the first.
+    let counted = all.map(|probe| (probe, made_at(probe))).rev();
+    let (probe, ids) = counted.max_by_key(|(_, ids)| ids.len()).filter(|(_, ids)| !ids.is_empty())?;
+    Some((probe, ids.into_iter().collect()))
+}
+
+/// The first of `ids`, and how many more there are.
+fn some(ids: &[&str]) -> String {
+    let shown = ids.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    if ids.len() > 3 { format!("{shown} and {} more", ids.len() - 3) } else { shown }
 }
 
 /// What the check `attn` shows.
