@@ -98,7 +98,10 @@ const JUDGED_WITH: [&str; 3] = ["names", "candidate_dtype", "positions"];
 pub(crate) fn engine_run(fields: &Fields, document: &Map<String, Value>) -> Result<EngineRun, Noted> {
     let fields = fields.named("a run with \"command\"".to_string());
     fields.only(&[&["command", "format", "name"], &JUDGED_WITH[..]].concat());
-    let command = fields.required("command", list(argument));
+    let command = fields.required("command", |value| match value {
+        Ast::Array(array) if !array.elements.is_empty() => list(argument)(value),
+        other => Err(Mismatch::new(other, "a program and its arguments, such as [\"./my-engine\", \"{output}\"]")),
+    });
     let format = fields.optional("format", choice(&DumpFormat::ALL.map(|format| (format.name(), format))));
     let name = fields.optional("name", text);
     let names = names(&fields);

@@ -126,7 +126,11 @@ fn mistakes_are_named() {
         (r#"{"model": "m", "prompt": "x"}"#.to_string(), "the matrix needs \"runs\" or \"reports\""),
         (with(r#""runs": [{"backend": "flex"}]"#), "the matrix needs \"checks\""),
         (with(r#""runs": [{"dtype": "f32"}], "checks": ["embed"]"#), "a run needs \"backend\" or \"command\""),
-        (with(r#""runs": [{"command": []}]"#), "\"command\" is [], expected a list of at least one element"),
+        (with(r#""runs": [{"command": []}]"#), "\"command\" is [], expected a program and its arguments"),
+        (
+            with(r#""runs": [{"command": "a {output}"}]"#),
+            "\"command\" is \"a {output}\", expected a program and its arguments, such as",
+        ),
         (with(r#""runs": [{"command": ["a", 1]}]"#), "\"command\" holds 1, expected a string"),
         (
             with(r#""runs": [{"command": ["a", "{ids}"]}]"#),
