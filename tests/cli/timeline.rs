@@ -165,3 +165,33 @@ fn all_values_of_a_full_capture_are_a_tensor() {
     let coverage = &verdict["verdicts"][0]["coverage"];
     assert_eq!((run.code, coverage["values"].as_u64()), (0, Some(7 * 412)), "{verdict:#}");
 }
+
+/// Places that no tensor has, and records of another kind: one sentence, and no panic.
+#[test]
+fn records_that_lie_are_refused_in_a_sentence() {
+    let most = u64::MAX;
+    for capture in [
+        json!({"shape": [most, most], "sample": [1.0], "sampleCoordinates": [[0, most]], "stats": {"min": 1.0}}),
+        json!({"shape": [7, 60], "sample": [1.0, 2.0], "sampleCoordinates": [[6, 60], [7, 0]]}),
+        json!({"shape": [0, 0], "stats": {"mean": 1.0}, "fullTensorDigest": "sha256:"}),
+        json!({"shape": [], "data": [1.0]}),
+        json!({"shape": [7, 60], "data": [1.0]}),
+        json!({"shape": [7, 60], "sample": "eight"}),
+        json!({"stats": {"min": null, "max": "much"}}),
+    ] {
+        let sandbox = Sandbox::new();
+        let timeline = json!([{"opId": "embed.out", "capture": capture}]);
+        std::fs::write(sandbox.path("report.json"), json!({"timeline": timeline}).to_string()).unwrap();
+        let statistics = json!({"task": "statistics", "data": {"Module.model.norm.N.forward.0": {"output": [
+            {"shape": capture["shape"], "Max": 1.0, "Norm": "NaN"}, [], null, 3,
+        ]}}});
+        std::fs::write(sandbox.path("dump.json"), statistics.to_string()).unwrap();
+        for candidate in ["report.json", "dump.json"] {
+            let run = sandbox.config(&format!(
+                r#"{{"check": "compare", "model": "builtin:tiny", "prompt": "{PROMPT}", "candidate": "{candidate}"}}"#
+            ));
+            assert!(matches!(run.code, 1 | 2), "{candidate} {capture}: {} {}", run.code, run.stdout);
+            assert!(run.code == 1 || run.stderr.trim_start().starts_with('×'), "{candidate} {capture}: {}", run.stderr);
+        }
+    }
+}

@@ -64,7 +64,7 @@ pub(super) fn samples(text: &[u8]) -> Option<Vec<Sample>> {
 
 impl Tensor {
     fn sample(self, name: String) -> Sample {
-        let rows = self.shape.iter().rev().skip(1).product();
+        let rows = self.shape.iter().rev().skip(1).fold(1_usize, |all, length| all.saturating_mul(*length));
         let all = [
             (StatisticKind::Max, self.max),
             (StatisticKind::Min, self.min),
