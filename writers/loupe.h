@@ -45,8 +45,9 @@ static inline void loupe_text(loupe_dump *dump, const char *text) {
 static inline loupe_dump loupe_open(const char *path) {
     loupe_dump dump;
     memset(&dump, 0, sizeof dump);
-    if (strlen(path) >= sizeof dump.path) loupe_fail(&dump, "a path that is too long", path);
     snprintf(dump.path, sizeof dump.path, "%s", path);
+    if (strlen(path) >= sizeof dump.path) loupe_fail(&dump, "a path that is too long", path);
+    else remove(path); /* what an earlier run left is not this one's */
     dump.values = tmpfile();
     if (!dump.values) loupe_fail(&dump, "cannot make a temporary file for", path);
     loupe_text(&dump, "{\"__metadata__\":{\"writer\":\"loupe.h\"}");

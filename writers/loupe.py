@@ -78,8 +78,9 @@ class Recorder:
         if cache is not None and (cache.get_seq_length() if hasattr(cache, "get_seq_length") else len(cache)):
             print("loupe.py: this pass goes on from a cache; Loupe knows the rows of a whole prompt", file=sys.stderr)
             return  # these are not all ids of the prompt
-        integers = [x for x in (kwargs.get("input_ids"), *args, *kwargs.values()) if isinstance(x, torch.Tensor)]
-        ids = next((x for x in integers if not x.is_floating_point() and x.dtype != torch.bool and x.dim() in (1, 2)), None)
+        said = [x for key, x in kwargs.items() if "mask" not in key and "position" not in key and "type" not in key]
+        tensors = [x for x in (kwargs.get("input_ids"), *args, *said) if isinstance(x, torch.Tensor)]
+        ids = next((x for x in tensors if not x.is_floating_point() and x.dtype != torch.bool and x.dim() in (1, 2)), None)
         if ids is not None:
             self.add("token_ids", ids.long())
 

@@ -80,6 +80,33 @@ fn filled_up(name: &str, tensor: &HostTensor) -> (Vec<usize>, Vec<f32>) {
     (vec![4, 7, 7], (0..4).flat_map(head).collect())
 }
 
+/// `tensor` with three rows more at the end, and where it has keys, three keys.
+fn filled_up_behind(name: &str, tensor: &HostTensor) -> (Vec<usize>, Vec<f32>) {
+    let values = f32s(tensor);
+    if !name.ends_with("probs") {
+        let width = values.len() / 5;
+        return ([&[8], &tensor.shape[1..]].concat(), [values, vec![7.5; 3 * width]].concat());
+    }
+    let row = |of: usize| [values[of * 5..(of + 1) * 5].to_vec(), vec![0.0; 3]].concat();
+    let head = |head: usize| [(0..5).flat_map(|at| row(head * 5 + at)).collect(), vec![0.125; 24]].concat();
+    (vec![4, 8, 8], (0..4).flat_map(head).collect())
+}
+
+#[test]
+fn what_fills_a_prompt_up_at_its_end_is_no_part_of_it() {
+    for (mistakes, code, names) in [("[]", 0, vec![]), (r#"["rope_interleaved"]"#, 1, vec!["rope_interleaved"])] {
+        let mut dump = Dump::new();
+        dump.tokens(&[ONE.as_slice(), &[0, 0, 0]].concat()).unwrap();
+        for (name, tensor) in recorded(&ONE, mistakes) {
+            let (shape, values) = filled_up_behind(&name, &tensor);
+            dump.add(&name, &shape, &values).unwrap();
+        }
+        let (found, named, notes) = judged(&dump, "");
+        assert_eq!((found, named), (code, names.into_iter().map(str::to_string).collect()), "{notes}");
+        assert!(notes.contains("8 rows, of which 3 are padding at the end"), "{notes}");
+    }
+}
+
 #[test]
 fn what_fills_a_prompt_up_before_its_first_token_is_no_part_of_it() {
     for (mistakes, code, names) in [("[]", 0, vec![]), (r#"["rope_interleaved"]"#, 1, vec!["rope_interleaved"])] {

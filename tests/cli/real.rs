@@ -65,6 +65,24 @@ fn what_debuggers_record_is_judged() {
     }
 }
 
+/// What is no number does not vanish from the statistics: Python writes NaN, which is no JSON.
+#[test]
+fn statistics_that_are_no_numbers_are_a_fault() {
+    let sandbox = Sandbox::new();
+    let text = std::fs::read_to_string(fixture("debuggers/right/msprobe-statistics/dump.json")).unwrap();
+    let (before, after) = text.split_once("Module.model.layers.1.mlp.Gemma2MLP.forward.0\"").unwrap();
+    let (input, output) = after.split_once("\"output\"").unwrap();
+    let output = output.replacen("\"Max\": ", "\"Max\": NaN, \"Was\": ", 1);
+    let broken = format!("{before}Module.model.layers.1.mlp.Gemma2MLP.forward.0\"{input}\"output\"{output}");
+    std::fs::write(sandbox.path("dump.json"), broken).unwrap();
+    let model = fixture("mini");
+    let run = sandbox.config(&format!(
+        r#"{{"check": "compare", "model": {model:?}, "candidate": "dump.json", "token_ids": [2, 3, 4, 5, 6]}}"#
+    ));
+    let said = "note: layers.1.mlp.down_proj: there are NaN or infinities among its values";
+    assert!(run.code == 3 && run.stdout.contains(said), "{} {}", run.code, run.stdout);
+}
+
 /// llama.cpp's model-conversion scripts write the last token's logits, and beside them the ids.
 #[test]
 fn logits_with_their_token_file_need_no_prompt() {

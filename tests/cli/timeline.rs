@@ -113,6 +113,17 @@ fn a_digest_eight_values_and_statistics_are_judged() {
     }
 }
 
+/// DOPPLER's statistics are of the values that are numbers, and say whether there are others.
+#[test]
+fn nan_behind_good_statistics_is_a_fault() {
+    let (code, verdict) = judged("[]", |capture| {
+        if capture["shape"] == json!([7, 412]) {
+            capture["hasNaN"] = json!(true);
+        }
+    });
+    assert_eq!((code, verdict["verdict"].as_str()), (3, Some("backend_fault")), "{verdict:#}");
+}
+
 /// The digest of embeddings that are scaled wrongly is known as well: it says all of their values, and those are wrong.
 #[test]
 fn the_digest_alone_settles_the_embedding() {

@@ -85,8 +85,8 @@ fn called(probe: Probe) -> &'static [&'static str] {
 pub struct KnownRows<'a> {
     /// The tokens that the config says they are.
     pub positions: Option<&'a [usize]>,
-    /// So many rows are before the first token's, by the ids that the dump holds.
-    pub before: usize,
+    /// Rows before the first token's and after the last one's, by the ids that the dump holds.
+    pub padding: (usize, usize),
 }
 
 /// Every way in which `probe` may lie in a tensor of shape `found`, the documented one first. Empty: none is known.
@@ -201,8 +201,10 @@ fn row_counts(
     for held in padded.into_iter().filter(|held| *held > all.len()) {
         let keys = if keyed { held } else { tokens };
         let ends = [(0, "at the end"), (held - all.len(), "before the first")];
-        let is_known = known.before > 0 && held == tokens + known.before;
-        rows.extend(ends.into_iter().filter(|(from, _)| !is_known || *from > 0).map(|(from, place)| RowsHeld {
+        let (before, after) = known.padding;
+        let is_known = before + after > 0 && held == tokens + before + after;
+        let ends = if is_known && before > 0 && after > 0 { [(before, "at both ends"); 2] } else { ends };
+        rows.extend(ends.into_iter().filter(|(from, _)| !is_known || *from == before).map(|(from, place)| RowsHeld {
             from,
             // What stands before the first token stands before the first key.
             keys_from: if keyed { from } else { 0 },

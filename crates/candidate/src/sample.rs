@@ -44,8 +44,13 @@ impl Printed {
         let value: f64 = text.parse().ok()?;
         let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len() as i32);
-        let unit = 10f64.powi(exponent.parse::<i32>().ok()? - decimals);
+        let unit = 10f64.powi(exponent.parse::<i32>().ok()?.saturating_sub(decimals));
         Some(Printed { value, unit })
+    }
+
+    /// Of a number that a program wrote so that it reads as the same.
+    pub fn exactly(value: f64) -> Printed {
+        Printed { value, unit: 0.0 }
     }
 
     /// Of a number whose text is gone: the shortest that reads as it.

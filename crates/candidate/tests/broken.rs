@@ -77,6 +77,8 @@ fn what_lies_about_itself_is_refused() {
 
 #[test]
 fn json_says_what_it_is() {
+    // Its ninth byte is that of a safetensors header.
+    assert_eq!(read("a.json", br#"{"norm":{"shape":[2],"data":[1.5,2]}}"#), Ok(1));
     assert_eq!(read("a.json", br#"{"norm": [[1, 2.5], [NaN, -Infinity]], "note": "x", "words": ["a", "b"]}"#), Ok(1));
     assert_eq!(read("a.json", br#"{"tensors": {"norm": {"shape": [2], "dtype": "f16", "data": "AAAAAA=="}}}"#), Ok(1));
     assert_eq!(read("a.json", br#"{"norm": [1, 2], "made": {"by": "me", "dtype": "f32", "at": {"t": 1}}}"#), Ok(1));

@@ -185,20 +185,22 @@ fn one(
         |meaning: &Meaning| matches!(meaning, Meaning::Values(probes) if probes.first() == Some(&Probe::TokenIds));
     let ids_name = names.entries.iter().find(|(_, meaning)| is_ids(meaning)).map(|(name, _)| name.as_str());
     let recorded = tensors.iter().find(|(name, _)| Some(name.as_str()) == ids_name).map(|(_, ids)| ids.clone());
-    let (mut batch, mut before) = (None, 0);
+    let (mut batch, mut padding) = (None, (0, 0));
     let recorded = match &recorded {
         Some(ids) => {
             let asked = asked_for(compare, saved, checkpoint)?;
             let own = of_batch(token_ids(&shown, ids)?, &ids.shape, asked.as_deref());
-            (batch, before) = (own.batch, own.before);
+            (batch, padding) = (own.batch, own.padding);
             Some(own.ids)
         }
         None => None,
     };
-    // The prompt that is judged alone.
+    // The prompt that is judged alone. Of states one after the other the first axis is that of layers.
+    let stacked_states = |name: &str| names.entries.iter().any(|(own, m)| own == name && *m == Meaning::Stacked);
     for (name, tensor) in &mut tensors {
         if let Some(Batch { prompts, judged }) = batch
             && Some(name.as_str()) != ids_name
+            && !stacked_states(name)
             && tensor.shape.len() > 1
             && tensor.shape[0] == prompts
         {
@@ -220,7 +222,7 @@ fn one(
         samples: &source.samples,
         names: &names,
         token_ids: as_tensor(&prompt.ids),
-        rows: KnownRows { positions: compare.positions.as_deref(), before },
+        rows: KnownRows { positions: compare.positions.as_deref(), padding },
         is_report: report.is_some(),
     };
     let mut sorted = sort(dump, &replayer)?;

@@ -97,30 +97,35 @@ const PADDING: [usize; 2] = [0, 1];
 /// One prompt of those that a dump's `token_ids` hold.
 pub(crate) struct OfBatch {
     pub ids: Vec<usize>,
-    /// Ids before its `<bos>`, which fill it up.
-    pub before: usize,
+    /// Rows of padding before its `<bos>` and after its last token.
+    pub padding: (usize, usize),
     pub batch: Option<Batch>,
 }
 
-/// Of `ids`, whose tensor has `shape`, the prompt that was `asked` for, or else the first. What fills a short one up before
-/// its `<bos>` is no part of it.
+/// Of `ids`, whose tensor has `shape`, the prompt that was `asked` for, or else the first. What fills a short one up is no part
+/// of it.
 pub(crate) fn of_batch(ids: Vec<usize>, shape: &[usize], asked: Option<&[usize]>) -> OfBatch {
     let (prompts, length) = match shape {
         [prompts, length] if *prompts > 1 && *length > 0 => (*prompts, *length),
         _ => (1, ids.len().max(1)),
     };
-    let all: Vec<&[usize]> = ids.chunks_exact(length).map(unpadded).collect();
-    let judged = all.iter().position(|own| asked == Some(*own)).unwrap_or(0);
-    let ids = all.get(judged).map_or(Vec::new(), |own| own.to_vec());
+    let all: Vec<(&[usize], usize, usize)> = ids.chunks_exact(length).map(|ids| unpadded(ids, asked)).collect();
+    let judged = all.iter().position(|(own, ..)| asked == Some(*own)).unwrap_or(0);
+    let (ids, before, after) = all.get(judged).map_or((Vec::new(), 0, 0), |(own, b, a)| (own.to_vec(), *b, *a));
     let batch = (prompts > 1).then_some(Batch { prompts, judged });
-    let before = if ids.is_empty() { 0 } else { length - ids.len() };
-    OfBatch { ids, before, batch }
+    OfBatch { ids, padding: (before, after), batch }
 }
 
-/// `ids` without the padding before `<bos>`.
-fn unpadded(ids: &[usize]) -> &[usize] {
+/// `ids` without the padding before `<bos>` and at the end, and how much of each there was. A prompt that was `asked` for as it
+/// is has none.
+fn unpadded<'i>(ids: &'i [usize], asked: Option<&[usize]>) -> (&'i [usize], usize, usize) {
+    if asked == Some(ids) {
+        return (ids, 0, 0);
+    }
     let begins = ids.iter().position(|id| !PADDING.contains(id)).unwrap_or(0);
-    &ids[if ids.get(begins) == Some(&BOS) { begins } else { 0 }..]
+    let begins = if ids.get(begins) == Some(&BOS) { begins } else { 0 };
+    let ends = ids.iter().rposition(|id| *id != PADDING[0]).map_or(ids.len(), |last| last + 1);
+    (&ids[begins..ends.max(begins)], begins, ids.len() - ends.max(begins))
 }
 
 /// The first position at which two prompts differ, which what is shown of long ones may not tell.

@@ -30,6 +30,12 @@ pub fn f16_overflow(stage: &Stage, storage: Dtype) -> Option<String> {
 pub fn fault(stage: &Stage) -> Option<String> {
     let bad = |at: &usize| !stage.recorded[*at].is_finite() && stage.exact[*at].is_finite();
     if let Some(first) = stage.indices().find(bad) {
+        if stage.statistic(first).is_some() {
+            return Some(format!(
+                "{}: there are NaN or infinities among its values, where its inputs are finite",
+                stage.probe
+            ));
+        }
         let count = stage.indices().filter(bad).count();
         return Some(format!(
             "{}: {count} values are {} or the like, the first at {:?}, where its inputs are finite",

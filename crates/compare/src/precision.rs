@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use loupe_spec::{Accumulator, Dtype, HostTensor, Probe, Stage, WeightForm};
 
 use crate::noise::Level;
-use crate::{Fragment, Statistic, StatisticKind, Trace};
+use crate::{Fragment, Trace};
 
 /// The precisions to try for a candidate stored in `storage` of a checkpoint stored in `weights`, the one that loses
 /// least first. Weights rounded to a half predict other values, to be hit as closely as the right ones; the others only
@@ -90,9 +90,7 @@ pub fn infer_storage(trace: &Trace, fragments: &BTreeMap<Probe, Fragment>) -> Dt
 
 /// The values of a fragment that the engine holds as such: extremes are some of them, means are not.
 fn known(fragment: &Fragment) -> Known {
-    let is_value =
-        |one: &&Statistic| matches!(one.kind, StatisticKind::Min | StatisticKind::Max | StatisticKind::MaxAbs);
-    let extremes = fragment.statistics.iter().filter(is_value).map(|one| (one.value, one.unit));
+    let extremes = fragment.statistics.iter().filter(|one| one.kind.is_value()).map(|one| (one.value, one.unit));
     fragment.values.iter().copied().zip(fragment.units.iter().copied()).chain(extremes).collect()
 }
 
@@ -104,6 +102,10 @@ fn is_near(dtype: Dtype, (value, unit): (f64, f64)) -> bool {
 /// How unlikely it is, in bits, that any number prints as one of `dtype` does: the gap between two of those is so many units
 /// wide. What is known to the last bit says it by itself.
 fn bits_against(dtype: Dtype, (value, unit): (f64, f64)) -> f64 {
+    // Any dtype holds a 0.
+    if value == 0.0 || !value.is_finite() {
+        return 0.0;
+    }
     if unit == 0.0 {
         return SURE_BITS;
     }
@@ -168,6 +170,10 @@ mod tests {
         for dtype in [Dtype::Bf16, Dtype::F16, Dtype::F32] {
             assert_eq!(printed(dtype, 100, 8.0), dtype);
         }
+        // Any dtype holds a 0, which says nothing.
+        let zeros =
+            Fragment { places: vec![0, 1], values: vec![0.0, 0.5], units: vec![1e-3; 2], ..Fragment::default() };
+        assert_eq!(infer_storage(&Trace::new(), &BTreeMap::from([(Probe::Norm, zeros)])), Dtype::F32);
         // So few, or so small, any number may print so.
         assert_eq!(printed(Dtype::F16, 4, 8.0), Dtype::F32);
         assert_eq!(printed(Dtype::F16, 100, 0.1), Dtype::F32);

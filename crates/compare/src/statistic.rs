@@ -6,7 +6,6 @@
 //! | statistic | at most |
 //! |---|---|
 //! | mean, std | `rms(e)`: the mean is no larger, and the spread of a sum is at most the sum of the spreads |
-//! | sum | `n * rms(e)` |
 //! | norm | `sqrt(n) * rms(e)`, which is the norm of `e` |
 //! | min, max, max_abs | the largest of `e` |
 //!
@@ -29,20 +28,18 @@ pub enum StatisticKind {
     Mean,
     /// Of all values, not of a sample: divided by their number.
     Std,
-    Sum,
     /// Euclidean.
     Norm,
 }
 
 impl StatisticKind {
     /// Every kind.
-    pub const ALL: [StatisticKind; 7] = [
+    pub const ALL: [StatisticKind; 6] = [
         StatisticKind::Min,
         StatisticKind::Max,
         StatisticKind::MaxAbs,
         StatisticKind::Mean,
         StatisticKind::Std,
-        StatisticKind::Sum,
         StatisticKind::Norm,
     ];
 
@@ -54,7 +51,6 @@ impl StatisticKind {
             StatisticKind::MaxAbs => "max_abs",
             StatisticKind::Mean => "mean",
             StatisticKind::Std => "std",
-            StatisticKind::Sum => "sum",
             StatisticKind::Norm => "norm",
         }
     }
@@ -63,6 +59,11 @@ impl StatisticKind {
     pub fn named(name: &str) -> Option<StatisticKind> {
         let name = if name == "maxAbs" { "max_abs" } else { name };
         StatisticKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether it is one of the values, and not computed of them.
+    pub fn is_value(self) -> bool {
+        matches!(self, StatisticKind::Min | StatisticKind::Max | StatisticKind::MaxAbs)
     }
 
     fn of(self, values: impl Iterator<Item = f64> + Clone) -> f64 {
@@ -77,7 +78,6 @@ impl StatisticKind {
                 let mean = mean();
                 (values.map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt()
             }
-            StatisticKind::Sum => values.sum(),
             StatisticKind::Norm => values.map(|value| value * value).sum::<f64>().sqrt(),
         }
     }
@@ -109,17 +109,20 @@ impl Statistic {
         match self.kind {
             StatisticKind::Min | StatisticKind::Max | StatisticKind::MaxAbs => StatisticKind::Max.of(own),
             StatisticKind::Mean | StatisticKind::Std => StatisticKind::Mean.of(own),
-            StatisticKind::Sum => count * count * StatisticKind::Mean.of(own),
             StatisticKind::Norm => count * StatisticKind::Mean.of(own),
         }
     }
 
-    /// The square of what is lost where it is computed in f32, in sums of sums: some units of the size of what is summed.
-    fn summing(&self, exact: &[f64], layout: &Layout) -> f64 {
-        let is_value = matches!(self.kind, StatisticKind::Min | StatisticKind::Max | StatisticKind::MaxAbs);
-        let units = if is_value { 0.0 } else { SUMMING_UNITS * 2f64.powi(-24) };
+    /// The square of what is lost where it is computed in f32, in sums of sums, some units of the size of what is summed; and
+    /// where it is kept in the type of the values, as torch does.
+    fn computing(&self, exact: &[f64], layout: &Layout, storage: Dtype) -> f64 {
+        if self.kind.is_value() {
+            return 0.0;
+        }
+        let units = SUMMING_UNITS * 2f64.powi(-24);
         let squares: Vec<f64> = exact.iter().map(|value| value * value).collect();
-        units * units * self.bound(&squares, layout)
+        let kept = self.of(exact, layout) * 2f64.powi(-storage.significand_bits());
+        units * units * self.bound(&squares, layout) + kept * kept / 3.0
     }
 
     fn own<'v>(&self, values: &'v [f64], layout: &Layout) -> impl Iterator<Item = f64> + Clone + 'v {
@@ -160,7 +163,7 @@ pub(crate) fn variances(
     let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
     let of = |((one, bound), share): ((&Statistic, &f64), &f64)| {
         let own = 0.5 * (share + mean) * bound + one.bound(&systematic, layout);
-        own + one.summing(exact, layout) + one.unit * one.unit / 12.0
+        own + one.computing(exact, layout, storage) + one.unit * one.unit / 12.0
     };
     statistics.iter().zip(&bounds).zip(&shares).map(of).collect()
 }
@@ -178,7 +181,7 @@ mod tests {
         let values = [1.0, -4.0, 3.0, 2.0];
         let layout = Layout::of(Probe::Norm, &[2, 2]);
         let all: Vec<f64> = StatisticKind::ALL.iter().map(|kind| of(*kind, None).of(&values, &layout)).collect();
-        assert_eq!(all, [-4.0, 3.0, 4.0, 0.5, (29.0f64 / 4.0).sqrt(), 2.0, 30f64.sqrt()]);
+        assert_eq!(all, [-4.0, 3.0, 4.0, 0.5, (29.0f64 / 4.0).sqrt(), 30f64.sqrt()]);
         assert_eq!(of(StatisticKind::Mean, Some(1)).of(&values, &layout), 2.5);
         assert_eq!(StatisticKind::named("maxAbs"), Some(StatisticKind::MaxAbs));
     }

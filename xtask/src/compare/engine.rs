@@ -204,8 +204,9 @@ fn found(ended: &Ended, format: DumpFormat, dump: &Path, printed: &Path) -> Resu
     if format == DumpFormat::Auto {
         let mut left = dumps(dump);
         // A log beside a dump is none.
-        if left.len() > 1 {
-            left.retain(|path| !path.extension().is_some_and(|ending| LOGS.iter().any(|log| ending == *log)));
+        let is_log = |path: &PathBuf| path.extension().is_some_and(|ending| LOGS.iter().any(|log| ending == *log));
+        if left.len() > 1 && !left.iter().all(is_log) {
+            left.retain(|path| !is_log(path));
         }
         // A report of Loupe's is two files, of which one speaks for both.
         if let Some(json) = left.iter().find(|path| is_report(path)).cloned() {

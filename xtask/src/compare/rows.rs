@@ -167,7 +167,12 @@ impl Row {
 pub fn run_name(run: &MatrixRun) -> String {
     let run = match run {
         MatrixRun::Backend(run) => run,
-        MatrixRun::Engine(run) => return as_folder(&run.name),
+        // Not as a file that lies beside its dump.
+        MatrixRun::Engine(run) => {
+            let own = as_folder(&run.name);
+            let is_taken = ["verdict", "command", "printed", "errors"].contains(&own.as_str());
+            return if is_taken { format!("{own}-run") } else { own };
+        }
     };
     let device = run.device.as_ref().map(Device::to_string);
     let precision = run.precision.name();

@@ -85,7 +85,8 @@ impl Source {
                 Err(SourceError::other(path, "weights, which are what an engine starts from"))
             }
             [0x80, 2..=5, ..] => Err(SourceError::OldTorch { path: path.to_path_buf() }),
-            [_, _, _, _, _, _, _, _, b'{', ..] => Ok(Source::safetensors(read_safetensors(path)?)),
+            // The header's length is below a terabyte; a JSON has no zeros.
+            [_, _, _, _, _, 0, 0, 0, b'{', ..] => Ok(Source::safetensors(read_safetensors(path)?)),
             // An engine may print its settings before its numbers.
             _ if text == Some(b'{') => json::open(path).or_else(|error| of_text(path).map_err(|_| error)),
             _ if path.extension().is_some_and(|ending| ending == "safetensors") => {

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::programs::called;
+use super::timeline::rows_of;
 use crate::sample::{Printed, Sample};
 
 #[derive(Deserialize)]
@@ -36,10 +37,15 @@ struct Module {
 struct Tensor {
     #[serde(rename = "shape")]
     shape: Vec<usize>,
-    max: Option<f64>,
-    min: Option<f64>,
-    mean: Option<f64>,
-    norm: Option<f64>,
+    max: Value,
+    min: Value,
+    mean: Value,
+    norm: Value,
+}
+
+/// A number; Python's NaN and Infinity came in quotes.
+fn number(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// The folder beside a dump.json in which values are.
@@ -64,14 +70,21 @@ pub(super) fn samples(text: &[u8]) -> Option<Vec<Sample>> {
 
 impl Tensor {
     fn sample(self, name: String) -> Sample {
-        let rows = self.shape.iter().rev().skip(1).fold(1_usize, |all, length| all.saturating_mul(*length));
         let all = [
-            (StatisticKind::Max, self.max),
-            (StatisticKind::Min, self.min),
-            (StatisticKind::Mean, self.mean),
-            (StatisticKind::Norm, self.norm),
+            (StatisticKind::Max, number(&self.max)),
+            (StatisticKind::Min, number(&self.min)),
+            (StatisticKind::Mean, number(&self.mean)),
+            (StatisticKind::Norm, number(&self.norm)),
         ];
-        let statistics = all.into_iter().filter_map(|(kind, value)| Some((kind, Printed::of(value?)))).collect();
-        Sample { name, token: -1, statistics, rows: Some(rows), ..Sample::default() }
+        let finite = |value: f64| value.is_finite();
+        // The norm of f16 values is kept in f16, and may be more than that holds though none of them is.
+        let are_finite = all[..2].iter().all(|(_, value)| value.is_none_or(finite));
+        let counts = |kind: StatisticKind, value: f64| value.is_finite() || kind.is_value() || !are_finite;
+        let statistic = |(kind, value): (StatisticKind, Option<f64>)| {
+            value.filter(|value| counts(kind, *value)).map(|value| (kind, Printed::exactly(value)))
+        };
+        let statistics = all.into_iter().filter_map(statistic).collect();
+        let rows = rows_of(&self.shape);
+        Sample { name, token: -1, statistics, rows, ..Sample::default() }
     }
 }

@@ -50,6 +50,9 @@ struct Capture {
     sample_coordinates: Option<Vec<Vec<usize>>>,
     full_tensor_digest: Option<String>,
     stats: Option<BTreeMap<String, Option<f64>>>,
+    #[serde(rename = "hasNaN")]
+    has_nan: bool,
+    has_inf: bool,
     data: Option<Vec<Option<f64>>>,
 }
 
@@ -95,24 +98,39 @@ impl Capture {
 
     /// The values, a row at a time, and what is said of all of them.
     fn samples(self, name: &str) -> Vec<Sample> {
-        let Some(rows) = self.shape.first().copied() else { return Vec::new() };
+        let Some(rows) = rows_of(&self.shape) else { return Vec::new() };
         let empty = || Sample { name: name.to_string(), token: -1, rows: Some(rows), ..Sample::default() };
         let mut by_row: BTreeMap<usize, Sample> = BTreeMap::new();
         let coordinates = self.sample_coordinates.unwrap_or_default();
         for (value, coordinate) in self.sample.into_iter().flatten().zip(coordinates) {
-            let (Some(value), [row, lane]) = (value, coordinate.as_slice()) else { continue };
+            // JavaScript writes NaN as null. Before the row there may be a batch of one.
+            let (value, [.., row, lane]) = (value.unwrap_or(f64::NAN), coordinate.as_slice()) else { continue };
             let sample = by_row
                 .entry(*row)
                 .or_insert_with(|| Sample { token: if rows == 1 { -1 } else { *row as i64 }, ..empty() });
             sample.lanes.push(*lane);
-            sample.numbers.push(Printed::of(value));
+            sample.numbers.push(Printed::exactly(value));
         }
         let statistic =
-            |(name, value): (String, Option<f64>)| Some((StatisticKind::named(&name)?, Printed::of(value?)));
-        let statistics: Vec<_> = self.stats.into_iter().flatten().filter_map(statistic).collect();
+            |(name, value): (String, Option<f64>)| Some((StatisticKind::named(&name)?, Printed::exactly(value?)));
+        let mut statistics: Vec<_> = self.stats.into_iter().flatten().filter_map(statistic).collect();
+        // The statistics are of the other values.
+        if self.has_nan || self.has_inf {
+            statistics = vec![(StatisticKind::MaxAbs, Printed::exactly(f64::NAN))];
+        }
         let digest = self.full_tensor_digest.and_then(|digest| digest.strip_prefix("sha256:").map(str::to_string));
         let whole = Sample { statistics, digest, ..empty() };
         by_row.into_values().chain([whole]).collect()
+    }
+}
+
+/// The rows of a tensor of this shape, with or without a batch of one; of a flat one nobody knows, and all are counted.
+pub(super) fn rows_of(shape: &[usize]) -> Option<usize> {
+    let (last, before) = shape.split_last()?;
+    if before.is_empty() {
+        Some(*last)
+    } else {
+        Some(before.iter().fold(1, |all: usize, length| all.saturating_mul(*length)))
     }
 }
 
@@ -137,7 +155,7 @@ mod tests {
         assert_eq!(tensors.len(), 1);
         assert_eq!((tensors[0].0.as_str(), tensors[0].1.values.to_f64()), ("final_norm.out", vec![1.5, -2.0]));
         let q: Vec<&Sample> = samples.iter().filter(|sample| sample.name == "layer.0.attn.q_proj").collect();
-        assert_eq!((q[0].token, &q[0].lanes, q[0].numbers.len()), (0, &vec![0, 2], 2));
+        assert_eq!((q[0].token, &q[0].lanes, q[0].numbers[1].value.is_nan()), (0, &vec![0, 1, 2], true));
         assert_eq!((q[1].token, &q[1].lanes), (1, &vec![0]));
         let known: Vec<_> = q[2].statistics.iter().map(|(kind, number)| (kind.name(), number.value)).collect();
         assert_eq!(

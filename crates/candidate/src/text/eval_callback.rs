@@ -11,8 +11,8 @@
 //!     ]
 //!     sum = -12.345
 //! ```
-
-use loupe_compare::StatisticKind;
+//!
+//! The sum is passed over: in some versions it is that of the printed values, in others a running sum in f32.
 
 use crate::Sample;
 use crate::sample::Printed;
@@ -59,12 +59,6 @@ impl Printing {
                 let (at, axis) = if self.depth > 1 { (&mut self.row, 1) } else { (&mut self.block, 2) };
                 *at = self.lengths[axis].saturating_sub(AT_THE_END);
                 None
-            }
-            _ if text.starts_with("sum = ") => {
-                let sum = Printed::parse(text.strip_prefix("sum = ")?.trim())?;
-                let rows = Some(self.lengths[if self.lengths[2] > 1 { 2 } else { 1 }]);
-                let statistics = vec![(StatisticKind::Sum, sum)];
-                Some(Sample { name: self.name.clone(), token: -1, statistics, rows, ..Sample::default() })
             }
             _ => {
                 let row = text.strip_prefix('[')?.strip_suffix(']')?;
@@ -142,7 +136,6 @@ mod tests {
                 ("l_out-1", 1, ends.clone()),
                 ("l_out-1", 2, ends.clone()),
                 ("l_out-1", 4, ends),
-                ("l_out-1", -1, vec![]),
                 ("Qcur-0", 0, vec![0, 1, 2]),
                 ("Qcur-0", 0, vec![4, 5, 6]),
                 ("Qcur-0", 4, vec![0, 1, 2]),
@@ -150,10 +143,5 @@ mod tests {
             ]
         );
         assert!((found[3].numbers[5].value - 4.8).abs() < 1e-12);
-        assert_eq!(
-            found[4].statistics.iter().map(|(kind, sum)| (kind.name(), sum.value)).collect::<Vec<_>>(),
-            [("sum", 12.5)]
-        );
-        assert_eq!(found[4].rows, Some(7));
     }
 }

@@ -23,12 +23,19 @@ pub(super) fn sample(line: &str) -> Option<Sample> {
         lanes.push(lane.trim().parse().ok()?);
         numbers.push(Printed::parse(number.trim())?);
     }
-    // Counts of NaN and the like are no statistics of values.
     let statistic = |pair: &str| {
         let (kind, number) = pair.trim().split_once('=')?;
         Some((StatisticKind::named(kind)?, Printed::parse(number)?))
     };
-    let statistics: Vec<_> = pairs("stats=[").split(',').filter_map(statistic).collect();
+    let mut statistics: Vec<_> = pairs("stats=[").split(',').filter_map(statistic).collect();
+    // The statistics are of the other values.
+    let is_bad = |pair: &str| {
+        let count = pair.trim().strip_prefix("nan=").or_else(|| pair.trim().strip_prefix("inf="));
+        count.is_some_and(|count| count.parse::<u64>().is_ok_and(|count| count > 0))
+    };
+    if pairs("stats=[").split(',').any(is_bad) {
+        statistics = vec![(StatisticKind::MaxAbs, Printed::exactly(f64::NAN))];
+    }
     if numbers.is_empty() && statistics.is_empty() {
         return None;
     }
