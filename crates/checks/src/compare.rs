@@ -187,6 +187,8 @@ fn one(
     let recorded = tensors.iter().find(|(name, _)| Some(name.as_str()) == ids_name).map(|(_, ids)| ids.clone());
     let (mut batch, mut padding) = (None, (0, 0));
     let recorded = match &recorded {
+        // A report of Loupe's holds one prompt, as it is.
+        Some(ids) if report.is_some() => Some(token_ids(&shown, ids)?),
         Some(ids) => {
             let asked = asked_for(compare, saved, checkpoint)?;
             let own = of_batch(token_ids(&shown, ids)?, &ids.shape, asked.as_deref());

@@ -109,7 +109,8 @@ pub(crate) fn of_batch(ids: Vec<usize>, shape: &[usize], asked: Option<&[usize]>
         [prompts, length] if *prompts > 1 && *length > 0 => (*prompts, *length),
         _ => (1, ids.len().max(1)),
     };
-    let all: Vec<(&[usize], usize, usize)> = ids.chunks_exact(length).map(|ids| unpadded(ids, asked)).collect();
+    let all: Vec<(&[usize], usize, usize)> =
+        ids.chunks_exact(length).map(|ids| unpadded(ids, asked, prompts > 1)).collect();
     let judged = all.iter().position(|(own, ..)| asked == Some(*own)).unwrap_or(0);
     let (ids, before, after) = all.get(judged).map_or((Vec::new(), 0, 0), |(own, b, a)| (own.to_vec(), *b, *a));
     let batch = (prompts > 1).then_some(Batch { prompts, judged });
@@ -118,14 +119,17 @@ pub(crate) fn of_batch(ids: Vec<usize>, shape: &[usize], asked: Option<&[usize]>
 
 /// `ids` without the padding before `<bos>` and at the end, and how much of each there was. A prompt that was `asked` for as it
 /// is has none.
-fn unpadded<'i>(ids: &'i [usize], asked: Option<&[usize]>) -> (&'i [usize], usize, usize) {
+fn unpadded<'i>(ids: &'i [usize], asked: Option<&[usize]>, of_several: bool) -> (&'i [usize], usize, usize) {
     if asked == Some(ids) {
         return (ids, 0, 0);
     }
     let begins = ids.iter().position(|id| !PADDING.contains(id)).unwrap_or(0);
     let begins = if ids.get(begins) == Some(&BOS) { begins } else { 0 };
-    let ends = ids.iter().rposition(|id| *id != PADDING[0]).map_or(ids.len(), |last| last + 1);
-    (&ids[begins..ends.max(begins)], begins, ids.len() - ends.max(begins))
+    let ends = ids.iter().rposition(|id| *id != PADDING[0]).map_or(ids.len(), |last| last + 1).max(begins);
+    // A single one may be a token that was run; beside longer prompts it is not.
+    let is_padding = of_several || ids.len() - ends > 1 || asked == Some(&ids[begins..ends]);
+    let ends = if is_padding { ends } else { ids.len() };
+    (&ids[begins..ends], begins, ids.len() - ends)
 }
 
 /// The first position at which two prompts differ, which what is shown of long ones may not tell.
