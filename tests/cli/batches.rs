@@ -92,32 +92,32 @@ fn filled_up_behind(name: &str, tensor: &HostTensor) -> (Vec<usize>, Vec<f32>) {
     (vec![4, 8, 8], (0..4).flat_map(head).collect())
 }
 
-#[test]
-fn what_fills_a_prompt_up_at_its_end_is_no_part_of_it() {
+/// The shape and the values of a tensor with rows of padding.
+type Filled = fn(&str, &HostTensor) -> (Vec<usize>, Vec<f32>);
+
+/// The prompt with padding, whose `ids` and tensors are `filled`, is judged as without it, and `note` says what was left out.
+fn is_judged_without_padding(ids: &[u32], filled: Filled, note: &str) {
     for (mistakes, code, names) in [("[]", 0, vec![]), (r#"["rope_interleaved"]"#, 1, vec!["rope_interleaved"])] {
         let mut dump = Dump::new();
-        dump.tokens(&[ONE.as_slice(), &[0, 0, 0]].concat()).unwrap();
+        dump.tokens(ids).unwrap();
         for (name, tensor) in recorded(&ONE, mistakes) {
-            let (shape, values) = filled_up_behind(&name, &tensor);
+            let (shape, values) = filled(&name, &tensor);
             dump.add(&name, &shape, &values).unwrap();
         }
         let (found, named, notes) = judged(&dump, "");
         assert_eq!((found, named), (code, names.into_iter().map(str::to_string).collect()), "{notes}");
-        assert!(notes.contains("8 rows, of which 3 are padding at the end"), "{notes}");
+        assert!(notes.contains(note), "{notes}");
     }
 }
 
 #[test]
+fn what_fills_a_prompt_up_at_its_end_is_no_part_of_it() {
+    let ids = [ONE.as_slice(), &[0, 0, 0]].concat();
+    is_judged_without_padding(&ids, filled_up_behind, "8 rows, of which 3 are padding at the end");
+}
+
+#[test]
 fn what_fills_a_prompt_up_before_its_first_token_is_no_part_of_it() {
-    for (mistakes, code, names) in [("[]", 0, vec![]), (r#"["rope_interleaved"]"#, 1, vec!["rope_interleaved"])] {
-        let mut dump = Dump::new();
-        dump.tokens(&[&[0, 0], ONE.as_slice()].concat()).unwrap();
-        for (name, tensor) in recorded(&ONE, mistakes) {
-            let (shape, values) = filled_up(&name, &tensor);
-            dump.add(&name, &shape, &values).unwrap();
-        }
-        let (found, named, notes) = judged(&dump, "");
-        assert_eq!((found, named), (code, names.into_iter().map(str::to_string).collect()), "{notes}");
-        assert!(notes.contains("7 rows, of which 2 are padding before the first"), "{notes}");
-    }
+    let ids = [&[0, 0], ONE.as_slice()].concat();
+    is_judged_without_padding(&ids, filled_up, "7 rows, of which 2 are padding before the first");
 }

@@ -32,9 +32,9 @@ pub(crate) fn typed(numbers: &[Typed]) -> Loaded {
 /// What is there is neither, or is broken.
 pub(crate) fn load(path: &Path) -> Result<Loaded, CheckError> {
     let shown = path.display().to_string();
-    // A report's prefix may have dots in it, and there may be a folder of the same name.
-    // What is there, though it leads nowhere, is meant itself.
+    // What is there, though it is a link that leads nowhere, is meant itself.
     let is_nothing = std::fs::symlink_metadata(path).is_err();
+    // A report's prefix may have dots in it, and there may be a folder of the same name.
     if is_report(&Written::named_by(path).json) || is_nothing {
         let (report, file) = read(path)?;
         return Ok(Loaded { path: shown, report: Some(report), source: Source::safetensors(file) });

@@ -14,7 +14,7 @@ use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
 
 use crate::candidate::{Loaded, load, typed};
 use crate::next::next;
-use crate::prompt::{Batch, Prompt, asked_for, ids_of, of_batch, token_ids};
+use crate::prompt::{Batch, OfBatch, Prompt, asked_for, ids_of, of_batch, token_ids};
 use crate::replayer::CheckpointReplayer;
 use crate::stimulus::{self, Asked};
 use crate::{CheckError, compare_values};
@@ -134,6 +134,40 @@ struct Answer {
     ran: Option<Vec<usize>>,
 }
 
+/// The prompt whose ids were recorded with the values, if they were. Of a batch it is the one that is judged, and its rows
+/// alone stay in `tensors`. `asked` gives the ids that the config or the saved report asks for.
+fn recorded_prompt(
+    loaded: &Loaded,
+    names: &Names,
+    tensors: &mut [(String, HostTensor)],
+    asked: impl FnOnce() -> Result<Option<Vec<usize>>, CheckError>,
+) -> Result<Option<OfBatch>, CheckError> {
+    let is_ids = |name: &str| {
+        let is_own =
+            |meaning: &Meaning| matches!(meaning, Meaning::Values(probes) if probes.first() == Some(&Probe::TokenIds));
+        names.entries.iter().find(|(_, meaning)| is_own(meaning)).is_some_and(|(own, _)| own == name)
+    };
+    let Some((_, recorded)) = tensors.iter().find(|(name, _)| is_ids(name)) else {
+        return Ok(None);
+    };
+    let ids = token_ids(&loaded.path, recorded)?;
+    // A report of Loupe's holds one prompt, as it is.
+    if loaded.report.is_some() {
+        return Ok(Some(OfBatch { ids, padding: (0, 0), batch: None }));
+    }
+    let own = of_batch(ids, &recorded.shape, asked()?.as_deref());
+    // Of states one after the other the first axis is that of layers.
+    let stacked_states = |name: &str| names.entries.iter().any(|(own, m)| own == name && *m == Meaning::Stacked);
+    if let Some(Batch { prompts, judged }) = own.batch {
+        for (name, tensor) in tensors {
+            if !is_ids(name) && !stacked_states(name) && tensor.shape.len() > 1 && tensor.shape[0] == prompts {
+                *tensor = stacked(tensor).swap_remove(judged);
+            }
+        }
+    }
+    Ok(Some(own))
+}
+
 /// The verdict on one candidate; `ran` are the ids that it is taken to have run.
 fn one(
     loaded: &Loaded,
@@ -181,34 +215,9 @@ fn one(
         return Ok(Answer { verdict, needed: (0, 0), ran: None });
     }
 
-    let is_ids =
-        |meaning: &Meaning| matches!(meaning, Meaning::Values(probes) if probes.first() == Some(&Probe::TokenIds));
-    let ids_name = names.entries.iter().find(|(_, meaning)| is_ids(meaning)).map(|(name, _)| name.as_str());
-    let recorded = tensors.iter().find(|(name, _)| Some(name.as_str()) == ids_name).map(|(_, ids)| ids.clone());
-    let (mut batch, mut padding) = (None, (0, 0));
-    let recorded = match &recorded {
-        // A report of Loupe's holds one prompt, as it is.
-        Some(ids) if report.is_some() => Some(token_ids(&shown, ids)?),
-        Some(ids) => {
-            let asked = asked_for(compare, saved, checkpoint)?;
-            let own = of_batch(token_ids(&shown, ids)?, &ids.shape, asked.as_deref());
-            (batch, padding) = (own.batch, own.padding);
-            Some(own.ids)
-        }
-        None => None,
-    };
-    // The prompt that is judged alone. Of states one after the other the first axis is that of layers.
-    let stacked_states = |name: &str| names.entries.iter().any(|(own, m)| own == name && *m == Meaning::Stacked);
-    for (name, tensor) in &mut tensors {
-        if let Some(Batch { prompts, judged }) = batch
-            && Some(name.as_str()) != ids_name
-            && !stacked_states(name)
-            && tensor.shape.len() > 1
-            && tensor.shape[0] == prompts
-        {
-            *tensor = stacked(tensor).swap_remove(judged);
-        }
-    }
+    let recorded = recorded_prompt(loaded, &names, &mut tensors, || asked_for(compare, saved, checkpoint))?;
+    let (batch, padding) = recorded.as_ref().map_or((None, (0, 0)), |own| (own.batch, own.padding));
+    let recorded = recorded.map(|own| own.ids);
     let recorded = recorded.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
     let (own, how) = if ran.is_some() { (ran, " (by its rows)") } else { (recorded, "") };
     let mut prompt = Prompt::of(own, how, compare, saved, checkpoint, &shown)?;
