@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_checks::CheckpointReplayer;
-use loupe_compare::{Given, Judgement, Replay, Replayer, Rows, one_line, summary};
+use loupe_compare::{Given, Judgement, Replay, Replayer, Rows, Verdicts, text};
 use loupe_report::read_safetensors;
 use loupe_spec::{Arithmetic, Dtype, HostTensor, Probe, Rounding, Simulation, Stage, Values, WeightForm};
 use loupe_tests::judged::{Kept, budget_used, candidate, ids, judged, verdict, verdict_without};
@@ -298,9 +298,12 @@ fn what_a_coarse_precision_hides_is_counted() {
     assert!(verdict.indistinguishable.iter().any(|id| id == "gelu_erf"), "{:?}", verdict.indistinguishable);
     let below = verdict.unseen.iter().filter(|unseen| unseen.why == "below the noise" && unseen.sites.is_none());
     let below = below.map(|unseen| &unseen.id).collect::<BTreeSet<_>>().len();
-    let line = format!("; {below} mistakes would go unnoticed at this precision");
-    assert!(summary(&verdict).lines().last().unwrap().contains(&line), "{}", summary(&verdict));
-    assert!(one_line(&verdict).contains(&line), "{}", one_line(&verdict));
+    let (hidden, line) =
+        (verdict.indistinguishable.len(), format!("would go unnoticed: {below} mistakes at this precision"));
+    let text = text(&Verdicts::of(vec![verdict]), None);
+    let first = text.lines().next().unwrap();
+    assert!(first.ends_with(&format!("; {hidden} mistakes would go unnoticed here")), "{text}");
+    assert!(text.lines().last().unwrap().starts_with(&line), "{text}");
 }
 
 /// Of layer outputs alone the precision cannot be told from a small mistake. The verdict names it, and saying it is an answer.

@@ -49,7 +49,7 @@ impl Bench {
 
     /// The verdict on `dump`, with `keys` beside the candidate and the model.
     fn judge(&self, dump: &Dump, keys: &str) -> Run {
-        self.sandbox.dump("run", dump.0.clone().into_iter().collect());
+        self.sandbox.dump(&dump.0);
         let head = r#""check": "compare", "candidate": "dump.safetensors", "model": "model", "format": "json""#;
         self.sandbox.config(&format!(r#"{{{head}, "token_ids": {IDS}{keys}}}"#))
     }
@@ -487,7 +487,7 @@ fn names_are_said_and_written() {
     for name in ["zzz", "model.layers.1.input_layernrm", "model.rotary_emb"] {
         dump.0.insert(name.to_string(), spare.clone());
     }
-    bench.sandbox.dump("run", dump.0.into_iter().collect());
+    bench.sandbox.dump(&dump.0);
     let check = |keys: &str| {
         let run = bench.sandbox.config(&format!(r#"{{"check": "names", "candidate": "dump.safetensors"{keys}}}"#)).ok();
         run.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("\n")

@@ -6,6 +6,7 @@ mod batches;
 mod checks;
 mod dumps;
 mod echo;
+mod explain;
 mod forms;
 mod hostile;
 mod next;
@@ -18,6 +19,7 @@ mod text;
 mod timeline;
 mod tokens;
 mod usage;
+mod verdicts;
 mod writers;
 
 use std::collections::BTreeSet;
@@ -25,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use loupe_checkpoint::{Checkpoint, write_random};
-use loupe_spec::HostTensor;
+use loupe_spec::{Dtype, HostTensor};
 use tempfile::TempDir;
 
 /// config.json of a small checkpoint with random weights; its vocabulary is the built-in tokenizer's.
@@ -57,6 +59,7 @@ impl Sandbox {
     /// Runs the program in the sandbox. Whatever happens, it does not panic.
     fn run<A: AsRef<Path>>(&self, arguments: &[A]) -> Run {
         let output = program()
+            .env_remove("FORCE_COLOR")
             .args(arguments.iter().map(AsRef::as_ref))
             .current_dir(self.folder.path())
             .envs([("HF_HUB_OFFLINE", "1"), ("RUST_BACKTRACE", "0")])
@@ -82,13 +85,21 @@ impl Sandbox {
         self.run(&[repository().join("configs").join(name)])
     }
 
-    /// Writes `tensors` to dump.safetensors; `report` is one of the sandbox's, whose head goes before them.
-    fn dump(&self, report: &str, tensors: Vec<(String, HostTensor)>) {
-        // A report's file alone is a dump.
-        let (mut report, _) = loupe_report::read(&self.path(report)).unwrap();
-        report.tensors = loupe_report::Report::summaries(&tensors);
-        loupe_report::write(&self.path("dump"), &report, &tensors).unwrap();
-        std::fs::remove_file(self.path("dump.json")).unwrap();
+    /// Writes `tensors` to dump.safetensors.
+    fn dump<'a>(&self, tensors: impl IntoIterator<Item = (&'a String, &'a HostTensor)>) {
+        let mut dump = loupe_dump::Dump::new();
+        for (name, HostTensor { shape, values }) in tensors {
+            let dtype = match values.dtype() {
+                Dtype::F64 => loupe_dump::Dtype::F64,
+                Dtype::F32 => loupe_dump::Dtype::F32,
+                Dtype::F16 => loupe_dump::Dtype::F16,
+                Dtype::Bf16 => loupe_dump::Dtype::BF16,
+                Dtype::I64 => loupe_dump::Dtype::I64,
+                Dtype::U8 => loupe_dump::Dtype::U8,
+            };
+            dump.add_bytes(name, dtype, shape, values.to_le_bytes()).unwrap();
+        }
+        dump.save(self.path("dump.safetensors")).unwrap();
     }
 
     /// Every file and folder in the sandbox.

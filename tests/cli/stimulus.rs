@@ -52,10 +52,10 @@ fn what_an_input_hides_is_named_on_the_stimulus() {
     for id in hidden {
         assert!(texts(&plain["unseen"], "id").contains(&id.to_string()), "{id} is not hidden: {plain:#}");
     }
-    assert!(text.contains("cannot be told here; \"stimulus\": true beside \"output\""), "{text}");
+    assert!(text.contains("next: add \"stimulus\": true and an \"output\""), "{text}");
 
     let (designed, text) = verdict(&sandbox, "right", &[("stimulus", json!(true))]);
-    assert!(text.contains("To see what this input hides:"), "{text}");
+    assert!(text.contains("to see what this input hides:"), "{text}");
     let stimuli = designed["stimuli"].as_array().unwrap();
     let of = |id: &str| designed["unseen"].as_array().unwrap().iter().find(|unseen| unseen["id"] == id).unwrap();
     // hidden_size stays what it is, and its root stays exact.
@@ -74,7 +74,7 @@ fn what_an_input_hides_is_named_on_the_stimulus() {
         engine(&sandbox, folder, &stimulus["token_ids"], "bf16", &[id], &format!("{folder}/ENGINE_DUMP"));
         let judged = sandbox.run(&[format!("{folder}/compare.json")]);
         assert_eq!((judged.code, judged.stderr.as_str()), (1, ""), "{id}: {}", judged.stdout);
-        assert!(judged.stdout.contains(&format!("architectural: {id}:")), "{id}: {}", judged.stdout);
+        assert!(judged.stdout.contains(&format!("architectural: {id},")), "{id}: {}", judged.stdout);
     }
     for stimulus in stimuli {
         let folder = stimulus["folder"].as_str().unwrap();
@@ -114,7 +114,7 @@ fn mistakes_that_explain_a_run_alike_are_told_apart() {
     let described = &judged["stimuli"][0];
     assert_eq!(described["folder"], Value::Null, "{judged:#}");
     assert!(described["token_ids"].as_array().unwrap().len() > 4, "{described:#}");
-    assert!(text.contains("To tell apart what fits alike") && text.contains("tells window_"), "{text}");
+    assert!(text.contains("to tell apart what fits alike") && text.contains("tells window_"), "{text}");
 
     let (judged, text) = verdict(&sandbox, "wrong", &[("stimulus", json!(true))]);
     let named = &judged["mistakes"][0];

@@ -246,3 +246,18 @@ fn numbers_that_are_nowhere_are_told_where_they_could_be() {
     std::fs::write(sandbox.path("run.log"), "loading\nlayer 3: 1.0 2.0 3.0\n").unwrap();
     refused("\"run.log\"", "no line says a tensor, a token and at least three of its numbers");
 }
+
+/// One number is near what one of hundreds of mistakes makes, whatever it is, and on what three of them make together.
+#[test]
+fn one_number_names_nothing() {
+    let sandbox = Sandbox::new();
+    for value in ["1.25", "-0.7125"] {
+        for stage in ["norm", "layers.2.output", "logits"] {
+            let (run, verdict) = judge(&sandbox, &format!(r#"{{"{stage}": {{"token": 1, "first": [{value}]}}}}"#));
+            // Weights in four bits could have made it too.
+            assert!([1, 4].contains(&run.code), "{stage} {value}: {}", run.stderr);
+            assert_eq!(named(&verdict), BTreeSet::new(), "{stage} {value}: {verdict:#}");
+            assert_eq!(verdict["fitted"], serde_json::json!([]), "{stage} {value}: {verdict:#}");
+        }
+    }
+}

@@ -4,6 +4,22 @@ use std::path::Path;
 
 use crate::{Run, Sandbox};
 
+/// Colours are for a terminal, or where they are asked for, and `NO_COLOR` is the last word.
+#[test]
+fn colours_are_for_a_person() {
+    let explain = |variables: &[(&'static str, &str)]| {
+        let mut sandbox = Sandbox::new();
+        sandbox.variables.extend(variables.iter().map(|(name, value)| (*name, value.into())));
+        let numbers = r#"{"check": "compare", "model": "builtin:tiny", "token_ids": [2, 5],
+            "candidate": {"norm": {"token": 0, "first": [1.25]}}}"#;
+        sandbox.config(numbers).stdout
+    };
+    let plain = explain(&[]);
+    assert!(plain.starts_with("architectural: ") && !plain.contains('\u{1b}'), "{plain:?}");
+    assert!(explain(&[("FORCE_COLOR", "1")]).starts_with("\u{1b}[31;1marchitectural:\u{1b}[0m "));
+    assert_eq!(explain(&[("FORCE_COLOR", "1"), ("NO_COLOR", "1")]), plain);
+}
+
 #[test]
 fn help_and_version_are_on_stdout() {
     let sandbox = Sandbox::new();

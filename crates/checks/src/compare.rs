@@ -4,12 +4,10 @@ use std::path::{Path, PathBuf};
 
 use loupe_candidate::{Aligned, Dump, KnownRows, Meaning, Names, Sorted, Source, sort, stacked};
 use loupe_checkpoint::{Checkpoint, Tensors};
-use loupe_compare::{
-    Candidate, CandidateInfo, Judged, Rows, Verdict, Verdicts, judge, judge_values, one_line, summary, table,
-};
+use loupe_compare::{Candidate, CandidateInfo, Judged, Rows, Verdict, Verdicts, judge, judge_values, text};
 use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input, ModelRef};
 use loupe_engine::{Bytes, free_memory};
-use loupe_report::{Report, read};
+use loupe_report::{Report, Written, read};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
 
 use crate::candidate::{Loaded, load, typed};
@@ -53,17 +51,7 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
     let verdicts = Verdicts::of(verdicts);
     let mut out = String::new();
     if compare.format.contains(&Format::Text) {
-        out.push_str(&table(&verdicts));
-        // Of many, what is right takes a line, and what is not is told in full.
-        let many = verdicts.verdicts.len() > 3;
-        for verdict in &verdicts.verdicts {
-            if many && verdict.exit_code == 0 {
-                out.push_str(&one_line(verdict));
-            } else {
-                out.push('\n');
-                out.push_str(&summary(verdict));
-            }
-        }
+        out.push_str(&text(&verdicts, output.map(|prefix| Written::of(prefix).json).as_deref()));
     }
     if compare.format.contains(&Format::Json) && !compare.format.contains(&Format::Text) {
         out.push_str(&serde_json::to_string_pretty(&verdicts).unwrap_or_default());

@@ -67,6 +67,8 @@ pub enum CheckError {
     NoModel { path: String },
     #[error("\"policy\": no mistake is called \"{}\"{}", echo(.id), hint(.nearest.as_deref()))]
     NoMistake { id: String, nearest: Option<String> },
+    #[error("\"id\": no mistake, number or arithmetic is called \"{}\"{}; {{\"check\": \"explain\"}} lists them", echo(.id), hint(.nearest.as_deref()))]
+    NoEntry { id: String, nearest: Option<String> },
     #[error("{}: {reason}", echo(.path))]
     Against { path: String, reason: String },
 }

@@ -11,6 +11,7 @@ mod compare;
 mod compare_values;
 mod embed;
 mod error;
+mod explain;
 mod export;
 mod layer_out;
 mod names;

@@ -36,7 +36,16 @@ pub(crate) fn next(
             Probe::Layer(0, Stage::QProj),
             level.arithmetic().map_or(level.storage.name(), Arithmetic::name)
         ),
-        Judgement::Architectural | Judgement::BackendFault => {
+        Judgement::BackendFault => {
+            let probe = verdict.first_divergence.as_ref().and_then(|first| first.probe.parse().ok());
+            let probe = probe.or(verdict.mistakes.first().map(|mistake| mistake.probe)).unwrap_or(Probe::Logits);
+            format!(
+                "run the same twice, and on another device or driver: where {probe} comes out right the code is right, and a \
+                 kernel is not; {}",
+                by_hand(probe)
+            )
+        }
+        Judgement::Architectural => {
             let likely = verdict.mistakes.iter().find(|mistake| !mistake.alternatives.is_empty());
             let named = verdict.mistakes.iter().map(|mistake| mistake.probe);
             let fitted = verdict.fitted.iter().map(|fitted| fitted.probe);
@@ -55,8 +64,14 @@ pub(crate) fn next(
                     "make sure that what was read as {probe} holds it (\"check\": \"names\" says what was read as what), then {}",
                     by_hand(probe)
                 ),
-                (_, Some(probe)) => by_hand(probe),
-                (_, None) => "mend the shapes first; what follows from them cannot be judged".to_string(),
+                (_, Some(probe)) => format!("make it as under \"right\", and judge again; {}", by_hand(probe)),
+                (_, None) if verdict.detail.as_deref() == Some("shape") => {
+                    "mend the shapes first; what follows from them cannot be judged".to_string()
+                }
+                (_, None) => {
+                    "give the engine the ids of the prompt and the files of the reference's model, and judge it again"
+                        .to_string()
+                }
             }
         }
         Judgement::Exact | Judgement::Numeric => {

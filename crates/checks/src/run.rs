@@ -10,7 +10,7 @@ use loupe_report::{Backend, Loupe, Model, Report, SCHEMA, TensorSummary};
 use loupe_spec::{HostTensor, LONGEST_ECHO};
 use serde_json::{Map, Value, json};
 
-use crate::{CheckError, attn, compare, embed, export, layer_out, names, rope, trace_check, weights};
+use crate::{CheckError, attn, compare, embed, explain, export, layer_out, names, rope, trace_check, weights};
 
 /// What a check has to say.
 pub struct Outcome {
@@ -81,6 +81,10 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
         Check::Names { candidate, model, names: entries } => {
             let (text, mapping) = names::run(candidate, model.as_ref(), entries)?;
             return Ok(Outcome { text, exit_code: 0, files: Files::Document(mapping) });
+        }
+        Check::Explain { id } => {
+            let (text, catalogue) = explain::run(id.as_deref())?;
+            return Ok(Outcome { text, exit_code: 0, files: Files::Document(catalogue) });
         }
         Check::Compare(asked) => {
             let (text, verdicts) = compare::run(asked, common.output.as_deref())?;

@@ -1,6 +1,7 @@
 //! `loupe <config.json>`: one JSON document in, text and a report out.
 
 mod allocator;
+mod colour;
 mod crash;
 
 use std::ffi::OsString;
@@ -20,7 +21,7 @@ usage: loupe <config.json>
 
 The config is one JSON object (// comments allowed) and says everything: there are no flags.
   {\"check\": \"trace\", \"model\": \"builtin:tiny\", \"prompt\": \"The color of the sky is\"}
-checks: embed, attn, weights, rope, layer-out, trace, export, compare (README.md has their keys)
+checks: embed, attn, weights, rope, layer-out, trace, compare, names, explain, export (README.md has their keys)
 
 exit codes
   0  ran; nothing wrong, or a difference that is rounding
@@ -71,8 +72,7 @@ fn told(error: &impl std::fmt::Display) -> Report {
 }
 
 fn plain() -> bool {
-    use std::io::IsTerminal;
-    !std::io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some()
+    !colour::is_on(supports_color::Stream::Stderr)
 }
 
 fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
@@ -125,7 +125,7 @@ fn write(prefix: &Path, files: &Files) -> Result<String, Report> {
 /// To stdout. A reader that has seen enough (`loupe … | head`) is no error; a full disk is.
 fn say(text: &str) -> Result<(), Report> {
     let mut stdout = std::io::stdout();
-    match stdout.write_all(printable(text).as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(colour::paint(&printable(text)).as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(miette!("cannot write to stdout: {error}")),
         _ => Ok(()),
     }

@@ -5,15 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use loupe_spec::{Accumulator, Arithmetic, Dtype, HostTensor, MistakeKind, Probe, Rounding, echo};
 
 use crate::faults::{f16_overflow, fault};
+use crate::finding::FittedParameter;
 use crate::metrics::{Metrics, relative_l2};
 use crate::naming::{Findings, Search};
 use crate::noise::{Level, Noise, measure};
 use crate::precision::{infer_decimals, infer_storage, is_linear, ladder, median};
 use crate::segments::Segments;
 use crate::stage::{Fit, Stage, TENSOR_LIMIT};
-use crate::verdict::{
-    CandidateInfo, Class, Coverage, Divergence, FittedParameter, Judgement, SCHEMA, StageVerdict, Unseen, Verdict,
-};
+use crate::verdict::{CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, StageVerdict, Unseen, Verdict};
 use crate::{Candidate, Given, Replay, ReplayError, Replayer, Trace};
 
 /// A verdict, and what it was judged by.
@@ -140,6 +139,7 @@ impl Case<'_> {
         let first = stages.iter().find(|stage| failing.contains(&stage.probe));
         // Neither shapes nor faults are a matter of names.
         let of_names = verdict == Judgement::Architectural && candidate.misshapen.is_empty();
+        let unexplained = findings.unnamed.clone();
         let unnamed = if of_names { findings.unnamed } else { Vec::new() };
         let verdict = Verdict {
             schema: SCHEMA,
@@ -158,9 +158,11 @@ impl Case<'_> {
             indistinguishable: nowhere(&findings.unseen),
             mistakes: findings.named,
             fitted: findings.fitted,
+            unexplained,
             unseen: findings.unseen,
             stimuli: Vec::new(),
             next: None,
+            structure: candidate.misshapen.clone(),
             notes,
             stages: stage_verdicts,
         };
@@ -370,6 +372,7 @@ impl<'a> Case<'a> {
             tokens: tokens.len(),
             of_tokens: self.replayer.tokens(),
             layers: layers.into_iter().collect(),
+            of_layers: config.num_hidden_layers,
             probes: self.recorded.len(),
             of: Probe::all(config).len() - 1,
             values: stages.iter().map(Stage::values).sum(),

@@ -8,6 +8,7 @@
 
 mod candidate;
 mod faults;
+mod finding;
 mod judge;
 mod metrics;
 mod naming;
@@ -21,17 +22,19 @@ mod statistic;
 mod values;
 mod verdict;
 mod visibility;
+mod words;
 
 pub use candidate::{Candidate, Fragment, MOST_NAMES, Rows, found};
+pub use finding::{FittedParameter, NamedMistake};
 pub use judge::{JudgeError, Judged, judge};
 pub use noise::Level;
-pub use render::{one_line, summary, table};
+pub use render::text;
 pub use replayer::{Given, Replay, ReplayError, Replayer, Trace};
 pub use statistic::{Statistic, StatisticKind};
 pub use values::{Expected, judge_values};
 pub use verdict::{
-    CandidateInfo, Class, Coverage, Divergence, FittedParameter, Judgement, NamedMistake, SCHEMA, Shown, StageVerdict,
-    Stimulus, Unseen, Verdict, Verdicts,
+    CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, Shown, StageVerdict, Stimulus, Unseen, Verdict,
+    Verdicts,
 };
 pub use visibility::{Moved, Visibility};
 

@@ -233,6 +233,11 @@ impl Stage {
         matches!(self.probe, Probe::Layer(_, ModelStage::Probs)) && self.storage.round(value) == 0.0
     }
 
+    /// Whether it is a mask, of which each value is 0 or 1 and nothing is rounded.
+    pub fn is_mask(&self) -> bool {
+        matches!(self.probe, Probe::Layer(_, ModelStage::Mask))
+    }
+
     /// Whether the candidate recorded element `at`.
     fn is_recorded(&self, at: usize) -> bool {
         self.held[at]
@@ -256,7 +261,7 @@ impl Stage {
     /// probability is 0 wherever the mask hides the key: that no budget bends.
     pub fn fit(&self, predicted: &[f64]) -> Fit {
         let broken = |at: &usize| match self.probe {
-            Probe::Layer(_, ModelStage::Mask) => (self.recorded[*at] != 0.0) != (predicted[*at] != 0.0),
+            _ if self.is_mask() => (self.recorded[*at] != 0.0) != (predicted[*at] != 0.0),
             // Hidden by the right mask: 0 or not 0 says which code ran, however small what leaks is.
             Probe::Layer(_, ModelStage::Probs) if self.exact[*at] == 0.0 || predicted[*at] == 0.0 => {
                 self.is_hidden(predicted[*at]) != (self.recorded[*at] == 0.0)
@@ -276,6 +281,19 @@ impl Stage {
         let worst = rows.iter().map(|row| ratio(*row)).enumerate();
         let (token, row) = worst.fold((0, 0.0), |best, next| if next.1 > best.1 { next } else { best });
         Fit { tensor: ratio(total), row, token }
+    }
+
+    /// How unlikely it is that a prediction which has nothing to do with the candidate comes as near as `predicted` does, in
+    /// bits: each value has to be hit to within the noise, out of all that it is off by from the right stage. What is right
+    /// or wrong with no noise in between, masks and what they hide, is not hit by chance.
+    pub fn bits(&self, predicted: &[f64]) -> f64 {
+        if self.fit(&self.exact).tensor.is_infinite() {
+            return f64::INFINITY;
+        }
+        let (before, after) = (self.rows(&self.exact, |_| true), self.rows(predicted, |_| true));
+        // Row by row: one wrong token among many is far off, and the rest is not.
+        let gained = |row: usize| (ratio(before[row]) / ratio(after[row]).max(1.0)).log2().max(0.0);
+        self.indices().map(|at| gained(self.layout.row(at))).sum()
     }
 
     /// The rows of which something was recorded: the tokens', then one for each statistic.
@@ -331,7 +349,9 @@ impl Stage {
             norm += self.exact[at].powi(2);
         }
         let relative = |value: f64| if value == 0.0 { 0.0 } else { (value / norm).sqrt() };
-        (relative(squares), TENSOR_LIMIT * relative(variance))
+        // A mask is right bit for bit.
+        let allowed = if self.is_mask() { 0.0 } else { TENSOR_LIMIT * relative(variance) };
+        (relative(squares), allowed)
     }
 
     /// Index of the element that is furthest off; of a statistic where all elements are right.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use loupe_spec::{Dtype, Mistake, Probe};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
+use crate::finding::{FittedParameter, NamedMistake, display, display_all};
 use crate::metrics::Metrics;
 
 /// The format and its version.
@@ -110,111 +111,6 @@ pub struct Divergence {
     pub budget: f64,
 }
 
-/// A mistake found.
-#[derive(Clone, Debug, Serialize)]
-pub struct NamedMistake {
-    /// Its id in the catalogue.
-    pub id: String,
-    /// Which way of making it, where there are several.
-    pub variant: Option<String>,
-    /// Where it first shows.
-    #[serde(serialize_with = "display")]
-    pub probe: Probe,
-    /// The layers it was found in.
-    pub layers: Vec<usize>,
-    /// The probes at which it is made, so far as the recordings tell.
-    #[serde(serialize_with = "display_all")]
-    pub sites: Vec<Probe>,
-    /// "certain" where it alone brings every stage it touches inside the budget; "likely" where others fit too.
-    pub confidence: &'static str,
-    /// Ids that fit as well on this input.
-    pub alternatives: Vec<String>,
-    /// What was measured.
-    pub evidence: String,
-    /// What the wrong code does, in one sentence.
-    pub sentence: String,
-    /// Where it was seen.
-    pub seen_in: String,
-    /// The line of the right code: `file:line: text`.
-    pub right: String,
-}
-
-impl NamedMistake {
-    /// `mistake`, made at `sites`, showing first at `probe`.
-    pub(crate) fn of(
-        mistake: &Mistake,
-        probe: Probe,
-        sites: &BTreeSet<Probe>,
-        alternatives: Vec<String>,
-        evidence: String,
-    ) -> NamedMistake {
-        NamedMistake {
-            id: mistake.id.to_string(),
-            variant: mistake.variant.map(str::to_string),
-            probe,
-            layers: layers(sites),
-            sites: sites.iter().copied().collect(),
-            confidence: if alternatives.is_empty() { "certain" } else { "likely" },
-            alternatives,
-            evidence,
-            sentence: mistake.what.to_string(),
-            seen_in: mistake.seen_in.to_string(),
-            right: mistake.right.to_string(),
-        }
-    }
-
-    /// It is made at `sites` too, and shows at `probe`.
-    pub(crate) fn also_at(&mut self, probe: Probe, sites: &BTreeSet<Probe>) {
-        let all: BTreeSet<Probe> = self.sites.iter().chain(sites).copied().collect();
-        self.layers = layers(&all);
-        self.sites = all.into_iter().collect();
-        self.probe = self.probe.min(probe);
-    }
-}
-
-/// The layers of `probes`, each once.
-pub(crate) fn layers(probes: &BTreeSet<Probe>) -> Vec<usize> {
-    let layers: BTreeSet<usize> = probes.iter().filter_map(|probe| probe.layer()).collect();
-    layers.into_iter().collect()
-}
-
-/// A number of the model with another value than config.json gives it, where no mistake of the catalogue says so.
-#[derive(Clone, Debug, Serialize)]
-pub struct FittedParameter {
-    /// Its name in [`loupe_spec::Parameter`].
-    pub parameter: &'static str,
-    /// The value that explains the candidate; `None`: no cap at all.
-    pub value: Option<f64>,
-    /// The right value.
-    pub expected: f64,
-    /// Where it first shows.
-    #[serde(serialize_with = "display")]
-    pub probe: Probe,
-    /// The layers in which it has this value.
-    pub layers: Vec<usize>,
-    /// What was measured.
-    pub evidence: String,
-}
-
-impl FittedParameter {
-    /// `attn_scale = 0.25 (right: 0.125)`
-    pub fn line(&self) -> String {
-        let value = self.value.map_or("none".to_string(), |value| format!("{}", Rounded(value)));
-        format!("{} = {value} (right: {})", self.parameter, Rounded(self.expected))
-    }
-}
-
-/// Six significant digits: what a fit of f32 values knows.
-struct Rounded(f64);
-
-impl std::fmt::Display for Rounded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Through the shortest form of the rounded value: 0.125, not 1.25000e-1.
-        let rounded: f64 = format!("{:.5e}", self.0).parse().unwrap_or(self.0);
-        write!(f, "{rounded:?}")
-    }
-}
-
 /// A mistake that this input cannot show.
 #[derive(Clone, Debug, Serialize)]
 pub struct Unseen {
@@ -294,6 +190,8 @@ pub struct Coverage {
     pub of_tokens: usize,
     /// Layers of which at least one stage was recorded.
     pub layers: Vec<usize>,
+    /// Layers of the model.
+    pub of_layers: usize,
     /// Recorded stages judged, of all that the model has.
     pub probes: usize,
     /// All that the model has.
@@ -332,13 +230,18 @@ pub struct Verdict {
     pub mistakes: Vec<NamedMistake>,
     /// Numbers with a wrong value, where no mistake explains what fails or what shows below the noise.
     pub fitted: Vec<FittedParameter>,
+    /// Failing stages that neither explains, in computing order.
+    #[serde(serialize_with = "display_all")]
+    pub unexplained: Vec<Probe>,
     /// Ids of mistakes that this candidate's recordings cannot show anywhere.
     pub indistinguishable: Vec<String>,
     /// The same with the reason.
     pub unseen: Vec<Unseen>,
     /// Inputs that show those, where they were asked for; and those that tell apart what explains the run alike.
     pub stimuli: Vec<Stimulus>,
-    /// Structural findings and remarks, a sentence each.
+    /// What is another thing than was asked for, a sentence each: other tokens, another checkpoint, other shapes.
+    pub structure: Vec<String>,
+    /// Those and remarks, a sentence each.
     pub notes: Vec<String>,
     /// What to run, record or say now.
     pub next: Option<String>,
@@ -352,40 +255,18 @@ fn is_zero(count: &usize) -> bool {
 }
 
 impl Verdict {
-    /// How much is right only so far as could be seen: "14 mistakes would go unnoticed at this precision, 3 on this
-    /// input". `None` where nothing would.
-    pub fn unnoticed(&self) -> Option<String> {
-        let mut counted: BTreeSet<&str> = BTreeSet::new();
-        let mut parts: Vec<String> = Vec::new();
-        for (why, of) in [
-            ("below the noise", "at this precision"),
-            ("identical here", "on this input"),
-            ("not recorded", "in what was recorded"),
-            ("not tried", "in a model of this size"),
-        ] {
-            let nowhere = self.unseen.iter().filter(|unseen| unseen.why == why && unseen.sites.is_none());
-            let count = nowhere.filter(|unseen| counted.insert(&unseen.id)).count();
-            match count {
-                0 => {}
-                1 if parts.is_empty() => parts.push(format!("1 mistake would go unnoticed {of}")),
-                _ if parts.is_empty() => parts.push(format!("{count} mistakes would go unnoticed {of}")),
-                _ => parts.push(format!("{count} {of}")),
-            }
-        }
-        (!parts.is_empty()).then(|| parts.join(", "))
-    }
-
     /// The candidate answers another question than was asked: other tokens, by `mistake` if it is known, or another
     /// checkpoint. That is the answer; what was judged stands beside it.
     pub fn different_question(&mut self, notes: Vec<String>, mistake: Option<&Mistake>) {
         let remark = notes.first().and_then(|note| note.split_once(':')).map(|(what, _)| what.to_string());
         if let Some(mistake) = mistake {
-            let evidence = "planted in the prompt it gives the candidate's token ids".to_string();
+            let evidence = "put into the prompt, it gives your token ids".to_string();
             self.mistakes.insert(
                 0,
                 NamedMistake::of(mistake, Probe::TokenIds, &BTreeSet::from([Probe::TokenIds]), Vec::new(), evidence),
             );
         }
+        self.structure.splice(0..0, notes.iter().cloned());
         self.notes.splice(0..0, notes);
         if self.exit_code == 0 || self.verdict == Judgement::Inconclusive {
             self.verdict = Judgement::Architectural;
@@ -412,12 +293,4 @@ impl Verdicts {
         let gravest = [3, 1, 4].into_iter().find(|code| verdicts.iter().any(|v| v.exit_code == *code));
         Verdicts { schema: SCHEMA, exit_code: gravest.unwrap_or(0), verdicts }
     }
-}
-
-fn display_all<S: Serializer>(probes: &[Probe], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(probes.iter().map(ToString::to_string))
-}
-
-fn display<S: Serializer>(probe: &Probe, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(probe)
 }

@@ -127,6 +127,7 @@ pub(crate) fn check(name: CheckName, fields: &Fields) -> Result<Check, Noted> {
             let names = names(fields);
             Ok(Check::Names { candidate: candidate?, model: model?, names: names? })
         }
+        CheckName::Explain => Ok(Check::Explain { id: fields.optional("id", text)? }),
         CheckName::Export => {
             let (model, output) = (required_model(fields), fields.required("output", prefix));
             Ok(Check::Export { model: model?, output: output? })

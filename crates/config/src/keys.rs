@@ -14,6 +14,7 @@ pub enum CheckName {
     Trace,
     Compare,
     Names,
+    Explain,
     Export,
 }
 
@@ -28,7 +29,7 @@ const MISTAKES: &[&str] = &["mistakes"];
 
 impl CheckName {
     /// Every check.
-    pub const ALL: [CheckName; 9] = [
+    pub const ALL: [CheckName; 10] = [
         CheckName::Embed,
         CheckName::Attn,
         CheckName::Weights,
@@ -37,6 +38,7 @@ impl CheckName {
         CheckName::Trace,
         CheckName::Compare,
         CheckName::Names,
+        CheckName::Explain,
         CheckName::Export,
     ];
 
@@ -51,6 +53,7 @@ impl CheckName {
             CheckName::Trace => "trace",
             CheckName::Compare => "compare",
             CheckName::Names => "names",
+            CheckName::Explain => "explain",
             CheckName::Export => "export",
         }
     }
@@ -65,6 +68,7 @@ impl CheckName {
             CheckName::LayerOut => &["layers", "token"],
             CheckName::Trace => &["layers", "probes"],
             CheckName::Names => &["candidate", "names"],
+            CheckName::Explain => &["id"],
             CheckName::Compare => &[
                 "candidates",
                 "candidate",
@@ -89,6 +93,8 @@ impl CheckName {
             CheckName::Weights | CheckName::Rope => &[ALWAYS, BACKEND],
             // Looks at names and shapes: nothing is computed.
             CheckName::Names => &[ALWAYS],
+            // Of no model.
+            CheckName::Explain => &[&["check", "output"]],
             // Copies a checkpoint: nothing is computed.
             CheckName::Export => &[ALWAYS, MISTAKES],
         };
@@ -104,7 +110,7 @@ impl CheckName {
             CheckName::Weights => Some(&["model", "layer", "proj"]),
             CheckName::Rope => Some(&["model", "pos", "dim", "theta"]),
             CheckName::LayerOut => Some(&["model", "prompt", "layers", "token"]),
-            CheckName::Trace | CheckName::Compare | CheckName::Names | CheckName::Export => None,
+            CheckName::Trace | CheckName::Compare | CheckName::Names | CheckName::Explain | CheckName::Export => None,
         }
     }
 }

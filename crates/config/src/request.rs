@@ -130,6 +130,8 @@ pub enum Check {
     Compare(Compare),
     /// Says which probe point each tensor of a candidate is taken for; the model says how many layers there are.
     Names { candidate: PathBuf, model: Option<ModelRef>, names: Vec<NameEntry> },
+    /// Says what a mistake of the catalogue is; without `id`, all of them.
+    Explain { id: Option<String> },
     /// Writes the checkpoint as a Hugging Face folder.
     Export { model: ModelRef, output: PathBuf },
 }
@@ -146,6 +148,7 @@ impl Check {
             Check::Trace { .. } => CheckName::Trace,
             Check::Compare(_) => CheckName::Compare,
             Check::Names { .. } => CheckName::Names,
+            Check::Explain { .. } => CheckName::Explain,
             Check::Export { .. } => CheckName::Export,
         }
     }

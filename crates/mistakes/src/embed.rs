@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use loupe_model::{Operations, ops};
 use loupe_spec::{Config, Dtype, Probe};
 
-use crate::{Kind, Mistake, Plant, right};
+use crate::{Formula, Kind, Mistake, Plant, right};
 
 /// The embedding is not multiplied by sqrt(hidden_size).
 pub(crate) struct ScaleMissing;
@@ -16,6 +16,7 @@ impl Plant for ScaleMissing {
         kind: Kind::Architectural,
         what: "The embedding is not multiplied by sqrt(hidden_size).",
         seen_in: "tt-metal 22812",
+        formula: Formula { right: "x = embed_tokens[id] * sqrt(hidden_size)", wrong: "x = embed_tokens[id]" },
         right: right!("crates/model/src/ops/embed.rs", "p.op(raw, |raw| raw.mul_scalar(scale))"),
         hidden_when: "never: every value is wrong by the same factor (and cosine stays 1)",
         at: |probe| probe == Probe::EmbedScaled,
@@ -36,6 +37,10 @@ impl Plant for ScaleTwice {
         kind: Kind::Architectural,
         what: "The embedding is multiplied by sqrt(hidden_size) twice.",
         seen_in: "TransformerLens 1315; vLLM 36787",
+        formula: Formula {
+            right: "x = embed_tokens[id] * sqrt(hidden_size)",
+            wrong: "x = embed_tokens[id] * sqrt(hidden_size) * sqrt(hidden_size)",
+        },
         right: right!("crates/model/src/ops/embed.rs", "p.op(raw, |raw| raw.mul_scalar(scale))"),
         hidden_when: "never: every value is wrong by the same factor (and cosine stays 1)",
         at: |probe| probe == Probe::EmbedScaled,
@@ -56,6 +61,10 @@ impl Plant for ScaleRounded {
         kind: Kind::DtypePolicy,
         what: "sqrt(hidden_size) is rounded to bf16 whatever the dtype of the model.",
         seen_in: "gemma_pytorch 67; transformers 29402",
+        formula: Formula {
+            right: "x = embed_tokens[id] * to_dtype(sqrt(hidden_size))",
+            wrong: "x = embed_tokens[id] * to_bf16(sqrt(hidden_size))",
+        },
         right: right!("crates/model/src/ops/embed.rs", "let scale = p.round(scale);"),
         hidden_when: "sqrt(hidden_size) is exact in bf16, as 2B's 48 is",
         at: |probe| probe == Probe::EmbedScaled,
@@ -76,6 +85,10 @@ impl Plant for LmHeadScaled {
         kind: Kind::Architectural,
         what: "The table scaled by sqrt(hidden_size) serves as lm_head.",
         seen_in: "vLLM 53170",
+        formula: Formula {
+            right: "logits = x @ transpose(embed_tokens)",
+            wrong: "logits = x @ transpose(embed_tokens * sqrt(hidden_size))",
+        },
         right: right!(
             "crates/spec/src/weight.rs",
             "if config.tie_word_embeddings { Weight::EmbedTokens } else { Weight::LmHead }"

@@ -6,7 +6,7 @@ use loupe_model::{Operations, ops};
 use loupe_spec::Config;
 
 use crate::lookup::is_projection;
-use crate::{Kind, Mistake, Plant, right};
+use crate::{Formula, Kind, Mistake, Plant, right};
 
 /// The first 32 values of each row of a matrix are repeated along the row: a dequantiser that does not advance.
 pub(crate) struct Q4kRepeatedBlock;
@@ -18,6 +18,10 @@ impl Plant for Q4kRepeatedBlock {
         kind: Kind::Architectural,
         what: "The first 32 values of each row of a matrix are repeated along the row: a dequantiser that does not advance.",
         seen_in: "the reference scripts' own list of suspects",
+        formula: Formula {
+            right: "W[row][j] = dequantise(blocks[row][j / 32])[j % 32]",
+            wrong: "W[row][j] = dequantise(blocks[row][0])[j % 32]",
+        },
         right: right!(
             "crates/model/src/model.rs",
             "let matrix = self.weights.rows(weight, chunk.rows.clone()).map_err(ModelError::Weight)?;"
@@ -49,6 +53,7 @@ impl Plant for MatmulZeroTiles {
         kind: Kind::BackendFault,
         what: "A kernel leaves a tile of the product unwritten: a block of exact zeros.",
         seen_in: "burn 4907, 4966",
+        formula: Formula { right: "y = x @ transpose(W)", wrong: "y = x @ transpose(W); y[:, 0:8] = 0" },
         right: right!("crates/model/src/ops/linear.rs", "p.matmul(weight, x.transpose()).transpose()"),
         hidden_when: "never where the tile is recorded",
         at: is_projection,

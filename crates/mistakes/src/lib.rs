@@ -20,7 +20,7 @@ mod wiring;
 use burn::tensor::backend::Backend;
 use loupe_model::{Operations, Table};
 use loupe_spec::{Config, Probe, Stage, echo, hint, nearest};
-pub(crate) use loupe_spec::{Mistake, MistakeKind as Kind};
+pub(crate) use loupe_spec::{Formula, Mistake, MistakeKind as Kind};
 
 pub use catalogue::ALL;
 pub use export::edit_config;

@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use loupe_model::{Operations, ops};
 use loupe_spec::{Config, LayerWeight, Probe, Stage, Weight};
 
-use crate::{Kind, Mistake, Plant, in_stages, right};
+use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
 
 /// The stages that multiply by a matrix of the layer.
 pub(crate) fn is_projection(probe: Probe) -> bool {
@@ -23,6 +23,7 @@ impl Plant for QkvOrder {
         kind: Kind::Architectural,
         what: "Keys and values are read from each other's place.",
         seen_in: "ports that fuse q, k and v",
+        formula: Formula { right: "k = k_proj(x); v = v_proj(x)", wrong: "k = v_proj(x); v = k_proj(x)" },
         right: right!("crates/spec/src/probe.rs", "Stage::KProj => LayerWeight::KProj,"),
         hidden_when: "both tensors are equal",
         at: |probe| in_stages(probe, &[Stage::KProj, Stage::VProj]),
@@ -47,6 +48,7 @@ impl Plant for LayerOffByOne {
         kind: Kind::Architectural,
         what: "Each layer runs with the next layer's weights (the last with the first's).",
         seen_in: "ports that count layers from 1",
+        formula: Formula { right: "W = weights[layer]", wrong: "W = weights[(layer + 1) % num_hidden_layers]" },
         right: right!(
             "crates/spec/src/probe.rs",
             "Probe::Layer(layer, stage) => stage.weight().map(|weight| Weight::Layer(layer, weight)),"
@@ -73,6 +75,7 @@ impl Plant for WeightTransposed {
         kind: Kind::Architectural,
         what: "A square matrix is read with rows and columns exchanged.",
         seen_in: "ports that change layout on loading; a q4k loader that ignores order",
+        formula: Formula { right: "y = x @ transpose(W)", wrong: "y = x @ W" },
         right: right!("crates/model/src/ops/linear.rs", "p.matmul(weight, x.transpose()).transpose()"),
         hidden_when: "the checkpoint has no square projection",
         at: is_projection,

@@ -5,7 +5,7 @@ use loupe_model::Operations;
 use loupe_model::ops::mask::Mask;
 use loupe_spec::{Config, Probe, Stage};
 
-use crate::{Kind, Mistake, Plant, in_stages, right};
+use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
 
 fn is_mask(probe: Probe) -> bool {
     in_stages(probe, &[Stage::Mask])
@@ -21,6 +21,10 @@ impl Plant for WindowParity {
         kind: Kind::Architectural,
         what: "The wrong layers slide: odd ones where config.json means even ones.",
         seen_in: "transformers 31775; mistral.rs 554; TransformerLens 778",
+        formula: Formula {
+            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
+            wrong: "visible(i, j) = j <= i and (layer is sliding_attention or i - j < sliding_window)",
+        },
         right: right!(
             "crates/spec/src/config.rs",
             "(self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)"
@@ -44,6 +48,10 @@ impl Plant for WindowEverywhere {
         kind: Kind::Architectural,
         what: "Every layer slides.",
         seen_in: "mlx-lm 27; llama.cpp 8227; keras-hub 2186",
+        formula: Formula {
+            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
+            wrong: "visible(i, j) = j <= i and i - j < sliding_window",
+        },
         right: right!(
             "crates/spec/src/config.rs",
             "(self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)"
@@ -67,6 +75,10 @@ impl Plant for WindowNowhere {
         kind: Kind::Architectural,
         what: "No layer slides.",
         seen_in: "mlx-lm 27; llama.cpp 8227; keras-hub 2186",
+        formula: Formula {
+            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
+            wrong: "visible(i, j) = j <= i",
+        },
         right: right!(
             "crates/spec/src/config.rs",
             "(self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)"
@@ -90,6 +102,10 @@ impl Plant for WindowOneMore {
         kind: Kind::Architectural,
         what: "The window keeps one key too many.",
         seen_in: "transformers 39408; zml 763; vLLM 3385",
+        formula: Formula {
+            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
+            wrong: "visible(i, j) = j <= i and (layer is full_attention or i - j <= sliding_window)",
+        },
         right: right!(
             "crates/model/src/ops/mask.rs",
             "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"
@@ -113,6 +129,10 @@ impl Plant for WindowOneFewer {
         kind: Kind::Architectural,
         what: "The window keeps one key too few.",
         seen_in: "transformers 39408; zml 763; vLLM 3385",
+        formula: Formula {
+            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
+            wrong: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window - 1)",
+        },
         right: right!(
             "crates/model/src/ops/mask.rs",
             "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"
@@ -136,6 +156,10 @@ impl Plant for CausalOffByOne {
         kind: Kind::Architectural,
         what: "A query sees the key after its own.",
         seen_in: "burn 5783",
+        formula: Formula {
+            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
+            wrong: "visible(i, j) = j <= i + 1 and (layer is full_attention or i - j < sliding_window)",
+        },
         right: right!(
             "crates/model/src/ops/mask.rs",
             "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"

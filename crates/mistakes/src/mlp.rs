@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, activation};
 use loupe_model::{Operations, Precision};
 use loupe_spec::{Config, LayerWeight, Probe, Stage, Weight};
 
-use crate::{Kind, Mistake, Plant, in_stages, right};
+use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
 
 /// GELU in its erf form, where Gemma uses the tanh approximation.
 pub(crate) struct GeluErf;
@@ -17,6 +17,10 @@ impl Plant for GeluErf {
         kind: Kind::Architectural,
         what: "GELU in its erf form, where Gemma uses the tanh approximation.",
         seen_in: "Megatron-Bridge 4661; mlx-examples 1057",
+        formula: Formula {
+            right: "0.5 * x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x^3)))",
+            wrong: "0.5 * x * (1 + erf(x / sqrt(2)))",
+        },
         right: right!("crates/model/src/ops/gelu.rs", "x.mul_scalar(0.5) * inner.tanh().add_scalar(1.0)"),
         hidden_when: "5e-4 at most: under the noise of bf16 in any one value",
         at: |probe| in_stages(probe, &[Stage::Act]),
@@ -37,6 +41,10 @@ impl Plant for Silu {
         kind: Kind::Architectural,
         what: "SiLU (x * sigmoid(x)) in the place of GELU.",
         seen_in: "TensorRT-Model-Connect 177",
+        formula: Formula {
+            right: "0.5 * x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x^3)))",
+            wrong: "x / (1 + exp(-x))",
+        },
         right: right!("crates/model/src/ops/gelu.rs", "x.mul_scalar(0.5) * inner.tanh().add_scalar(1.0)"),
         hidden_when: "never",
         at: |probe| in_stages(probe, &[Stage::Act]),
@@ -61,6 +69,10 @@ impl Plant for GateUpSwapped {
         kind: Kind::Architectural,
         what: "gate_proj and up_proj are read from each other's place.",
         seen_in: "ports that fuse the two projections",
+        formula: Formula {
+            right: "gate = gate_proj(x); up = up_proj(x)",
+            wrong: "gate = up_proj(x); up = gate_proj(x)",
+        },
         right: right!("crates/spec/src/probe.rs", "Stage::GateProj => LayerWeight::GateProj,"),
         hidden_when: "both tensors are equal",
         at: |probe| in_stages(probe, &[Stage::GateProj, Stage::UpProj]),
@@ -85,6 +97,7 @@ impl Plant for GateUpWiring {
         kind: Kind::Architectural,
         what: "The activation is applied to up_proj and the product taken with gate_proj.",
         seen_in: "ports that fuse the two projections",
+        formula: Formula { right: "down_proj(gelu(gate) * up)", wrong: "down_proj(gelu(up) * gate)" },
         right: right!("crates/spec/src/probe.rs", "Stage::Act => &[Stage::GateProj],"),
         hidden_when: "both tensors are equal",
         at: |probe| in_stages(probe, &[Stage::Act, Stage::Gated]),

@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use loupe_model::{Operations, ops};
 use loupe_spec::Config;
 
-use crate::{Kind, Mistake, Plant, is_norm, right};
+use crate::{Formula, Kind, Mistake, Plant, is_norm, right};
 
 /// The norm multiplies by w, where Gemma multiplies by 1 + w.
 pub(crate) struct WithoutOne;
@@ -16,6 +16,7 @@ impl Plant for WithoutOne {
         kind: Kind::Architectural,
         what: "The norm multiplies by w, where Gemma multiplies by 1 + w.",
         seen_in: "Liger-Kernel 74",
+        formula: Formula { right: "x / sqrt(mean(x^2) + eps) * (1 + w)", wrong: "x / sqrt(mean(x^2) + eps) * w" },
         right: right!("crates/model/src/ops/norm.rs", "let weight = p.widen(weight).add_scalar(1.0).reshape([1, d]);"),
         hidden_when: "never",
         at: is_norm,
@@ -40,6 +41,7 @@ impl Plant for OneTwice {
         kind: Kind::Architectural,
         what: "The norm multiplies by 2 + w: 1 is added to a weight that already held 1 + w.",
         seen_in: "vLLM 31464",
+        formula: Formula { right: "x / sqrt(mean(x^2) + eps) * (1 + w)", wrong: "x / sqrt(mean(x^2) + eps) * (2 + w)" },
         right: right!("crates/model/src/ops/norm.rs", "let weight = p.widen(weight).add_scalar(1.0).reshape([1, d]);"),
         hidden_when: "never",
         at: is_norm,
@@ -64,6 +66,10 @@ impl Plant for CastFirst {
         kind: Kind::DtypePolicy,
         what: "The normalised value is cast to the model's dtype before it is multiplied by 1 + w, as Llama does.",
         seen_in: "Liger-Kernel 89; transformers 29402",
+        formula: Formula {
+            right: "to_dtype(x / sqrt(mean(x^2) + eps) * (1 + w))",
+            wrong: "to_dtype(x / sqrt(mean(x^2) + eps)) * (1 + w)",
+        },
         right: right!("crates/model/src/ops/norm.rs", "p.op(x, |x| normalise(x, eps) * weight)"),
         hidden_when: "the model's dtype is f32 or f64",
         at: is_norm,
@@ -89,6 +95,10 @@ impl Plant for WeightLow {
         kind: Kind::DtypePolicy,
         what: "1 + w is formed in the model's dtype instead of f32.",
         seen_in: "vLLM 29810",
+        formula: Formula {
+            right: "x / sqrt(mean(x^2) + eps) * (1 + to_f32(w))",
+            wrong: "x / sqrt(mean(x^2) + eps) * to_dtype(1 + w)",
+        },
         right: right!("crates/model/src/ops/norm.rs", "let weight = p.widen(weight).add_scalar(1.0).reshape([1, d]);"),
         hidden_when: "the model's dtype is f32 or f64",
         at: is_norm,
@@ -113,6 +123,10 @@ impl Plant for Eps {
         kind: Kind::Architectural,
         what: "The norm's epsilon is ten times the checkpoint's: 1e-5 for 1e-6.",
         seen_in: "llama.cpp 23815; Megatron-Bridge 5712",
+        formula: Formula {
+            right: "x / sqrt(mean(x^2) + eps) * (1 + w)",
+            wrong: "x / sqrt(mean(x^2) + 10 * eps) * (1 + w)",
+        },
         right: right!("crates/spec/src/parameter.rs", "Parameter::RmsNormEps => Some(config.rms_norm_eps),"),
         hidden_when: "every row's mean square is far above epsilon",
         at: is_norm,
@@ -133,6 +147,7 @@ impl Plant for EpsNone {
         kind: Kind::Architectural,
         what: "The norm has no epsilon.",
         seen_in: "llama.cpp 23815; Megatron-Bridge 5712",
+        formula: Formula { right: "x / sqrt(mean(x^2) + eps) * (1 + w)", wrong: "x / sqrt(mean(x^2)) * (1 + w)" },
         right: right!("crates/model/src/ops/norm.rs", "x / mean_square.add_scalar(eps).sqrt()"),
         hidden_when: "every row's mean square is far above epsilon",
         at: is_norm,
@@ -153,6 +168,10 @@ impl Plant for MeanSubtracted {
         kind: Kind::Architectural,
         what: "The mean is subtracted first: LayerNorm for RMSNorm.",
         seen_in: "ports that share a norm with another family",
+        formula: Formula {
+            right: "x / sqrt(mean(x^2) + eps) * (1 + w)",
+            wrong: "y = x - mean(x); y / sqrt(mean(y^2) + eps) * (1 + w)",
+        },
         right: right!("crates/model/src/ops/norm.rs", "let mean_square = (x.clone() * x.clone()).mean_dim(1);"),
         hidden_when: "every row's mean is zero",
         at: is_norm,

@@ -5,7 +5,7 @@ use burn::tensor::backend::Backend;
 use loupe_model::{Operations, Precision, ops};
 use loupe_spec::{Config, Dtype, Probe, Stage};
 
-use crate::{Kind, Mistake, Plant, in_stages, right};
+use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
 
 fn is_rope(probe: Probe) -> bool {
     in_stages(probe, &[Stage::QRope, Stage::KRope])
@@ -21,6 +21,10 @@ impl Plant for Interleaved {
         kind: Kind::Architectural,
         what: "Neighbouring lanes 2i and 2i + 1 are rotated together, where Gemma rotates lane h with lane h + H/2.",
         seen_in: "AiDotNet 2074; tt-metal 26844; nanotron 427",
+        formula: Formula {
+            right: "a, b = x[i], x[i + head_dim/2]; x[i] = a*cos - b*sin; x[i + head_dim/2] = b*cos + a*sin",
+            wrong: "a, b = x[2i], x[2i + 1]; x[2i] = a*cos - b*sin; x[2i + 1] = b*cos + a*sin",
+        },
         right: right!("crates/model/src/ops/rope.rs", "let second = x.narrow(2, h / 2, h / 2);"),
         hidden_when: "the prompt has one token: position 0 rotates by nothing",
         at: is_rope,
@@ -54,6 +58,10 @@ impl Plant for LowPrecision {
         kind: Kind::DtypePolicy,
         what: "Positions, frequencies and angles are held in bf16.",
         seen_in: "transformers 29285; keras-hub 1494",
+        formula: Formula {
+            right: "angle = position * rope_theta^(-2i / head_dim), in f32",
+            wrong: "angle = position * rope_theta^(-2i / head_dim), each factor and the product in bf16",
+        },
         right: right!(
             "crates/model/src/ops/rope.rs",
             "let angles = outer(positions, &inv_freq, |position, frequency| position as f32 * frequency);"
@@ -87,6 +95,10 @@ impl Plant for Offset {
         kind: Kind::Architectural,
         what: "Positions start at 1.",
         seen_in: "gemma.cpp 7f62c26; mlx-vlm 1983",
+        formula: Formula {
+            right: "angle = position * rope_theta^(-2i / head_dim)",
+            wrong: "angle = (position + 1) * rope_theta^(-2i / head_dim)",
+        },
         right: right!(
             "crates/model/src/ops/rope.rs",
             "let angles = outer(positions, &inv_freq, |position, frequency| position as f32 * frequency);"
@@ -113,6 +125,10 @@ impl Plant for Theta {
         kind: Kind::Architectural,
         what: "The base of the frequencies is 1e6, the global base of a later Gemma.",
         seen_in: "ports that share RoPE with another family",
+        formula: Formula {
+            right: "angle = position * rope_theta^(-2i / head_dim)",
+            wrong: "angle = position * 1e6^(-2i / head_dim)",
+        },
         right: right!("crates/spec/src/parameter.rs", "Parameter::RopeTheta => Some(config.rope_theta),"),
         hidden_when: "the prompt has one token",
         at: is_rope,
@@ -133,6 +149,7 @@ impl Plant for QueryOnly {
         kind: Kind::Architectural,
         what: "Keys are left unrotated.",
         seen_in: "ports that share RoPE with another family",
+        formula: Formula { right: "q = rotate(q, angle); k = rotate(k, angle)", wrong: "q = rotate(q, angle)" },
         right: right!("crates/model/src/layer.rs", "(ops.rotate)(x.three(0)?, cos, sin, p).into()"),
         hidden_when: "the prompt has one token",
         at: |probe| in_stages(probe, &[Stage::KRope]),
@@ -153,6 +170,10 @@ impl Plant for Negated {
         kind: Kind::Architectural,
         what: "The rotation goes the other way.",
         seen_in: "ports that share RoPE with another family",
+        formula: Formula {
+            right: "a, b = x[i], x[i + head_dim/2]; x[i] = a*cos - b*sin; x[i + head_dim/2] = b*cos + a*sin",
+            wrong: "a, b = x[i], x[i + head_dim/2]; x[i] = a*cos + b*sin; x[i + head_dim/2] = b*cos - a*sin",
+        },
         right: right!(
             "crates/model/src/ops/rope.rs",
             "[p.store(times(&a, &cos) - times(&b, &sin)), p.store(times(&b, &cos) + times(&a, &sin))]"

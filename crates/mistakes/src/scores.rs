@@ -7,7 +7,7 @@ use loupe_model::ops::softmax;
 use loupe_model::{Operations, Precision};
 use loupe_spec::{Config, Probe, Stage};
 
-use crate::{Kind, Mistake, Plant, in_stages, right};
+use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
 
 fn is_scores(probe: Probe) -> bool {
     in_stages(probe, &[Stage::Scores])
@@ -27,6 +27,10 @@ impl Plant for GqaTiled {
         kind: Kind::Architectural,
         what: "Key/value heads are tiled (k0 k1 k0 k1), where each should be repeated in place (k0 k0 k1 k1).",
         seen_in: "onnx 7274; jax-js 180; burn 5783",
+        formula: Formula {
+            right: "query head n uses kv head n / (num_attention_heads / num_key_value_heads)",
+            wrong: "query head n uses kv head n % num_key_value_heads",
+        },
         right: right!(
             "crates/model/src/ops/attention.rs",
             "kv.reshape([s, k, 1, h]).repeat_dim(2, groups).reshape([s, k * groups, h])"
@@ -50,6 +54,10 @@ impl Plant for ScaleHeadDim {
         kind: Kind::Architectural,
         what: "Scores are scaled by head_dim^-0.5, where query_pre_attn_scalar^-0.5 is right.",
         seen_in: "transformers 31891; llama.cpp 8444; keras-hub 1701",
+        formula: Formula {
+            right: "scores = dot(q, k) * query_pre_attn_scalar^-0.5",
+            wrong: "scores = dot(q, k) * head_dim^-0.5",
+        },
         right: right!(
             "crates/spec/src/parameter.rs",
             "Parameter::AttnScale => Some(config.query_pre_attn_scalar.powf(-0.5)),"
@@ -73,6 +81,10 @@ impl Plant for ScaleHiddenPerHead {
         kind: Kind::Architectural,
         what: "Scores are scaled by (hidden_size / heads)^-0.5, where query_pre_attn_scalar^-0.5 is right.",
         seen_in: "gemma_pytorch 03e6575",
+        formula: Formula {
+            right: "scores = dot(q, k) * query_pre_attn_scalar^-0.5",
+            wrong: "scores = dot(q, k) * (hidden_size / num_attention_heads)^-0.5",
+        },
         right: right!(
             "crates/spec/src/parameter.rs",
             "Parameter::AttnScale => Some(config.query_pre_attn_scalar.powf(-0.5)),"
@@ -97,6 +109,7 @@ impl Plant for ScaleMissing {
         kind: Kind::Architectural,
         what: "Scores are not scaled.",
         seen_in: "mlx-swift-examples 99",
+        formula: Formula { right: "scores = dot(q, k) * query_pre_attn_scalar^-0.5", wrong: "scores = dot(q, k)" },
         right: right!("crates/model/src/ops/attention.rs", "p.op(p.matmul(q, k), |x| x.mul_scalar(scale))"),
         hidden_when: "query_pre_attn_scalar is 1",
         at: is_scores,
@@ -117,6 +130,10 @@ impl Plant for ScaleTwice {
         kind: Kind::Architectural,
         what: "Scores are scaled twice.",
         seen_in: "mlx-swift-examples 99",
+        formula: Formula {
+            right: "scores = dot(q, k) * query_pre_attn_scalar^-0.5",
+            wrong: "scores = dot(q, k) * query_pre_attn_scalar^-0.5 * query_pre_attn_scalar^-0.5",
+        },
         right: right!("crates/model/src/ops/attention.rs", "p.op(p.matmul(q, k), |x| x.mul_scalar(scale))"),
         hidden_when: "query_pre_attn_scalar is 1",
         at: is_scores,
@@ -137,6 +154,7 @@ impl Plant for SoftcapMissing {
         kind: Kind::Architectural,
         what: "Scores are not capped.",
         seen_in: "vllm-metal 665; vLLM 5908; transformers 32848; llama.cpp 8197",
+        formula: Formula { right: "scores = cap * tanh(scores / cap)", wrong: "scores = scores" },
         right: right!("crates/model/src/layer.rs", "Some(cap) => (ops.softcap_scores)(x.three(0)?, cap, p).into(),"),
         hidden_when: "every score is far below the cap",
         at: is_capped,
@@ -157,6 +175,10 @@ impl Plant for SoftcapConstant {
         kind: Kind::Architectural,
         what: "Scores are capped at 0.6 of the right cap: 30 (the cap of the logits) for 50.",
         seen_in: "vLLM 6051",
+        formula: Formula {
+            right: "scores = cap * tanh(scores / cap)",
+            wrong: "scores = 0.6*cap * tanh(scores / (0.6*cap))",
+        },
         right: right!("crates/spec/src/parameter.rs", "Parameter::AttnSoftcap => config.attn_logit_softcapping,"),
         hidden_when: "every score is far below both caps",
         at: is_capped,
@@ -177,6 +199,7 @@ impl Plant for SoftcapFormula {
         kind: Kind::Architectural,
         what: "The cap is computed as x * tanh(x / cap).",
         seen_in: "onnxruntime 21683; unsloth-zoo 593",
+        formula: Formula { right: "scores = cap * tanh(scores / cap)", wrong: "scores = scores * tanh(scores / cap)" },
         right: right!("crates/model/src/ops/softcap.rs", "p.op(x, |x| x.mul_scalar(cap))"),
         hidden_when: "the checkpoint has no cap",
         at: is_capped,
@@ -200,6 +223,7 @@ impl Plant for SoftcapProduct {
         kind: Kind::Architectural,
         what: "The cap is computed as cap * tanh(x * cap).",
         seen_in: "onnxruntime 21683; unsloth-zoo 593",
+        formula: Formula { right: "scores = cap * tanh(scores / cap)", wrong: "scores = cap * tanh(scores * cap)" },
         right: right!("crates/model/src/ops/softcap.rs", "let x = p.op(x, |x| x.div_scalar(cap));"),
         hidden_when: "the checkpoint has no cap",
         at: is_capped,
@@ -223,6 +247,10 @@ impl Plant for SoftcapAfterMask {
         kind: Kind::Architectural,
         what: "The mask is added before the cap, so masked scores become -cap and the future leaks.",
         seen_in: "onnx 7865; lmdeploy 2842",
+        formula: Formula {
+            right: "probs = softmax(cap * tanh(scores / cap) + mask)",
+            wrong: "probs = softmax(cap * tanh((scores + mask) / cap))",
+        },
         right: right!("crates/model/src/ops/softmax.rs", "softmax_with(capped, mask, f64::from(f32::MIN), p)"),
         hidden_when: "the cap is large: at 50 only the exact zeros of probs show it (e^-50)",
         at: |probe| in_stages(probe, &[Stage::Probs]),
@@ -252,6 +280,7 @@ impl Plant for FinalSoftcapMissing {
         kind: Kind::Architectural,
         what: "Logits are not capped.",
         seen_in: "keras-hub 1712; vLLM 52173",
+        formula: Formula { right: "logits = cap * tanh(logits / cap)", wrong: "logits = logits" },
         right: right!("crates/model/src/model.rs", "Some(cap) => (ops.softcap_logits)(x.two(0)?, cap, p).into(),"),
         hidden_when: "in the argmax: the cap keeps order",
         at: |probe| probe == Probe::Logits,

@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use loupe_model::Operations;
 use loupe_spec::{Config, Probe};
 
-use crate::{Kind, Mistake, Plant, right};
+use crate::{Formula, Kind, Mistake, Plant, right};
 
 fn is_token_ids(probe: Probe) -> bool {
     probe == Probe::TokenIds
@@ -20,6 +20,7 @@ impl Plant for BosMissing {
         kind: Kind::Architectural,
         what: "The prompt's first token, <bos>, is not there.",
         seen_in: "mlc 2722; llama.cpp 15326",
+        formula: Formula { right: "ids = [bos] + tokenize(prompt)", wrong: "ids = tokenize(prompt)" },
         right: right!("crates/checkpoint/src/tokens.rs", "self.tokenizer.encode(prompt, true)"),
         hidden_when: "the engine is given token ids",
         at: is_token_ids,
@@ -39,6 +40,7 @@ impl Plant for BosTwice {
         kind: Kind::Architectural,
         what: "The prompt begins with <bos> twice: once from the chat template, once from the tokenizer.",
         seen_in: "sglang 888; llama.cpp 15326",
+        formula: Formula { right: "ids = [bos] + tokenize(prompt)", wrong: "ids = [bos, bos] + tokenize(prompt)" },
         right: right!("crates/checkpoint/src/tokens.rs", "self.tokenizer.encode(prompt, true)"),
         hidden_when: "the engine is given token ids",
         at: is_token_ids,
@@ -58,6 +60,7 @@ impl Plant for SpacePrefix {
         kind: Kind::Architectural,
         what: "The tokenizer puts a space before the prompt.",
         seen_in: "llama.cpp 8248",
+        formula: Formula { right: "ids = [bos] + tokenize(prompt)", wrong: "ids = [bos] + tokenize(\" \" + prompt)" },
         right: right!("crates/checkpoint/src/tokens.rs", "self.tokenizer.encode(prompt, true)"),
         hidden_when: "the engine is given token ids, or the prompt begins with a space",
         at: is_token_ids,

@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use loupe_model::Operations;
 use loupe_spec::{Config, LayerWeight, Probe, Stage, Weight};
 
-use crate::{Kind, Mistake, Plant, in_stages, is_post_norm, right};
+use crate::{Formula, Kind, Mistake, Plant, in_stages, is_post_norm, right};
 
 /// The output of attention or MLP joins the residual without its norm.
 pub(crate) struct PostNormMissing;
@@ -16,6 +16,7 @@ impl Plant for PostNormMissing {
         kind: Kind::Architectural,
         what: "The output of attention or MLP joins the residual without its norm.",
         seen_in: "flax 4567",
+        formula: Formula { right: "residual = residual + post_norm(branch)", wrong: "residual = residual + branch" },
         right: right!(
             "crates/model/src/layer.rs",
             "Stage::PostAttentionLayernorm | Stage::PostFeedforwardLayernorm => model.norm(probe, x, p)?.into(),"
@@ -39,6 +40,10 @@ impl Plant for NormsSwapped {
         kind: Kind::Architectural,
         what: "The weights of post_attention_layernorm and pre_feedforward_layernorm are read from each other's place.",
         seen_in: "Megatron-Bridge 4201",
+        formula: Formula {
+            right: "attn = post_attention_layernorm(attn); x = pre_feedforward_layernorm(residual)",
+            wrong: "attn = pre_feedforward_layernorm(attn); x = post_attention_layernorm(residual)",
+        },
         right: right!(
             "crates/spec/src/probe.rs",
             "Stage::PostAttentionLayernorm => LayerWeight::PostAttentionLayernorm,"
@@ -70,6 +75,10 @@ impl Plant for PostNormAfterResidual {
         kind: Kind::Architectural,
         what: "The norm is applied to the sum of residual and branch, not to the branch.",
         seen_in: "ports that share a block with another family",
+        formula: Formula {
+            right: "residual = residual + post_norm(branch)",
+            wrong: "residual = post_norm(residual + branch)",
+        },
         right: right!("crates/spec/src/probe.rs", "Stage::PostAttentionLayernorm => &[Stage::OProj],"),
         hidden_when: "never",
         at: |probe| is_post_norm(probe) || in_stages(probe, &[Stage::ResidualAttn, Stage::Output]),

@@ -52,6 +52,22 @@ impl Arithmetic {
         }
     }
 
+    /// What is lost, in words.
+    pub fn what(self) -> &'static str {
+        match self {
+            Arithmetic::WeightsF16 => "weights rounded to f16",
+            Arithmetic::WeightsBf16 => "weights rounded to bf16",
+            Arithmetic::Tf32 => "products of TF32 operands",
+            Arithmetic::Bf16Operands => "products of bf16 operands",
+            Arithmetic::F16Accumulation => "sums of products kept in f16",
+            Arithmetic::Bf16Accumulation => "sums of products kept in bf16",
+            Arithmetic::Q8_0 => "matrices quantised in blocks of 8 bits, as GGUF's Q8_0",
+            Arithmetic::Q6K => "matrices quantised in blocks of 6 bits, as GGUF's Q6_K",
+            Arithmetic::Q5K => "matrices quantised in blocks of 5 bits, as GGUF's Q5_K",
+            Arithmetic::Q4K => "matrices quantised in blocks of 4 bits, as GGUF's Q4_K",
+        }
+    }
+
     /// What products of `operand_bits`, summed in `accumulator`, with weights of that form are; `None`: nothing more is
     /// lost.
     pub fn of(weights: WeightForm, accumulator: Accumulator, operand_bits: Option<i32>) -> Option<Arithmetic> {

@@ -34,7 +34,7 @@ mod weight;
 pub use arithmetic::Arithmetic;
 pub use config::{Config, ConfigError, LayerType};
 pub use echo::{LONGEST_ECHO, echo, echo_path, hint, is_obeyed, printable};
-pub use mistake::{Code, Mistake, MistakeKind, NoLine};
+pub use mistake::{Code, Formula, Mistake, MistakeKind, NoLine};
 pub use name::{NameEntry, NameEntryError, Named};
 pub use nearest::nearest;
 pub use parameter::Parameter;

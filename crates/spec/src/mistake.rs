@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::Probe;
 
 /// What a mistake belongs to: an error in the architecture, a choice of where to round, or a broken kernel.
@@ -82,6 +84,15 @@ impl fmt::Display for Code {
     }
 }
 
+/// Right and wrong code as one would write them in any language, with the names of config.json.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Formula {
+    /// What Gemma 2 computes.
+    pub right: &'static str,
+    /// What the mistake computes in its place.
+    pub wrong: &'static str,
+}
+
 /// What is known of a mistake.
 #[derive(Clone, Copy, Debug)]
 pub struct Mistake {
@@ -95,6 +106,8 @@ pub struct Mistake {
     pub what: &'static str,
     /// Public engines and threads in which it happened.
     pub seen_in: &'static str,
+    /// Right and wrong code.
+    pub formula: Formula,
     /// The line of the right code: what the mistake gets wrong.
     pub right: Code,
     /// When it cannot be seen.

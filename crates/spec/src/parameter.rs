@@ -59,6 +59,22 @@ impl Parameter {
         }
     }
 
+    /// The formula that it stands in, and what it is in config.json's names.
+    pub fn formula(self) -> &'static str {
+        match self {
+            Parameter::EmbedScale => "x = embed_tokens[id] * embed_scale, embed_scale = sqrt(hidden_size)",
+            Parameter::AttnScale => "scores = dot(q, k) * attn_scale, attn_scale = query_pre_attn_scalar^-0.5",
+            Parameter::AttnSoftcap => {
+                "scores = attn_softcap * tanh(scores / attn_softcap), attn_softcap = attn_logit_softcapping"
+            }
+            Parameter::FinalSoftcap => {
+                "logits = final_softcap * tanh(logits / final_softcap), final_softcap = final_logit_softcapping"
+            }
+            Parameter::RmsNormEps => "x / sqrt(mean(x^2) + rms_norm_eps) * (1 + w)",
+            Parameter::RopeTheta => "angle = position * rope_theta^(-2i / head_dim)",
+        }
+    }
+
     /// Whether it stands in the formula of `probe`.
     pub fn at(self, probe: Probe) -> bool {
         match self {

@@ -310,7 +310,7 @@ fn groups(parts: &BTreeMap<Probe, Part>) -> BTreeMap<Option<usize>, BTreeSet<Pro
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use loupe_spec::{Code, Config, Dtype, HostTensor, Simulation, Stage, Values};
+    use loupe_spec::{Code, Config, Dtype, Formula, HostTensor, Simulation, Stage, Values};
 
     use crate::{Candidate, Given, Judgement, Replay, ReplayError, Replayer, Rows, Trace, judge};
 
@@ -324,7 +324,8 @@ mod tests {
 
     const fn mistake(id: &'static str, at: fn(Probe) -> bool) -> Mistake {
         let (kind, right) = (MistakeKind::Architectural, Code { file: "", line: 1, text: "" });
-        Mistake { id, variant: None, kind, what: "", seen_in: "", right, hidden_when: "", at }
+        let formula = Formula { right: "", wrong: "" };
+        Mistake { id, variant: None, kind, what: "", seen_in: "", formula, right, hidden_when: "", at }
     }
 
     impl Replayer for Large {

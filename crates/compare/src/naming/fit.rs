@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use loupe_spec::{Parameter, Probe};
 
+use crate::finding::{FittedParameter, layers};
+use crate::naming::LEAST_BITS;
 use crate::naming::explain::MOST_WEIGHTS;
 use crate::naming::scene::{Made, Scene};
 use crate::naming::slope::{Part, Slope, excludes};
 use crate::stage::Stage;
-use crate::verdict::{FittedParameter, layers};
+use crate::words::count;
 use crate::{ReplayError, Trace};
 
 /// Values tried first are the right one times 2^-16 to 2^16.
@@ -84,8 +86,8 @@ impl Fitted {
     pub fn report(&self) -> FittedParameter {
         let evidence = match self.below {
             None => format!(
-                "with this value {} failing stage(s) come inside the budget; known to {:.1e} of itself",
-                self.explained.len(),
+                "put into the reference, it makes {} agree with yours; known to {:.1e} of itself",
+                count(self.explained.len(), "failing stage"),
                 self.error
             ),
             Some(slope) => slope.evidence(),
@@ -94,6 +96,7 @@ impl Fitted {
             parameter: self.parameter.name(),
             value: Some(self.value).filter(|value| value.is_finite()),
             expected: self.expected,
+            formula: self.parameter.formula(),
             probe: self.explained.first().or(self.sites.first()).copied().unwrap_or(Probe::TokenIds),
             layers: layers(&self.sites),
             evidence,
@@ -127,12 +130,22 @@ impl Scene<'_> {
         let mut best: Option<Fitted> = None;
         for asked in self.parameters(|probe| open.contains(probe)) {
             if let Some(fitted) = self.fit(&asked)?
+                && self.is_no_chance(&asked, &fitted)?
                 && best.as_ref().is_none_or(|best| fitted.fits_better(best))
             {
                 best = Some(fitted);
             }
         }
         Ok(best)
+    }
+
+    /// Whether `fitted` explains more than a number that is free does of any recordings: one value it hits whatever that is.
+    fn is_no_chance(&self, asked: &Asked, fitted: &Fitted) -> Result<bool, ReplayError> {
+        let explained = self.stages.iter().filter(|stage| fitted.explained.contains(&stage.probe));
+        let values: usize = explained.map(|stage| stage.values() + stage.statistics()).sum();
+        let others = values.saturating_sub(1) as f64 / values.max(1) as f64;
+        let bits = self.bits(&fitted.explained, &self.with_value(asked, fitted.value)?);
+        Ok(bits * others >= (Parameter::ALL.len() as f64).log2() + LEAST_BITS)
     }
 
     /// The parameter whose wrong value no stage shows by itself, but all of them together: of several, the one that

@@ -106,6 +106,18 @@ impl<'a> Scene<'a> {
         failing.map(|stage| stage.probe).collect()
     }
 
+    /// The bits by which `predicted` explains the stages `probes`, over what is planted.
+    pub fn bits(&self, probes: &BTreeSet<Probe>, predicted: &Trace) -> f64 {
+        let stages = self.stages.iter().filter(|stage| probes.contains(&stage.probe));
+        stages.filter_map(|stage| Some(stage.bits(&stage.seen(predicted.get(&stage.probe)?)))).sum()
+    }
+
+    /// The bits by which the best of all predictions would explain the stages `probes`.
+    pub fn most_bits(&self, probes: &BTreeSet<Probe>) -> f64 {
+        let stages = self.stages.iter().filter(|stage| probes.contains(&stage.probe));
+        stages.map(|stage| stage.bits(&stage.recorded)).sum()
+    }
+
     /// The stages by name.
     pub fn by_probe(&self) -> BTreeMap<Probe, &Stage> {
         self.stages.iter().map(|stage| (stage.probe, stage)).collect()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use loupe_spec::{Mistake, MistakeKind, Probe};
 
+use crate::naming::LEAST_BITS;
 use crate::naming::explain::MOST_WEIGHTS;
 use crate::naming::hypothesis::{Hypothesis, Scope};
 use crate::naming::scene::{Made, Scene, Trial};
@@ -65,9 +66,19 @@ impl Scene<'_> {
             .filter(|trial| trial.hypothesis.scope == Scope::Everywhere)
             .map(|trial| self.single(trial))
             .collect();
+        let most = self.most_bits(open);
+        let mut by_chance = (trials.len() as f64).log2() + LEAST_BITS;
+        if most < by_chance {
+            return Ok(None);
+        }
         let sets = singles.map(|member| self.set(vec![member], open)).collect::<Result<_, _>>()?;
         let mut beam = nearest(sets);
         for _ in 1..DEPTH {
+            // As many sets could have been tried: the beam leaves out only what comes less near.
+            by_chance += (everywhere.len() as f64).log2();
+            if most < by_chance {
+                break;
+            }
             let mut next = Vec::new();
             for set in &beam {
                 for member in everywhere.iter().filter(|member| !set.has(member.mistake.id)) {
@@ -76,7 +87,7 @@ impl Scene<'_> {
             }
             beam = nearest(next);
             let mut explaining = Vec::new();
-            for set in &beam {
+            for set in beam.iter().filter(|set| self.bits(open, &set.predicted) >= by_chance) {
                 if self.explains(set, open)? {
                     explaining.push(set);
                 }

@@ -131,7 +131,9 @@ impl Slope {
     /// In words, of what no stage shows by itself.
     pub fn evidence(self) -> String {
         let Slope { beta, error, .. } = self;
-        format!("within the noise of every stage, but the residual points its way: slope {beta:.3} ± {error:.3}")
+        format!(
+            "no stage differs by more than rounding; all differences together are {beta:.3} ± {error:.3} times those that it makes"
+        )
     }
 
     /// What right code does not explain is mostly the mistake's, and right code hardly goes so far its way.

@@ -1,0 +1,119 @@
+//! `explain`: what a name in a verdict means.
+
+use std::fmt::Write as _;
+
+use comfy_table::{Table, presets};
+use loupe_checkpoint::Checkpoint;
+use loupe_engine::mistakes;
+use loupe_spec::{Arithmetic, Config, Mistake, MistakeKind, Parameter, Probe, nearest};
+use serde_json::{Value, json};
+
+use crate::CheckError;
+
+/// The text, and what it says as a document. Without `id`, every name.
+pub(crate) fn run(id: Option<&str>) -> Result<(String, Value), CheckError> {
+    // Which stages there are is the same in every checkpoint.
+    let checkpoint = Checkpoint::open("builtin:tiny", None)?;
+    let config = checkpoint.config();
+    match id {
+        None => Ok((catalogue(config), json!({ "mistakes": documents(mistakes().iter(), config) }))),
+        Some(id) => one(id, config),
+    }
+}
+
+fn one(id: &str, config: &Config) -> Result<(String, Value), CheckError> {
+    let ways: Vec<&Mistake> = mistakes().iter().filter(|mistake| mistake.id == id || mistake.name() == id).collect();
+    if !ways.is_empty() {
+        let texts: Vec<String> = ways.iter().map(|mistake| mistake_text(mistake, config)).collect();
+        return Ok((texts.join("\n"), json!({ "mistakes": documents(ways.into_iter(), config) })));
+    }
+    if let Some(arithmetic) = Arithmetic::ALL.into_iter().find(|arithmetic| arithmetic.name() == id) {
+        let what = arithmetic.what();
+        return Ok((
+            format!("{id}: {what}. No mistake: an arithmetic that loses more than storing results does.\n"),
+            json!({ "arithmetic": id, "what": what }),
+        ));
+    }
+    if let Some(parameter) = Parameter::named(id) {
+        let formula = parameter.formula();
+        return Ok((
+            format!("{id}: a number of config.json, in {formula}\n"),
+            json!({ "parameter": id, "formula": formula }),
+        ));
+    }
+    let arithmetics = Arithmetic::ALL.into_iter().map(Arithmetic::name);
+    let all = mistakes().iter().map(|mistake| mistake.id).chain(arithmetics);
+    let known: Vec<&str> = all.chain(Parameter::ALL.into_iter().map(Parameter::name)).collect();
+    let nearest = nearest(id, known).map(str::to_string);
+    Err(CheckError::NoEntry { id: id.to_string(), nearest })
+}
+
+/// Every mistake in a line, in the order of the forward pass.
+fn catalogue(config: &Config) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header(["mistake", "shows first at", "what it does"]);
+    for mistake in mistakes() {
+        let first = stages(mistake, config).into_iter().next().unwrap_or_default();
+        table.add_row([mistake.name(), first, mistake.what.to_string()]);
+    }
+    let names = |names: Vec<&str>| names.join(", ");
+    format!(
+        "{table}\n\n{{\"check\": \"explain\", \"id\": \"{}\"}} says all that is known of one.\n\
+         Numbers that are fitted: {}.\nArithmetics that are no mistakes: {}.\n",
+        mistakes().first().map_or("", |mistake| mistake.id),
+        names(Parameter::ALL.map(Parameter::name).to_vec()),
+        names(Arithmetic::ALL.map(Arithmetic::name).to_vec())
+    )
+}
+
+fn mistake_text(mistake: &Mistake, config: &Config) -> String {
+    let mut out = format!("{}: {}\n", mistake.name(), mistake.what);
+    let mut line = |label: &str, text: &str| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  {label:<11} {text}");
+    };
+    line("right", mistake.formula.right);
+    line("wrong", mistake.formula.wrong);
+    line("in Loupe", &mistake.right.to_string());
+    line("kind", kind(mistake.kind));
+    line("shows at", &stages(mistake, config).join(", "));
+    line("hidden when", mistake.hidden_when);
+    line("seen in", mistake.seen_in);
+    out
+}
+
+fn kind(kind: MistakeKind) -> &'static str {
+    match kind {
+        MistakeKind::Architectural => "architectural: the mathematics differs",
+        MistakeKind::DtypePolicy => "numeric: the mathematics is right, a cast stands elsewhere than in transformers",
+        MistakeKind::BackendFault => "backend_fault: the code is right, what ran it is not",
+    }
+}
+
+/// The stages that `mistake` changes, in computing order, without their layers' numbers.
+fn stages(mistake: &Mistake, config: &Config) -> Vec<String> {
+    let mut patterns: Vec<String> = Vec::new();
+    for pattern in Probe::all(config).into_iter().filter(|probe| (mistake.at)(*probe)).map(|probe| probe.pattern()) {
+        if !patterns.contains(&pattern) {
+            patterns.push(pattern);
+        }
+    }
+    patterns
+}
+
+fn documents<'a>(all: impl Iterator<Item = &'a Mistake>, config: &Config) -> Vec<Value> {
+    all.map(|mistake| {
+        json!({
+            "id": mistake.id,
+            "variant": mistake.variant,
+            "sentence": mistake.what,
+            "formula": mistake.formula,
+            "right": mistake.right.to_string(),
+            "kind": kind(mistake.kind).split(':').next(),
+            "stages": stages(mistake, config),
+            "hidden_when": mistake.hidden_when,
+            "seen_in": mistake.seen_in,
+        })
+    })
+    .collect()
+}

@@ -1,0 +1,170 @@
+//! Every recorded stage by candidate: its error, and how much of what is allowed that is.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use comfy_table::{CellAlignment, Table, presets};
+use loupe_spec::echo;
+
+use crate::verdict::{Class, StageVerdict, Verdict, Verdicts};
+use crate::words::in_words;
+
+/// A table for each check, and one line that says what its columns are.
+pub fn tables(verdicts: &Verdicts) -> String {
+    let mut groups: Vec<(Option<&str>, Vec<&Verdict>)> = Vec::new();
+    for verdict in &verdicts.verdicts {
+        let check = verdict.candidate.check.as_deref();
+        match groups.iter_mut().find(|(own, _)| *own == check) {
+            Some((_, group)) => group.push(verdict),
+            None => groups.push((check, vec![verdict])),
+        }
+    }
+    groups.retain(|(_, group)| group.iter().any(|verdict| !verdict.stages.is_empty()));
+    if groups.is_empty() {
+        return String::new();
+    }
+    let mut out = String::new();
+    for (check, group) in &groups {
+        out.push('\n');
+        if let Some(check) = check.filter(|_| groups.len() > 1) {
+            out += &format!("{}\n", echo(check));
+        }
+        let table = if let [only] = group.as_slice() { of_one(only) } else { of_several(group) };
+        out += &format!("{table}\n");
+    }
+    out + LEGEND
+}
+
+/// What the columns are.
+const LEGEND: &str = "error: |yours - Gemma's| / |Gemma's|, each stage from your own inputs, of the layer that is worst. \
+                      of limit: what part of the limit that is; the limit is three times what right code loses to rounding.\n";
+
+/// The stages of one kind.
+struct Kind<'a> {
+    /// The layer that used most of its budget speaks for all.
+    worst: &'a StageVerdict,
+    /// The layers that fail; of a stage outside the layers none.
+    failing: Vec<usize>,
+}
+
+/// By the name without the layer's number. Names that `order` lacks go in behind the one computed before them.
+fn kinds<'a>(verdict: &'a Verdict, order: &mut Vec<&'a str>) -> BTreeMap<&'a str, Kind<'a>> {
+    let mut kinds: BTreeMap<&str, Kind<'_>> = BTreeMap::new();
+    let mut next = 0;
+    for stage in &verdict.stages {
+        let pattern = stage.pattern.as_str();
+        let at = order.iter().position(|known| *known == pattern).unwrap_or_else(|| {
+            order.insert(next, pattern);
+            next
+        });
+        next = at + 1;
+        let kind = kinds.entry(pattern).or_insert(Kind { worst: stage, failing: Vec::new() });
+        if stage.budget_used > kind.worst.budget_used {
+            kind.worst = stage;
+        }
+        if matches!(stage.class, Class::Wrong | Class::Fault) {
+            kind.failing.extend(stage.layer);
+        }
+    }
+    kinds
+}
+
+impl Kind<'_> {
+    /// `WRONG in every layer, worst in 2`
+    fn mark(&self, of_layers: usize) -> String {
+        let word = match self.worst.class {
+            Class::Exact | Class::Numeric => return String::new(),
+            Class::Wrong => "WRONG",
+            Class::Fault => "FAULT",
+        };
+        let layers = in_words(&self.failing, of_layers).map(|layers| format!(" in {layers}")).unwrap_or_default();
+        let worst = self.worst.layer.filter(|_| self.failing.len() > 1);
+        let worst = worst.map(|worst| format!(", worst in {worst}")).unwrap_or_default();
+        format!("{word}{layers}{worst}")
+    }
+
+    /// What part of the limit is used; nothing where there is none.
+    fn used(&self) -> String {
+        let percent = self.worst.budget_used * 100.0;
+        match self.worst.class {
+            Class::Exact | Class::Fault => String::new(),
+            _ if !percent.is_finite() => String::new(),
+            _ if percent < 1e3 => format!("{percent:.0} %"),
+            _ if percent < 1e6 => format!("{:.0} times", percent / 100.0),
+            _ => format!("{:.0e} times", percent / 100.0),
+        }
+    }
+
+    fn error(&self) -> String {
+        match self.worst.class {
+            Class::Exact => "exact".to_string(),
+            Class::Fault => String::new(),
+            Class::Numeric | Class::Wrong => format!("{:.1e}", self.worst.local_error),
+        }
+    }
+}
+
+fn of_one(verdict: &Verdict) -> Table {
+    let mut order = Vec::new();
+    let kinds = kinds(verdict, &mut order);
+    let mark = |kind: &Kind<'_>| kind.mark(verdict.coverage.of_layers);
+    let any = kinds.values().any(|kind| !mark(kind).is_empty());
+    let mut table =
+        empty(["stage", "error", "of limit", "layers"].map(str::to_string)[..if any { 4 } else { 3 }].to_vec());
+    for pattern in order {
+        let kind = &kinds[pattern];
+        let row = [pattern.to_string(), kind.error(), kind.used()].into_iter();
+        table.add_row(row.chain(any.then(|| mark(kind))));
+    }
+    right_aligned(&mut table, 1..3);
+    table
+}
+
+fn of_several(group: &[&Verdict]) -> Table {
+    let mut table = empty(["stage".to_string()].into_iter().chain(group.iter().map(|one| label(one))).collect());
+    let mut patterns: Vec<&str> = Vec::new();
+    let mut columns = Vec::new();
+    for verdict in group {
+        let mut order = Vec::new();
+        let kinds = kinds(verdict, &mut order);
+        let new: Vec<&str> = order.into_iter().filter(|pattern| !patterns.contains(pattern)).collect();
+        patterns.extend(new);
+        columns.push((verdict.coverage.of_layers, kinds));
+    }
+    for pattern in patterns {
+        let cell = |(of_layers, kinds): &(usize, BTreeMap<&str, Kind<'_>>)| {
+            let Some(kind) = kinds.get(pattern) else { return String::new() };
+            // A number that fails by far says no more than that it does.
+            let used = if kind.worst.class == Class::Numeric { format!("{:>6}", kind.used()) } else { String::new() };
+            let parts = [kind.error(), used, kind.mark(*of_layers)];
+            parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+        };
+        table.add_row([pattern.to_string()].into_iter().chain(columns.iter().map(cell)));
+    }
+    let word = |verdict: &&Verdict| match &verdict.detail {
+        Some(detail) => format!("{}: {detail}", verdict.verdict.name()),
+        None => verdict.verdict.name().to_string(),
+    };
+    table.add_row(["verdict".to_string()].into_iter().chain(group.iter().map(word)));
+    right_aligned(&mut table, 1..group.len() + 1);
+    table
+}
+
+fn empty(header: Vec<String>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header(header);
+    table
+}
+
+fn right_aligned(table: &mut Table, columns: std::ops::Range<usize>) {
+    for column in table.column_iter_mut().skip(columns.start).take(columns.len()) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+/// `flex f32`, or what the file is called.
+fn label(verdict: &Verdict) -> String {
+    let file = || Path::new(&verdict.candidate.path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = verdict.candidate.backend.clone().or_else(file).unwrap_or_default();
+    format!("{} {}", echo(&name), verdict.candidate.dtype)
+}

@@ -1,0 +1,158 @@
+//! Each kind of verdict as a person reads it, of runs that transformers made (tests/fixtures/mistakes).
+//!
+//! The judge computes in f64 what these files hold in f32 or less: its digits are the same on every processor.
+
+use std::collections::BTreeMap;
+
+use loupe_spec::{Dtype, HostTensor};
+
+use crate::{Run, Sandbox, repository, snapshot};
+
+/// A run of `mini`, `file` below tests/fixtures, in a sandbox.
+struct Case {
+    sandbox: Sandbox,
+    tensors: BTreeMap<String, HostTensor>,
+}
+
+impl Case {
+    fn of(file: &str) -> Case {
+        let file = loupe_report::read_safetensors(&repository().join("tests/fixtures").join(file)).unwrap();
+        let tensors = file.names().into_iter().map(|name| (name.clone(), file.get(&name).unwrap())).collect();
+        Case { sandbox: Sandbox::new(), tensors }
+    }
+
+    /// Of it, what `keep` keeps.
+    fn with(mut self, keep: impl Fn(&str) -> bool) -> Case {
+        self.tensors.retain(|name, _| name == "token_ids" || keep(name));
+        self
+    }
+
+    /// `edit` changes the numbers of the tensor called `name`.
+    fn edited(mut self, name: &str, edit: impl Fn(&mut HostTensor)) -> Case {
+        edit(self.tensors.get_mut(name).unwrap());
+        self
+    }
+
+    /// Stored in `dtype`.
+    fn stored(mut self, dtype: Dtype) -> Case {
+        for tensor in self.tensors.values_mut().filter(|tensor| tensor.values.dtype() == Dtype::F32) {
+            *tensor = HostTensor { shape: tensor.shape.clone(), values: tensor.values.to_dtype(dtype) };
+        }
+        self
+    }
+
+    fn judged(self, keys: &str) -> Run {
+        self.sandbox.dump(&self.tensors);
+        self.sandbox.config(&config(r#""candidate": "dump.safetensors""#, keys))
+    }
+}
+
+fn config(candidates: &str, keys: &str) -> String {
+    let model = repository().join("tests/fixtures/mini");
+    format!(r#"{{"check": "compare", "model": {model:?}, {candidates}{keys}}}"#)
+}
+
+/// Holds what `run` says against the snapshot called `name`, with paths as they are in the repository.
+#[track_caller]
+fn says(run: Run, code: i32, name: &str) {
+    assert_eq!((run.code, run.stderr.as_str()), (code, ""), "{}", run.stdout);
+    let root = format!("{}/", repository().display());
+    snapshot::assert(&format!("verdict-{name}"), &run.stdout.replace(&root, ""));
+}
+
+fn is_outcome(name: &str) -> bool {
+    name == "logits" || name.ends_with(".output")
+}
+
+#[test]
+fn exact() {
+    says(Case::of("mini/golden-f32.safetensors").with(|name| name == "embed.raw").judged(""), 0, "exact");
+}
+
+#[test]
+fn numeric() {
+    says(Case::of("mini/golden-f32.safetensors").judged(""), 0, "numeric");
+    says(Case::of("mistakes/benign-tf32.safetensors").judged(""), 0, "numeric-tf32");
+}
+
+#[test]
+fn one_mistake() {
+    says(Case::of("mistakes/gelu_erf.safetensors").judged(r#", "output": "out/verdict""#), 1, "mistake");
+}
+
+#[test]
+fn a_mistake_that_no_stage_shows_by_itself() {
+    says(Case::of("mistakes/gelu_erf.safetensors").stored(Dtype::F16).judged(""), 1, "below-the-noise");
+}
+
+#[test]
+fn mistakes_that_fit_alike() {
+    let only = |name: &str| name == "logits";
+    says(Case::of("mistakes/window_everywhere.safetensors").with(only).judged(""), 1, "alike");
+}
+
+#[test]
+fn a_number_of_no_mistake() {
+    let without = r#", "policy": {"without": ["scale_head_dim"]}"#;
+    says(Case::of("mistakes/scale_head_dim.safetensors").judged(without), 1, "number");
+}
+
+#[test]
+fn a_mistake_that_nobody_knows() {
+    let without = r#", "policy": {"without": ["gelu_erf"]}"#;
+    says(Case::of("mistakes/gelu_erf.safetensors").judged(without), 1, "unknown");
+}
+
+#[test]
+fn a_kernel_that_leaves_zeros() {
+    let zeros = |tensor: &mut HostTensor| {
+        let mut values = tensor.values.to_f64();
+        values[..12].fill(0.0);
+        tensor.values = loupe_spec::Values::F64(values).to_dtype(Dtype::F32);
+    };
+    says(Case::of("mini/golden-f32.safetensors").edited("layers.1.mlp.down_proj", zeros).judged(""), 3, "fault");
+}
+
+#[test]
+fn a_shape_of_another_model() {
+    let wider = |tensor: &mut HostTensor| {
+        let values = tensor.values.to_f64().chunks_exact(10).flat_map(|row| [row, &row[..2]].concat()).collect();
+        *tensor = HostTensor { shape: vec![5, 12], values: loupe_spec::Values::F64(values).to_dtype(Dtype::F32) };
+    };
+    says(Case::of("mini/golden-f32.safetensors").edited("layers.0.mlp.gate_proj", wider).judged(""), 1, "shape");
+}
+
+#[test]
+fn what_was_recorded_does_not_tell() {
+    says(Case::of("mistakes/benign-tf32.safetensors").with(is_outcome).judged(""), 4, "inconclusive");
+}
+
+#[test]
+fn other_tokens() {
+    let ids = r#", "token_ids": [2, 3, 4, 5, 7]"#;
+    says(Case::of("mini/golden-f32.safetensors").judged(ids), 1, "tokens");
+}
+
+#[test]
+fn eight_numbers_of_a_log() {
+    let numbers = r#""candidate": {"layers.0.output": {"token": -1, "first": [1.5, 2.5, 3.5]}}"#;
+    says(Sandbox::new().config(&config(numbers, r#", "token_ids": [2, 3, 4, 5, 6]"#)), 1, "numbers");
+}
+
+#[test]
+fn several_runs_stand_side_by_side() {
+    let run = |name: &str| format!("{:?}", repository().join("tests/fixtures").join(name));
+    let [right, tf32, wrong, other] = [
+        "mini/golden-f32.safetensors",
+        "mistakes/benign-tf32.safetensors",
+        "mistakes/gelu_erf.safetensors",
+        "mistakes/scale_missing.safetensors",
+    ]
+    .map(run);
+    let judged = |runs: &[&String]| {
+        let runs: Vec<&str> = runs.iter().map(|run| run.as_str()).collect();
+        Sandbox::new().config(&config(&format!(r#""candidates": [{}]"#, runs.join(", ")), ""))
+    };
+    says(judged(&[&right, &wrong]), 1, "two");
+    says(judged(&[&right, &tf32, &wrong, &other]), 1, "four");
+}
