@@ -48,7 +48,7 @@ fn other_names_of_a_verdict_are_explained_too() {
     let sandbox = Sandbox::new();
     for (id, said) in [
         ("tf32", "products of TF32 operands"),
-        ("q4_k", "blocks of 4 bits"),
+        ("q4_k", "in blocks to 4 bits a value"),
         ("attn_scale", "query_pre_attn_scalar^-0.5"),
         ("norm_eps--none", "The norm has no epsilon."),
     ] {

@@ -574,7 +574,7 @@ fn another_prompt_is_read_off_the_embeddings() {
     bench.sandbox.config(&config).ok();
     let run = bench.judge(&ours(bench.read()), "");
     assert_eq!(run.code, 1, "{}", run.stdout);
-    let said = "token ids differ: the candidate ran [2, 356, 366, 5, 359, 369, 371] (by its embeddings)";
+    let said = "token ids differ: yours are [2, 356, 366, 5, 359, 369, 371] (by its embeddings)";
     assert!(run.stdout.contains(said) && run.stdout.contains("from position 3 on"), "{}", run.stdout);
 }
 

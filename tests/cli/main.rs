@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod batches;
+mod book;
 mod checks;
 mod dumps;
 mod echo;
@@ -23,8 +24,9 @@ mod verdicts;
 mod writers;
 
 use std::collections::BTreeSet;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use loupe_checkpoint::{Checkpoint, write_random};
 use loupe_spec::{Dtype, HostTensor};
@@ -58,9 +60,22 @@ impl Sandbox {
 
     /// Runs the program in the sandbox. Whatever happens, it does not panic.
     fn run<A: AsRef<Path>>(&self, arguments: &[A]) -> Run {
+        self.run_with(arguments, Stdio::null())
+    }
+
+    /// Runs it with `config` on standard input.
+    fn piped(&self, config: &str) -> Run {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(config.as_bytes()).unwrap();
+        file.rewind().unwrap();
+        self.run_with(&["-"], file.into())
+    }
+
+    fn run_with<A: AsRef<Path>>(&self, arguments: &[A], stdin: Stdio) -> Run {
         let output = program()
             .env_remove("FORCE_COLOR")
             .args(arguments.iter().map(AsRef::as_ref))
+            .stdin(stdin)
             .current_dir(self.folder.path())
             .envs([("HF_HUB_OFFLINE", "1"), ("RUST_BACKTRACE", "0")])
             .env("HF_HOME", self.path("huggingface"))

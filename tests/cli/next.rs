@@ -58,7 +58,7 @@ fn a_name_leads_to_the_check_that_shows_the_stage() {
         let asked = next(&verdict);
         assert!(asked.contains(said), "{run}: {asked}");
         // It is a config that runs.
-        let (_, config) = asked.split_once(": ").unwrap();
+        let (_, config) = asked.split_once("run the config ").unwrap();
         assert_eq!(Sandbox::new().config(config).code, 0, "{config}");
     }
 }

@@ -24,7 +24,7 @@ fn colours_are_for_a_person() {
 fn help_and_version_are_on_stdout() {
     let sandbox = Sandbox::new();
     let help = sandbox.run(&["--help"]).ok();
-    for part in ["usage: loupe <config.json>", "exit codes", "  2  could not run"] {
+    for part in ["usage: loupe <config.json>", "loupe - to read", "exit codes", "  2  could not run"] {
         assert!(help.contains(part), "{help}");
     }
     assert_eq!(sandbox.run(&["-h"]).ok(), help);
@@ -39,9 +39,25 @@ fn anything_else_than_one_path_is_an_error() {
         assert_eq!((run.code, run.stdout.as_str()), (2, ""));
         assert!(run.stderr.contains(part) && run.stderr.contains("loupe <config.json>"), "{}", run.stderr);
     };
-    refused(sandbox.run::<&Path>(&[]), "no config was given");
+    // How to start, in four lines.
+    let start = sandbox.run::<&Path>(&[]);
+    assert_eq!((start.code, start.stdout.as_str(), start.stderr.lines().count()), (2, "", 4), "{}", start.stderr);
+    assert!(start.stderr.contains("loupe configs/trace-tiny.json"), "{}", start.stderr);
     refused(sandbox.run(&["a.json", "b.json"]), "2 arguments were given");
     refused(sandbox.run(&["--model=x"]), "\"--model=x\" is a flag, and loupe has none");
+}
+
+#[test]
+fn a_config_may_come_from_standard_input() {
+    let sandbox = Sandbox::new();
+    let config = r#"{"check": "embed", "model": "builtin:tiny", "token_ids": [2, 5]}"#;
+    let run = sandbox.piped(config);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    assert_eq!(run.stdout, sandbox.config(config).ok());
+    let wrong = sandbox.piped(r#"{"check": "embd"}"#);
+    assert!(wrong.code == 2 && wrong.stderr.contains("standard input"), "{}", wrong.stderr);
+    // Nothing is no config.
+    assert_eq!(sandbox.piped("").code, 2);
 }
 
 #[cfg(unix)]

@@ -156,3 +156,19 @@ fn several_runs_stand_side_by_side() {
     says(judged(&[&right, &wrong]), 1, "two");
     says(judged(&[&right, &tf32, &wrong, &other]), 1, "four");
 }
+
+/// Zeros that the engine went on with are its own; those that it did not (the snapshot "fault") are the recording's.
+#[test]
+fn zeros_that_were_used_are_not_the_recordings() {
+    let sandbox = Sandbox::new();
+    let trace = r#"{"check": "trace", "model": "builtin:tiny", "token_ids": [2, 5, 7], "output": "run",
+        "mistakes": ["matmul_zero_tiles@2"]}"#;
+    sandbox.config(trace).ok();
+    let run = sandbox.config(r#"{"check": "compare", "candidate": "run"}"#);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(
+        run.stdout.lines().next().unwrap().ends_with("the formulas may be right, what ran them is not"),
+        "{}",
+        run.stdout
+    );
+}

@@ -194,7 +194,7 @@ fn one(
     {
         let expected = compare_values::expected(report, &tensors, weights)?;
         let dtype = declared.unwrap_or(Dtype::F32);
-        let info = CandidateInfo { path: shown, backend, check, dtype, dtype_inferred: false };
+        let info = CandidateInfo { path: shown, backend, check, dtype, dtype_inferred: false, decimals: None };
         let verdict = judge_values(info, &tensors, &expected);
         if verdict.stages.is_empty() {
             let found = tensors.into_iter().map(|(name, _)| name).collect();

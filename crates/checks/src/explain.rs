@@ -24,20 +24,22 @@ pub(crate) fn run(id: Option<&str>) -> Result<(String, Value), CheckError> {
 fn one(id: &str, config: &Config) -> Result<(String, Value), CheckError> {
     let ways: Vec<&Mistake> = mistakes().iter().filter(|mistake| mistake.id == id || mistake.name() == id).collect();
     if !ways.is_empty() {
-        let texts: Vec<String> = ways.iter().map(|mistake| mistake_text(mistake, config)).collect();
+        let mut texts: Vec<String> = ways.iter().map(|mistake| mistake_text(mistake, config)).collect();
+        // rope_theta is both.
+        texts.extend(Parameter::named(id).map(number_text));
         return Ok((texts.join("\n"), json!({ "mistakes": documents(ways.into_iter(), config) })));
     }
     if let Some(arithmetic) = Arithmetic::ALL.into_iter().find(|arithmetic| arithmetic.name() == id) {
         let what = arithmetic.what();
         return Ok((
-            format!("{id}: {what}. No mistake: an arithmetic that loses more than storing results does.\n"),
+            format!("{id}: {what}. No mistake, but a precision: the verdict allows for its rounding.\n"),
             json!({ "arithmetic": id, "what": what }),
         ));
     }
     if let Some(parameter) = Parameter::named(id) {
         let formula = parameter.formula();
         return Ok((
-            format!("{id}: a number of config.json, in {formula}\n"),
+            format!("{id}: a number that Loupe can estimate, in {formula}\n"),
             json!({ "parameter": id, "formula": formula }),
         ));
     }
@@ -46,6 +48,10 @@ fn one(id: &str, config: &Config) -> Result<(String, Value), CheckError> {
     let known: Vec<&str> = all.chain(Parameter::ALL.into_iter().map(Parameter::name)).collect();
     let nearest = nearest(id, known).map(str::to_string);
     Err(CheckError::NoEntry { id: id.to_string(), nearest })
+}
+
+fn number_text(parameter: Parameter) -> String {
+    format!("{}: a number that Loupe can estimate, in {}\n", parameter.name(), parameter.formula())
 }
 
 /// Every mistake in a line, in the order of the forward pass.
@@ -58,8 +64,8 @@ fn catalogue(config: &Config) -> String {
     }
     let names = |names: Vec<&str>| names.join(", ");
     format!(
-        "{table}\n\n{{\"check\": \"explain\", \"id\": \"{}\"}} says all that is known of one.\n\
-         Numbers that are fitted: {}.\nArithmetics that are no mistakes: {}.\n",
+        "{table}\n\n{{\"check\": \"explain\", \"id\": \"{}\"}} shows the details of one.\n\
+         Numbers that Loupe can estimate: {}.\nPrecisions, which are no mistakes: {}.\n",
         mistakes().first().map_or("", |mistake| mistake.id),
         names(Parameter::ALL.map(Parameter::name).to_vec()),
         names(Arithmetic::ALL.map(Arithmetic::name).to_vec())
@@ -74,19 +80,21 @@ fn mistake_text(mistake: &Mistake, config: &Config) -> String {
     };
     line("right", mistake.formula.right);
     line("wrong", mistake.formula.wrong);
-    line("in Loupe", &mistake.right.to_string());
+    line("reference", &mistake.right.to_string());
     line("kind", kind(mistake.kind));
     line("shows at", &stages(mistake, config).join(", "));
-    line("hidden when", mistake.hidden_when);
+    line("hides when", mistake.hidden_when);
     line("seen in", mistake.seen_in);
     out
 }
 
 fn kind(kind: MistakeKind) -> &'static str {
     match kind {
-        MistakeKind::Architectural => "architectural: the mathematics differs",
-        MistakeKind::DtypePolicy => "numeric: the mathematics is right, a cast stands elsewhere than in transformers",
-        MistakeKind::BackendFault => "backend_fault: the code is right, what ran it is not",
+        MistakeKind::Architectural => "architectural: something else is computed",
+        MistakeKind::DtypePolicy => {
+            "numeric: the formula is right, a cast stands in another place than in transformers"
+        }
+        MistakeKind::BackendFault => "backend_fault: the formula is right, what ran it is not",
     }
 }
 

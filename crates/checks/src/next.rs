@@ -25,11 +25,14 @@ pub(crate) fn next(
             Probe::Layer(layer, stage) if is_of_attention(stage) => ("attn", json!({ "layer": layer })),
             other => ("trace", json!({ "probes": [other.to_string()] })),
         };
-        format!("see {probe} by hand: {}", short(&next_config(check, model, Some(input), &Common::default(), keys)))
+        format!(
+            "for {probe} in full, run the config {}",
+            short(&next_config(check, model, Some(input), &Common::default(), keys))
+        )
     };
     match verdict.verdict {
         Judgement::Inconclusive => format!(
-            "record {} and {} of the same run: a projection with its own input tells a precision from a mistake. Or say \
+            "record {} and {} of the same run: with both, Loupe can tell a precision from a mistake. Or say \
              \"candidate_dtype\": \"{}\", if that is what it computes in; for a quantised engine, point \"model\" at its \
              weights, dequantised",
             Probe::Layer(0, Stage::InputLayernorm),
@@ -40,8 +43,16 @@ pub(crate) fn next(
             let probe = verdict.first_divergence.as_ref().and_then(|first| first.probe.parse().ok());
             let probe = probe.or(verdict.mistakes.first().map(|mistake| mistake.probe)).unwrap_or(Probe::Logits);
             format!(
-                "run the same twice, and on another device or driver: where {probe} comes out right the code is right, and a \
-                 kernel is not; {}",
+                "{}; {}",
+                if verdict.recording_suspect {
+                    format!(
+                        "see whether {probe} is copied before it is computed, or its buffer used again, and record it anew"
+                    )
+                } else {
+                    format!(
+                        "run it twice, and on another device or driver: where {probe} comes out right, a kernel is at fault"
+                    )
+                },
                 by_hand(probe)
             )
         }
@@ -54,22 +65,23 @@ pub(crate) fn next(
                 (Some(mistake), Some(probe)) if !is_recorded(verdict, &mistake.sites) => {
                     let site = mistake.sites.first().copied().unwrap_or(probe);
                     format!(
-                        "record {site}, whole, and what it is computed from: it tells {} from {}",
+                        "record {site}, whole{}: it tells {} from {}",
+                        if site.inputs(config).is_empty() { "" } else { ", and what it is computed from" },
                         mistake.id,
                         mistake.alternatives.join(", ")
                     )
                 }
                 (_, Some(Probe::TokenIds)) => "give the engine the ids of the prompt, and judge it again".to_string(),
                 (_, Some(probe)) if verdict.mistakes.is_empty() && verdict.fitted.is_empty() => format!(
-                    "make sure that what was read as {probe} holds it (\"check\": \"names\" says what was read as what), then {}",
+                    "make sure that this tensor really is {probe} (\"check\": \"names\" says what was read as what); {}",
                     by_hand(probe)
                 ),
-                (_, Some(probe)) => format!("make it as under \"right\", and judge again; {}", by_hand(probe)),
+                (_, Some(probe)) => format!("change yours to \"right\" above, and judge again; {}", by_hand(probe)),
                 (_, None) if verdict.detail.as_deref() == Some("shape") => {
                     "mend the shapes first; what follows from them cannot be judged".to_string()
                 }
                 (_, None) => {
-                    "give the engine the ids of the prompt and the files of the reference's model, and judge it again"
+                    "give the engine the ids of the prompt, or the config those of the engine, and both the same checkpoint; then judge again"
                         .to_string()
                 }
             }
@@ -93,7 +105,7 @@ pub(crate) fn next(
                 };
             }
             if !verdict.indistinguishable.is_empty() && !compare.stimulus {
-                return "add \"stimulus\": true and an \"output\": inputs that show what this one hides".to_string();
+                return "add \"stimulus\": true and an \"output\": Loupe then makes inputs that show what this one hides".to_string();
             }
             "a longer prompt, or the engine's next backend or precision".to_string()
         }

@@ -60,7 +60,7 @@ impl Prompt {
         let what =
             mistake.map_or("token ids differ".to_string(), |m| format!("{}: {}", m.id, m.what.trim_end_matches('.')));
         let note = format!(
-            "{what}: the candidate ran {}{how}, the prompt is {}, not the same from position {} on; judged with the candidate's",
+            "{what}: yours are {}{how}, the prompt's {}, different from position {} on; the stages are judged with yours",
             echo(&format!("{own:?}")),
             echo(&format!("{:?}", self.ids)),
             parting(&own, &self.ids)

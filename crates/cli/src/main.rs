@@ -11,17 +11,18 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use loupe_checks::{CheckError, Files};
+use loupe_config::STDIN;
 use loupe_spec::{echo, echo_path, printable};
 use miette::{GraphicalReportHandler, GraphicalTheme, Report, miette};
 
 const HELP: &str = "\
 loupe: a reference Gemma 2 that inference engines are held against
 
-usage: loupe <config.json>
+usage: loupe <config.json>, or loupe - to read the config from standard input
 
 The config is one JSON object (// comments allowed) and says everything: there are no flags.
   {\"check\": \"trace\", \"model\": \"builtin:tiny\", \"prompt\": \"The color of the sky is\"}
-checks: embed, attn, weights, rope, layer-out, trace, compare, names, explain, export (README.md has their keys)
+checks: embed, attn, weights, rope, layer-out, trace, compare, names, explain, export (docs/reference/configs.md has their keys)
 
 exit codes
   0  ran; nothing wrong, or a difference that is rounding
@@ -29,6 +30,14 @@ exit codes
   2  could not run: usage, config, a file, a backend that is not there
   3  a backend computed nonsense, or loupe itself failed
   4  inconclusive
+";
+
+/// What is said where nothing is asked.
+const START: &str = "\
+loupe holds a Gemma 2 engine against a reference: one JSON config in, an answer out.
+  see a forward pass   loupe configs/trace-tiny.json
+  judge your numbers   echo '{\"check\": \"compare\", \"model\": \"builtin:tiny\", \"candidate\": \"dump.safetensors\"}' | loupe -
+  all of it            loupe --help, and README.md
 ";
 
 fn main() -> ExitCode {
@@ -85,11 +94,15 @@ fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
             say(concat!("loupe ", env!("CARGO_PKG_VERSION"), " (burn 0.21.0)\n"))?;
             return Ok(ExitCode::SUCCESS);
         }
-        [only] if only.to_string_lossy().starts_with('-') => {
+        [only] if only != STDIN && only.to_string_lossy().starts_with('-') => {
             return Err(usage(&format!("\"{}\" is a flag, and loupe has none", echo(&only.to_string_lossy()))).into());
         }
         [only] => Path::new(only),
-        [] => return Err(usage("no config was given").into()),
+        [] => {
+            // Where stderr is full or closed there is nobody left to tell.
+            let _ = std::io::stderr().write_all(START.as_bytes());
+            return Ok(ExitCode::from(2));
+        }
         many => return Err(usage(&format!("{} arguments were given, expected one config", many.len())).into()),
     };
     let request = loupe_config::read(path)?;

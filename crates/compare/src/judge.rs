@@ -65,6 +65,14 @@ pub enum JudgeError {
 /// # Errors
 /// A stage that cannot be recomputed, or nothing to hold against it.
 pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, JudgeError> {
+    let mut judged = judge_once(candidate, replayer)?;
+    if judged.verdict.verdict == Judgement::BackendFault {
+        judged.verdict.recording_suspect = recording_suspect(candidate, &judged, replayer)?;
+    }
+    Ok(judged)
+}
+
+fn judge_once(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, JudgeError> {
     let mut case = Case::open(candidate, replayer)?;
     let Chosen { noise, strictest, lesser } = case.choose_level()?;
     // A precision that is taken only because everything then fits must not swallow a mistake that has a name or a value.
@@ -152,9 +160,10 @@ impl Case<'_> {
                 check: candidate.check.clone(),
                 dtype: noise.level.storage,
                 dtype_inferred: candidate.declared.is_none(),
+                decimals: noise.level.decimals,
             },
             coverage: case.coverage(&stages),
-            first_divergence: first.map(divergence),
+            first_divergence: first.map(|stage| case.divergence(stage)),
             indistinguishable: nowhere(&findings.unseen),
             mistakes: findings.named,
             fitted: findings.fitted,
@@ -162,6 +171,7 @@ impl Case<'_> {
             unseen: findings.unseen,
             stimuli: Vec::new(),
             next: None,
+            recording_suspect: false,
             structure: candidate.misshapen.clone(),
             notes,
             stages: stage_verdicts,
@@ -383,6 +393,26 @@ impl<'a> Case<'a> {
         }
     }
 
+    fn divergence(&self, stage: &Stage) -> Divergence {
+        let at = stage.worst();
+        let (local_error, budget) = stage.local_error_and_budget();
+        let own = &self.segments.own[&stage.probe];
+        Divergence {
+            probe: stage.probe.to_string(),
+            token: Some(stage.layout.row(at)).filter(|row| *row < stage.layout.tokens),
+            statistic: stage.statistic(at),
+            coordinate: stage.coordinate(at),
+            values: [stage.recorded[at], stage.exact[at]],
+            from: match own {
+                own if own.contains(&Probe::EmbedRaw) => "token ids",
+                own if own.len() > 1 => "recorded",
+                _ => "own inputs",
+            },
+            local_error,
+            budget,
+        }
+    }
+
     fn stage_verdict(&self, stage: &Stage, fit: Fit, faults: &BTreeMap<Probe, String>, level: Level) -> StageVerdict {
         let (local_error, budget) = stage.local_error_and_budget();
         let class = if faults.contains_key(&stage.probe) {
@@ -413,6 +443,21 @@ impl<'a> Case<'a> {
     }
 }
 
+/// Whether what `judged` finds broken was broken when it was recorded: without it, everything else that `candidate` recorded is
+/// right, so that what follows was computed from other values.
+fn recording_suspect(candidate: &Candidate, judged: &Judged, replayer: &dyn Replayer) -> Result<bool, JudgeError> {
+    let broken = |probe: &Probe| {
+        let name = probe.to_string();
+        judged.verdict.stages.iter().any(|stage| stage.class == Class::Fault && stage.probe == name)
+    };
+    let mut others = candidate.clone();
+    others.trace.retain(|probe, _| !broken(probe));
+    others.fragments.retain(|probe, _| !broken(probe));
+    let left = others.trace.keys().chain(others.fragments.keys()).any(|probe| *probe != Probe::TokenIds);
+    let failing = judged.verdict.stages.iter().any(|stage| stage.class == Class::Wrong);
+    Ok(left && failing && judge_once(&others, replayer)?.verdict.exit_code == 0)
+}
+
 /// Whether `tensor` has a row for each token.
 fn is_whole(probe: Probe, tensor: &HostTensor, tokens: usize) -> bool {
     tensor.shape.get(probe.token_axis()) == Some(&tokens)
@@ -420,20 +465,6 @@ fn is_whole(probe: Probe, tensor: &HostTensor, tokens: usize) -> bool {
 
 fn is_logits(probe: Probe) -> bool {
     matches!(probe, Probe::Logits | Probe::LogitsRaw)
-}
-
-fn divergence(stage: &Stage) -> Divergence {
-    let at = stage.worst();
-    let (local_error, budget) = stage.local_error_and_budget();
-    Divergence {
-        probe: stage.probe.to_string(),
-        token: Some(stage.layout.row(at)).filter(|row| *row < stage.layout.tokens),
-        statistic: stage.statistic(at),
-        coordinate: stage.coordinate(at),
-        values: [stage.recorded[at], stage.exact[at]],
-        local_error,
-        budget,
-    }
 }
 
 impl Findings {

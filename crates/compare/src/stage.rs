@@ -362,8 +362,19 @@ impl Stage {
         };
         let is_element = |at: usize| at < self.layout.elements;
         let of_statistics = !self.statistics.is_empty() && self.fit_where(&self.exact, is_element).passes();
-        let asked = self.indices().filter(|at| is_element(*at) != of_statistics);
-        asked.max_by(|a, b| off(*a).total_cmp(&off(*b))).unwrap_or(0)
+        let asked = || self.indices().filter(|at| is_element(*at) != of_statistics);
+        let worst = |asked: &mut dyn Iterator<Item = usize>| asked.max_by(|a, b| off(*a).total_cmp(&off(*b)));
+        // Scores of hidden keys count for nothing, and few engines compute them: a visible one says more, if it is off at all.
+        let is_off = |at: &usize| off(*at).powi(2) > TENSOR_LIMIT.powi(2) * self.variance[*at];
+        let visible = worst(&mut asked().filter(|at| self.may_see(*at))).filter(is_off);
+        visible.or_else(|| worst(&mut asked())).unwrap_or(0)
+    }
+
+    /// Whether element `at` is no score of a key after its query.
+    fn may_see(&self, at: usize) -> bool {
+        let keys = self.shape.last().copied().unwrap_or(1).max(1);
+        let of_scores = matches!(self.probe, Probe::Layer(_, ModelStage::Scores | ModelStage::ScoresCapped));
+        !of_scores || at % keys <= self.layout.row(at)
     }
 
     /// `predicted` with the recorded values in the place of its own.

@@ -67,6 +67,7 @@ pub fn judge_values(candidate: CandidateInfo, recorded: &[(String, HostTensor)],
         unseen: Vec::new(),
         stimuli: Vec::new(),
         next: None,
+        recording_suspect: false,
         structure: Vec::new(),
         notes: Vec::new(),
         stages,
@@ -112,6 +113,7 @@ fn divergence(stage: &StageVerdict, got: &[f64], right: &[f64], shape: &[usize])
     Divergence {
         probe: stage.probe.clone(),
         token: Some(0),
+        from: "own inputs",
         statistic: None,
         coordinate: if shape.len() == 2 { vec![at / width, at % width] } else { vec![at] },
         values: [value(got), value(right)],
@@ -127,8 +129,14 @@ mod tests {
     use super::*;
 
     fn judged(values: Vec<f64>) -> Verdict {
-        let candidate =
-            CandidateInfo { path: "x".into(), backend: None, check: None, dtype: Dtype::F32, dtype_inferred: false };
+        let candidate = CandidateInfo {
+            path: "x".into(),
+            backend: None,
+            check: None,
+            dtype: Dtype::F32,
+            dtype_inferred: false,
+            decimals: None,
+        };
         let recorded = [("rope.cos".to_string(), HostTensor { shape: vec![2], values: Values::F64(values) })];
         let expected = [Expected { name: "rope.cos".into(), values: vec![1.0, 0.5], sigma: vec![1e-7, 1e-7] }];
         judge_values(candidate, &recorded, &expected)

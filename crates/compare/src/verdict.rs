@@ -105,6 +105,8 @@ pub struct Divergence {
     pub coordinate: Vec<usize>,
     /// The candidate's value there, and the reference's from the same inputs.
     pub values: [f64; 2],
+    /// What the reference computed its value from: "own inputs", all recorded; "recorded", stages further back; or "token ids".
+    pub from: &'static str,
     /// As in the stage.
     pub local_error: f64,
     /// As in the stage.
@@ -179,6 +181,9 @@ pub struct CandidateInfo {
     pub dtype: Dtype,
     /// Whether that was read off the values because nothing declared it.
     pub dtype_inferred: bool,
+    /// With how many decimals its values were printed, where they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decimals: Option<u32>,
 }
 
 /// What was looked at.
@@ -239,6 +244,9 @@ pub struct Verdict {
     pub unseen: Vec<Unseen>,
     /// Inputs that show those, where they were asked for; and those that tell apart what explains the run alike.
     pub stimuli: Vec<Stimulus>,
+    /// Values are broken, and everything after them is right as it would be without them: the recording broke them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub recording_suspect: bool,
     /// What is another thing than was asked for, a sentence each: other tokens, another checkpoint, other shapes.
     pub structure: Vec<String>,
     /// Those and remarks, a sentence each.

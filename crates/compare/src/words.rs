@@ -5,6 +5,15 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// A ratio in two digits: `0.27`, `121`, `8e5`.
+pub(crate) fn share(ratio: f64) -> String {
+    match ratio {
+        ratio if ratio < 10.0 => format!("{ratio:.2}"),
+        ratio if ratio < 1e4 => format!("{ratio:.0}"),
+        ratio => format!("{ratio:.0e}"),
+    }
+}
+
 /// So many layers are listed one by one.
 const LISTED: usize = 6;
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use jsonc_parser::common::Range;
@@ -16,7 +16,7 @@ use crate::excerpt::Excerpt;
 pub enum ConfigError {
     /// There is no such file, or it cannot be read.
     #[error("cannot read the config {}: {reason}", echo_path(path))]
-    #[diagnostic(help("loupe takes the path of one JSON file"))]
+    #[diagnostic(help("loupe takes the path of one JSON file, or - for standard input"))]
     Read {
         /// The path as given.
         path: PathBuf,
@@ -54,9 +54,25 @@ pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
     if path.is_dir() {
         return Err(ConfigError::Folder { path: owned });
     }
-    let bytes = loupe_files::read(path, LARGEST).map_err(|reason| ConfigError::Read { path: owned.clone(), reason })?;
+    let bytes = loupe_files::read(path, LARGEST).map_err(|reason| ConfigError::Read { path: owned, reason })?;
+    in_utf8(path, bytes)
+}
+
+/// The same of standard input.
+pub(crate) fn read_stdin(name: &Path) -> Result<String, ConfigError> {
+    let mut bytes = Vec::new();
+    let read = io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes);
+    let fits = read.and_then(|length| match length as u64 > LARGEST {
+        true => Err(io::Error::other(format!("it has more than {LARGEST} bytes"))),
+        false => Ok(()),
+    });
+    fits.map_err(|reason| ConfigError::Read { path: name.to_path_buf(), reason })?;
+    in_utf8(name, bytes)
+}
+
+fn in_utf8(path: &Path, bytes: Vec<u8>) -> Result<String, ConfigError> {
     String::from_utf8(bytes)
-        .map_err(|error| ConfigError::NotUtf8 { path: owned, offset: error.utf8_error().valid_up_to() })
+        .map_err(|error| ConfigError::NotUtf8 { path: path.to_path_buf(), offset: error.utf8_error().valid_up_to() })
 }
 
 /// Everything that is wrong with a document. `Display` alone says it all, a line each; miette shows it in the text.

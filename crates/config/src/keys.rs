@@ -1,4 +1,4 @@
-//! Which keys each check has: the table of README.md.
+//! Which keys each check has: the tables of docs/reference/configs.md.
 
 use std::fmt;
 

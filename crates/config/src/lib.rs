@@ -31,11 +31,18 @@ pub use request::{
     Reference, Request, Target, Typed,
 };
 
-/// Reads the config file of one `loupe` run.
+/// What stands for standard input in the place of a path.
+pub const STDIN: &str = "-";
+
+/// Reads the config of one `loupe` run: a file, or [`STDIN`].
 ///
 /// # Errors
 /// A file that cannot be read, is not UTF-8, or that [`parse`] refuses.
 pub fn read(path: &Path) -> Result<Request, ConfigError> {
+    if path == Path::new(STDIN) {
+        let name = Path::new("standard input");
+        return parse(name, &error::read_stdin(name)?);
+    }
     parse(path, &error::read_text(path)?)
 }
 

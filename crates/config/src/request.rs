@@ -112,7 +112,7 @@ pub enum Input {
 
 /// A check and the keys that are its own.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)] // the fields are the config's keys; README.md has the table
+#[allow(missing_docs)] // the fields are the config's keys; docs/reference/configs.md has the tables
 pub enum Check {
     /// The embedding and its scale.
     Embed { model: ModelRef, input: Input },

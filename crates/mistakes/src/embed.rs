@@ -15,10 +15,10 @@ impl Plant for ScaleMissing {
         variant: None,
         kind: Kind::Architectural,
         what: "The embedding is not multiplied by sqrt(hidden_size).",
-        seen_in: "tt-metal 22812",
+        seen_in: "tt-metal #22812",
         formula: Formula { right: "x = embed_tokens[id] * sqrt(hidden_size)", wrong: "x = embed_tokens[id]" },
         right: right!("crates/model/src/ops/embed.rs", "p.op(raw, |raw| raw.mul_scalar(scale))"),
-        hidden_when: "never: every value is wrong by the same factor (and cosine stays 1)",
+        hidden_when: "only cosines are looked at, or what follows the next norm: every value is wrong by the same factor",
         at: |probe| probe == Probe::EmbedScaled,
     };
 
@@ -36,13 +36,13 @@ impl Plant for ScaleTwice {
         variant: None,
         kind: Kind::Architectural,
         what: "The embedding is multiplied by sqrt(hidden_size) twice.",
-        seen_in: "TransformerLens 1315; vLLM 36787",
+        seen_in: "TransformerLens #1315; vLLM #36787",
         formula: Formula {
             right: "x = embed_tokens[id] * sqrt(hidden_size)",
             wrong: "x = embed_tokens[id] * sqrt(hidden_size) * sqrt(hidden_size)",
         },
         right: right!("crates/model/src/ops/embed.rs", "p.op(raw, |raw| raw.mul_scalar(scale))"),
-        hidden_when: "never: every value is wrong by the same factor (and cosine stays 1)",
+        hidden_when: "only cosines are looked at, or what follows the next norm: every value is wrong by the same factor",
         at: |probe| probe == Probe::EmbedScaled,
     };
 
@@ -60,13 +60,13 @@ impl Plant for ScaleRounded {
         variant: None,
         kind: Kind::DtypePolicy,
         what: "sqrt(hidden_size) is rounded to bf16 whatever the dtype of the model.",
-        seen_in: "gemma_pytorch 67; transformers 29402",
+        seen_in: "gemma_pytorch #67; transformers #29402",
         formula: Formula {
             right: "x = embed_tokens[id] * to_dtype(sqrt(hidden_size))",
             wrong: "x = embed_tokens[id] * to_bf16(sqrt(hidden_size))",
         },
         right: right!("crates/model/src/ops/embed.rs", "let scale = p.round(scale);"),
-        hidden_when: "sqrt(hidden_size) is exact in bf16, as 2B's 48 is",
+        hidden_when: "the dtype is bf16, or sqrt(hidden_size) is exact in bf16, as 2B's 48 is",
         at: |probe| probe == Probe::EmbedScaled,
     };
 
@@ -84,16 +84,16 @@ impl Plant for LmHeadScaled {
         variant: None,
         kind: Kind::Architectural,
         what: "The table scaled by sqrt(hidden_size) serves as lm_head.",
-        seen_in: "vLLM 53170",
+        seen_in: "vLLM #53170",
         formula: Formula {
-            right: "logits = x @ transpose(embed_tokens)",
-            wrong: "logits = x @ transpose(embed_tokens * sqrt(hidden_size))",
+            right: "logits.raw = x @ transpose(embed_tokens)",
+            wrong: "logits.raw = x @ transpose(embed_tokens * sqrt(hidden_size))",
         },
         right: right!(
             "crates/spec/src/weight.rs",
             "if config.tie_word_embeddings { Weight::EmbedTokens } else { Weight::LmHead }"
         ),
-        hidden_when: "never in logits.raw; a bound cap may flatten it in logits",
+        hidden_when: "only logits are recorded, and the cap is saturated",
         at: |probe| probe == Probe::LogitsRaw,
     };
 

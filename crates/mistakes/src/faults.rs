@@ -17,9 +17,9 @@ impl Plant for Q4kRepeatedBlock {
         variant: None,
         kind: Kind::Architectural,
         what: "The first 32 values of each row of a matrix are repeated along the row: a dequantiser that does not advance.",
-        seen_in: "the reference scripts' own list of suspects",
+        seen_in: "no public port known",
         formula: Formula {
-            right: "W[row][j] = dequantise(blocks[row][j / 32])[j % 32]",
+            right: "W[row][j] = dequantise(blocks[row][j // 32])[j % 32]",
             wrong: "W[row][j] = dequantise(blocks[row][0])[j % 32]",
         },
         right: right!(
@@ -52,8 +52,8 @@ impl Plant for MatmulZeroTiles {
         variant: None,
         kind: Kind::BackendFault,
         what: "A kernel leaves a tile of the product unwritten: a block of exact zeros.",
-        seen_in: "burn 4907, 4966",
-        formula: Formula { right: "y = x @ transpose(W)", wrong: "y = x @ transpose(W); y[:, 0:8] = 0" },
+        seen_in: "burn #4907, #4966",
+        formula: Formula { right: "y = x @ transpose(W)", wrong: "y = x @ transpose(W); y[:, 0:8] = 0, for example" },
         right: right!("crates/model/src/ops/linear.rs", "p.matmul(weight, x.transpose()).transpose()"),
         hidden_when: "never where the tile is recorded",
         at: is_projection,

@@ -13,7 +13,7 @@ pub(crate) fn is_projection(probe: Probe) -> bool {
     in_stages(probe, &stages)
 }
 
-/// Keys and values are read from each other's place.
+/// The weights of k_proj and v_proj are swapped.
 pub(crate) struct QkvOrder;
 
 impl Plant for QkvOrder {
@@ -21,8 +21,8 @@ impl Plant for QkvOrder {
         id: "qkv_order",
         variant: None,
         kind: Kind::Architectural,
-        what: "Keys and values are read from each other's place.",
-        seen_in: "ports that fuse q, k and v",
+        what: "The weights of k_proj and v_proj are swapped.",
+        seen_in: "no public port known; likely in ports that fuse q, k and v",
         formula: Formula { right: "k = k_proj(x); v = v_proj(x)", wrong: "k = v_proj(x); v = k_proj(x)" },
         right: right!("crates/spec/src/probe.rs", "Stage::KProj => LayerWeight::KProj,"),
         hidden_when: "both tensors are equal",
@@ -47,7 +47,7 @@ impl Plant for LayerOffByOne {
         variant: None,
         kind: Kind::Architectural,
         what: "Each layer runs with the next layer's weights (the last with the first's).",
-        seen_in: "ports that count layers from 1",
+        seen_in: "no public port known; likely in ports that count layers from 1",
         formula: Formula { right: "W = weights[layer]", wrong: "W = weights[(layer + 1) % num_hidden_layers]" },
         right: right!(
             "crates/spec/src/probe.rs",
@@ -74,10 +74,10 @@ impl Plant for WeightTransposed {
         variant: None,
         kind: Kind::Architectural,
         what: "A square matrix is read with rows and columns exchanged.",
-        seen_in: "ports that change layout on loading; a q4k loader that ignores order",
+        seen_in: "no public port known; likely in ports that change layout on loading; a q4k loader that ignores order",
         formula: Formula { right: "y = x @ transpose(W)", wrong: "y = x @ W" },
         right: right!("crates/model/src/ops/linear.rs", "p.matmul(weight, x.transpose()).transpose()"),
-        hidden_when: "the checkpoint has no square projection",
+        hidden_when: "the checkpoint has no square projection, as no published Gemma 2 has",
         at: is_projection,
     };
 

@@ -11,7 +11,7 @@ fn is_mask(probe: Probe) -> bool {
     in_stages(probe, &[Stage::Mask])
 }
 
-/// The wrong layers slide: odd ones where config.json means even ones.
+/// The wrong layers use the sliding window: odd ones, where in Gemma 2 the even ones do.
 pub(crate) struct WindowParity;
 
 impl Plant for WindowParity {
@@ -19,8 +19,8 @@ impl Plant for WindowParity {
         id: "window_parity",
         variant: None,
         kind: Kind::Architectural,
-        what: "The wrong layers slide: odd ones where config.json means even ones.",
-        seen_in: "transformers 31775; mistral.rs 554; TransformerLens 778",
+        what: "The wrong layers use the sliding window: odd ones, where in Gemma 2 the even ones do.",
+        seen_in: "transformers #31775; mistral.rs #554; TransformerLens #778",
         formula: Formula {
             right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
             wrong: "visible(i, j) = j <= i and (layer is sliding_attention or i - j < sliding_window)",
@@ -29,7 +29,7 @@ impl Plant for WindowParity {
             "crates/spec/src/config.rs",
             "(self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)"
         ),
-        hidden_when: "the prompt is no longer than the window (2B: 4096)",
+        hidden_when: "the prompt is no longer than the window (4096)",
         at: is_mask,
     };
 
@@ -38,7 +38,7 @@ impl Plant for WindowParity {
     }
 }
 
-/// Every layer slides.
+/// Every layer uses the sliding window.
 pub(crate) struct WindowEverywhere;
 
 impl Plant for WindowEverywhere {
@@ -46,8 +46,8 @@ impl Plant for WindowEverywhere {
         id: "window_everywhere",
         variant: None,
         kind: Kind::Architectural,
-        what: "Every layer slides.",
-        seen_in: "mlx-lm 27; llama.cpp 8227; keras-hub 2186",
+        what: "Every layer uses the sliding window.",
+        seen_in: "mlx-lm #27; llama.cpp #8227; keras-hub #2186",
         formula: Formula {
             right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
             wrong: "visible(i, j) = j <= i and i - j < sliding_window",
@@ -56,7 +56,7 @@ impl Plant for WindowEverywhere {
             "crates/spec/src/config.rs",
             "(self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)"
         ),
-        hidden_when: "the prompt is no longer than the window (2B: 4096)",
+        hidden_when: "the prompt is no longer than the window (4096)",
         at: is_mask,
     };
 
@@ -65,7 +65,7 @@ impl Plant for WindowEverywhere {
     }
 }
 
-/// No layer slides.
+/// No layer uses the sliding window.
 pub(crate) struct WindowNowhere;
 
 impl Plant for WindowNowhere {
@@ -73,8 +73,8 @@ impl Plant for WindowNowhere {
         id: "window_nowhere",
         variant: None,
         kind: Kind::Architectural,
-        what: "No layer slides.",
-        seen_in: "mlx-lm 27; llama.cpp 8227; keras-hub 2186",
+        what: "No layer uses the sliding window.",
+        seen_in: "mlx-lm #27; llama.cpp #8227; keras-hub #2186",
         formula: Formula {
             right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
             wrong: "visible(i, j) = j <= i",
@@ -83,7 +83,7 @@ impl Plant for WindowNowhere {
             "crates/spec/src/config.rs",
             "(self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)"
         ),
-        hidden_when: "the prompt is no longer than the window (2B: 4096)",
+        hidden_when: "the prompt is no longer than the window (4096)",
         at: is_mask,
     };
 
@@ -101,7 +101,7 @@ impl Plant for WindowOneMore {
         variant: None,
         kind: Kind::Architectural,
         what: "The window keeps one key too many.",
-        seen_in: "transformers 39408; zml 763; vLLM 3385",
+        seen_in: "transformers #39408; zml #763; vLLM #3385",
         formula: Formula {
             right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
             wrong: "visible(i, j) = j <= i and (layer is full_attention or i - j <= sliding_window)",
@@ -110,7 +110,7 @@ impl Plant for WindowOneMore {
             "crates/model/src/ops/mask.rs",
             "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"
         ),
-        hidden_when: "the prompt is no longer than the window (2B: 4096)",
+        hidden_when: "the prompt is no longer than the window (4096)",
         at: is_mask,
     };
 
@@ -128,7 +128,7 @@ impl Plant for WindowOneFewer {
         variant: Some("fewer"),
         kind: Kind::Architectural,
         what: "The window keeps one key too few.",
-        seen_in: "transformers 39408; zml 763; vLLM 3385",
+        seen_in: "transformers #39408; zml #763; vLLM #3385",
         formula: Formula {
             right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
             wrong: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window - 1)",
@@ -137,7 +137,7 @@ impl Plant for WindowOneFewer {
             "crates/model/src/ops/mask.rs",
             "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"
         ),
-        hidden_when: "the prompt is shorter than the window (2B: 4096)",
+        hidden_when: "the prompt is shorter than the window (4096)",
         at: is_mask,
     };
 
@@ -155,7 +155,7 @@ impl Plant for CausalOffByOne {
         variant: None,
         kind: Kind::Architectural,
         what: "A query sees the key after its own.",
-        seen_in: "burn 5783",
+        seen_in: "burn #5783",
         formula: Formula {
             right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
             wrong: "visible(i, j) = j <= i + 1 and (layer is full_attention or i - j < sliding_window)",

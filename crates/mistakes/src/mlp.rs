@@ -16,13 +16,13 @@ impl Plant for GeluErf {
         variant: None,
         kind: Kind::Architectural,
         what: "GELU in its erf form, where Gemma uses the tanh approximation.",
-        seen_in: "Megatron-Bridge 4661; mlx-examples 1057",
+        seen_in: "Megatron-Bridge #4661; mlx-examples #1057",
         formula: Formula {
             right: "0.5 * x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x^3)))",
             wrong: "0.5 * x * (1 + erf(x / sqrt(2)))",
         },
         right: right!("crates/model/src/ops/gelu.rs", "x.mul_scalar(0.5) * inner.tanh().add_scalar(1.0)"),
-        hidden_when: "5e-4 at most: under the noise of bf16 in any one value",
+        hidden_when: "the dtype is bf16: it is at most 5e-4, which is small beside the rounding of the tensor",
         at: |probe| in_stages(probe, &[Stage::Act]),
     };
 
@@ -40,7 +40,7 @@ impl Plant for Silu {
         variant: None,
         kind: Kind::Architectural,
         what: "SiLU (x * sigmoid(x)) in the place of GELU.",
-        seen_in: "TensorRT-Model-Connect 177",
+        seen_in: "TensorRT-Model-Connect #177",
         formula: Formula {
             right: "0.5 * x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x^3)))",
             wrong: "x / (1 + exp(-x))",
@@ -59,7 +59,7 @@ fn silu<B: Backend>(x: Tensor<B, 2>, p: &Precision<B>) -> Tensor<B, 2> {
     p.op(x, |x| x.clone() / x.neg().exp().add_scalar(1.0))
 }
 
-/// gate_proj and up_proj are read from each other's place.
+/// The weights of gate_proj and up_proj are swapped.
 pub(crate) struct GateUpSwapped;
 
 impl Plant for GateUpSwapped {
@@ -67,8 +67,8 @@ impl Plant for GateUpSwapped {
         id: "gate_up_swapped",
         variant: None,
         kind: Kind::Architectural,
-        what: "gate_proj and up_proj are read from each other's place.",
-        seen_in: "ports that fuse the two projections",
+        what: "The weights of gate_proj and up_proj are swapped.",
+        seen_in: "no public port known; likely in ports that fuse the two projections",
         formula: Formula {
             right: "gate = gate_proj(x); up = up_proj(x)",
             wrong: "gate = up_proj(x); up = gate_proj(x)",
@@ -96,7 +96,7 @@ impl Plant for GateUpWiring {
         variant: Some("wiring"),
         kind: Kind::Architectural,
         what: "The activation is applied to up_proj and the product taken with gate_proj.",
-        seen_in: "ports that fuse the two projections",
+        seen_in: "no public port known; likely in ports that fuse the two projections",
         formula: Formula { right: "down_proj(gelu(gate) * up)", wrong: "down_proj(gelu(up) * gate)" },
         right: right!("crates/spec/src/probe.rs", "Stage::Act => &[Stage::GateProj],"),
         hidden_when: "both tensors are equal",

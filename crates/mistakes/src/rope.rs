@@ -11,7 +11,7 @@ fn is_rope(probe: Probe) -> bool {
     in_stages(probe, &[Stage::QRope, Stage::KRope])
 }
 
-/// Neighbouring lanes 2i and 2i + 1 are rotated together, where Gemma rotates lane h with lane h + H/2.
+/// Lanes 2i and 2i + 1 are rotated together, where Gemma rotates lane i with lane i + head_dim/2.
 pub(crate) struct Interleaved;
 
 impl Plant for Interleaved {
@@ -19,8 +19,8 @@ impl Plant for Interleaved {
         id: "rope_interleaved",
         variant: None,
         kind: Kind::Architectural,
-        what: "Neighbouring lanes 2i and 2i + 1 are rotated together, where Gemma rotates lane h with lane h + H/2.",
-        seen_in: "AiDotNet 2074; tt-metal 26844; nanotron 427",
+        what: "Lanes 2i and 2i + 1 are rotated together, where Gemma rotates lane i with lane i + head_dim/2.",
+        seen_in: "AiDotNet #2074; tt-metal #26844; nanotron #427",
         formula: Formula {
             right: "a, b = x[i], x[i + head_dim/2]; x[i] = a*cos - b*sin; x[i + head_dim/2] = b*cos + a*sin",
             wrong: "a, b = x[2i], x[2i + 1]; x[2i] = a*cos - b*sin; x[2i + 1] = b*cos + a*sin",
@@ -57,7 +57,7 @@ impl Plant for LowPrecision {
         variant: None,
         kind: Kind::DtypePolicy,
         what: "Positions, frequencies and angles are held in bf16.",
-        seen_in: "transformers 29285; keras-hub 1494",
+        seen_in: "transformers #29285; keras-hub #1494",
         formula: Formula {
             right: "angle = position * rope_theta^(-2i / head_dim), in f32",
             wrong: "angle = position * rope_theta^(-2i / head_dim), each factor and the product in bf16",
@@ -66,7 +66,7 @@ impl Plant for LowPrecision {
             "crates/model/src/ops/rope.rs",
             "let angles = outer(positions, &inv_freq, |position, frequency| position as f32 * frequency);"
         ),
-        hidden_when: "positions below 257 in bf16, if frequencies stay in f32",
+        hidden_when: "the prompt has one token",
         at: is_rope,
     };
 
@@ -94,7 +94,7 @@ impl Plant for Offset {
         variant: None,
         kind: Kind::Architectural,
         what: "Positions start at 1.",
-        seen_in: "gemma.cpp 7f62c26; mlx-vlm 1983",
+        seen_in: "gemma.cpp 7f62c26; mlx-vlm #1983",
         formula: Formula {
             right: "angle = position * rope_theta^(-2i / head_dim)",
             wrong: "angle = (position + 1) * rope_theta^(-2i / head_dim)",
@@ -103,7 +103,7 @@ impl Plant for Offset {
             "crates/model/src/ops/rope.rs",
             "let angles = outer(positions, &inv_freq, |position, frequency| position as f32 * frequency);"
         ),
-        hidden_when: "only q_rope and k_rope are recorded to show it: scores depend on distances alone",
+        hidden_when: "neither q_rope nor k_rope is recorded: scores depend on distances alone",
         at: is_rope,
     };
 
@@ -124,7 +124,7 @@ impl Plant for Theta {
         variant: None,
         kind: Kind::Architectural,
         what: "The base of the frequencies is 1e6, the global base of a later Gemma.",
-        seen_in: "ports that share RoPE with another family",
+        seen_in: "no public port known; likely in ports that share RoPE with another family",
         formula: Formula {
             right: "angle = position * rope_theta^(-2i / head_dim)",
             wrong: "angle = position * 1e6^(-2i / head_dim)",
@@ -148,7 +148,7 @@ impl Plant for QueryOnly {
         variant: None,
         kind: Kind::Architectural,
         what: "Keys are left unrotated.",
-        seen_in: "ports that share RoPE with another family",
+        seen_in: "no public port known; likely in ports that share RoPE with another family",
         formula: Formula { right: "q = rotate(q, angle); k = rotate(k, angle)", wrong: "q = rotate(q, angle)" },
         right: right!("crates/model/src/layer.rs", "(ops.rotate)(x.three(0)?, cos, sin, p).into()"),
         hidden_when: "the prompt has one token",
@@ -169,7 +169,7 @@ impl Plant for Negated {
         variant: None,
         kind: Kind::Architectural,
         what: "The rotation goes the other way.",
-        seen_in: "ports that share RoPE with another family",
+        seen_in: "no public port known; likely in ports that share RoPE with another family",
         formula: Formula {
             right: "a, b = x[i], x[i + head_dim/2]; x[i] = a*cos - b*sin; x[i + head_dim/2] = b*cos + a*sin",
             wrong: "a, b = x[i], x[i + head_dim/2]; x[i] = a*cos + b*sin; x[i + head_dim/2] = b*cos - a*sin",

@@ -26,9 +26,9 @@ impl Plant for GqaTiled {
         variant: None,
         kind: Kind::Architectural,
         what: "Key/value heads are tiled (k0 k1 k0 k1), where each should be repeated in place (k0 k0 k1 k1).",
-        seen_in: "onnx 7274; jax-js 180; burn 5783",
+        seen_in: "onnx #7274; jax-js #180; burn #5783",
         formula: Formula {
-            right: "query head n uses kv head n / (num_attention_heads / num_key_value_heads)",
+            right: "query head n uses kv head n // (num_attention_heads // num_key_value_heads)",
             wrong: "query head n uses kv head n % num_key_value_heads",
         },
         right: right!(
@@ -53,7 +53,7 @@ impl Plant for ScaleHeadDim {
         variant: None,
         kind: Kind::Architectural,
         what: "Scores are scaled by head_dim^-0.5, where query_pre_attn_scalar^-0.5 is right.",
-        seen_in: "transformers 31891; llama.cpp 8444; keras-hub 1701",
+        seen_in: "transformers #31891; llama.cpp #8444; keras-hub #1701",
         formula: Formula {
             right: "scores = dot(q, k) * query_pre_attn_scalar^-0.5",
             wrong: "scores = dot(q, k) * head_dim^-0.5",
@@ -108,7 +108,7 @@ impl Plant for ScaleMissing {
         variant: None,
         kind: Kind::Architectural,
         what: "Scores are not scaled.",
-        seen_in: "mlx-swift-examples 99",
+        seen_in: "mlx-swift-examples #99",
         formula: Formula { right: "scores = dot(q, k) * query_pre_attn_scalar^-0.5", wrong: "scores = dot(q, k)" },
         right: right!("crates/model/src/ops/attention.rs", "p.op(p.matmul(q, k), |x| x.mul_scalar(scale))"),
         hidden_when: "query_pre_attn_scalar is 1",
@@ -129,7 +129,7 @@ impl Plant for ScaleTwice {
         variant: None,
         kind: Kind::Architectural,
         what: "Scores are scaled twice.",
-        seen_in: "mlx-swift-examples 99",
+        seen_in: "mlx-swift-examples #99",
         formula: Formula {
             right: "scores = dot(q, k) * query_pre_attn_scalar^-0.5",
             wrong: "scores = dot(q, k) * query_pre_attn_scalar^-0.5 * query_pre_attn_scalar^-0.5",
@@ -153,10 +153,10 @@ impl Plant for SoftcapMissing {
         variant: None,
         kind: Kind::Architectural,
         what: "Scores are not capped.",
-        seen_in: "vllm-metal 665; vLLM 5908; transformers 32848; llama.cpp 8197",
-        formula: Formula { right: "scores = cap * tanh(scores / cap)", wrong: "scores = scores" },
+        seen_in: "vllm-metal #665; vLLM #5908; transformers #32848; llama.cpp #8197",
+        formula: Formula { right: "scores_capped = cap * tanh(scores / cap)", wrong: "scores_capped = scores" },
         right: right!("crates/model/src/layer.rs", "Some(cap) => (ops.softcap_scores)(x.three(0)?, cap, p).into(),"),
-        hidden_when: "every score is far below the cap",
+        hidden_when: "every |score| is far below the cap",
         at: is_capped,
     };
 
@@ -174,13 +174,13 @@ impl Plant for SoftcapConstant {
         variant: None,
         kind: Kind::Architectural,
         what: "Scores are capped at 0.6 of the right cap: 30 (the cap of the logits) for 50.",
-        seen_in: "vLLM 6051",
+        seen_in: "vLLM #6051",
         formula: Formula {
-            right: "scores = cap * tanh(scores / cap)",
-            wrong: "scores = 0.6*cap * tanh(scores / (0.6*cap))",
+            right: "scores_capped = cap * tanh(scores / cap)",
+            wrong: "scores_capped = 0.6*cap * tanh(scores / (0.6*cap))",
         },
         right: right!("crates/spec/src/parameter.rs", "Parameter::AttnSoftcap => config.attn_logit_softcapping,"),
-        hidden_when: "every score is far below both caps",
+        hidden_when: "every |score| is far below both caps",
         at: is_capped,
     };
 
@@ -189,7 +189,7 @@ impl Plant for SoftcapConstant {
     }
 }
 
-/// The cap is computed as x * tanh(x / cap).
+/// Scores are capped by scores * tanh(scores / cap).
 pub(crate) struct SoftcapFormula;
 
 impl Plant for SoftcapFormula {
@@ -197,9 +197,12 @@ impl Plant for SoftcapFormula {
         id: "softcap_formula",
         variant: None,
         kind: Kind::Architectural,
-        what: "The cap is computed as x * tanh(x / cap).",
-        seen_in: "onnxruntime 21683; unsloth-zoo 593",
-        formula: Formula { right: "scores = cap * tanh(scores / cap)", wrong: "scores = scores * tanh(scores / cap)" },
+        what: "Scores are capped by scores * tanh(scores / cap).",
+        seen_in: "onnxruntime #21683; unsloth-zoo #593",
+        formula: Formula {
+            right: "scores_capped = cap * tanh(scores / cap)",
+            wrong: "scores_capped = scores * tanh(scores / cap)",
+        },
         right: right!("crates/model/src/ops/softcap.rs", "p.op(x, |x| x.mul_scalar(cap))"),
         hidden_when: "the checkpoint has no cap",
         at: is_capped,
@@ -213,7 +216,7 @@ impl Plant for SoftcapFormula {
     }
 }
 
-/// The cap is computed as cap * tanh(x * cap).
+/// Scores are capped by cap * tanh(scores * cap).
 pub(crate) struct SoftcapProduct;
 
 impl Plant for SoftcapProduct {
@@ -221,9 +224,12 @@ impl Plant for SoftcapProduct {
         id: "softcap_formula",
         variant: Some("product"),
         kind: Kind::Architectural,
-        what: "The cap is computed as cap * tanh(x * cap).",
-        seen_in: "onnxruntime 21683; unsloth-zoo 593",
-        formula: Formula { right: "scores = cap * tanh(scores / cap)", wrong: "scores = cap * tanh(scores * cap)" },
+        what: "Scores are capped by cap * tanh(scores * cap).",
+        seen_in: "onnxruntime #21683; unsloth-zoo #593",
+        formula: Formula {
+            right: "scores_capped = cap * tanh(scores / cap)",
+            wrong: "scores_capped = cap * tanh(scores * cap)",
+        },
         right: right!("crates/model/src/ops/softcap.rs", "let x = p.op(x, |x| x.div_scalar(cap));"),
         hidden_when: "the checkpoint has no cap",
         at: is_capped,
@@ -246,13 +252,13 @@ impl Plant for SoftcapAfterMask {
         variant: None,
         kind: Kind::Architectural,
         what: "The mask is added before the cap, so masked scores become -cap and the future leaks.",
-        seen_in: "onnx 7865; lmdeploy 2842",
+        seen_in: "onnx #7865; lmdeploy #2842",
         formula: Formula {
             right: "probs = softmax(cap * tanh(scores / cap) + mask)",
             wrong: "probs = softmax(cap * tanh((scores + mask) / cap))",
         },
         right: right!("crates/model/src/ops/softmax.rs", "softmax_with(capped, mask, f64::from(f32::MIN), p)"),
-        hidden_when: "the cap is large: at 50 only the exact zeros of probs show it (e^-50)",
+        hidden_when: "probs are not recorded: with a cap of 50 what leaks is e^-50 and less, and the exact zeros alone show it",
         at: |probe| in_stages(probe, &[Stage::Probs]),
     };
 
@@ -279,10 +285,10 @@ impl Plant for FinalSoftcapMissing {
         variant: None,
         kind: Kind::Architectural,
         what: "Logits are not capped.",
-        seen_in: "keras-hub 1712; vLLM 52173",
-        formula: Formula { right: "logits = cap * tanh(logits / cap)", wrong: "logits = logits" },
+        seen_in: "keras-hub #1712; vLLM #52173",
+        formula: Formula { right: "logits = cap * tanh(logits.raw / cap)", wrong: "logits = logits.raw" },
         right: right!("crates/model/src/model.rs", "Some(cap) => (ops.softcap_logits)(x.two(0)?, cap, p).into(),"),
-        hidden_when: "in the argmax: the cap keeps order",
+        hidden_when: "only the argmax is compared: the cap keeps the order",
         at: |probe| probe == Probe::Logits,
     };
 

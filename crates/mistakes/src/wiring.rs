@@ -15,7 +15,7 @@ impl Plant for PostNormMissing {
         variant: None,
         kind: Kind::Architectural,
         what: "The output of attention or MLP joins the residual without its norm.",
-        seen_in: "flax 4567",
+        seen_in: "flax #4567",
         formula: Formula { right: "residual = residual + post_norm(branch)", wrong: "residual = residual + branch" },
         right: right!(
             "crates/model/src/layer.rs",
@@ -30,7 +30,7 @@ impl Plant for PostNormMissing {
     }
 }
 
-/// The weights of post_attention_layernorm and pre_feedforward_layernorm are read from each other's place.
+/// The weights of post_attention_layernorm and pre_feedforward_layernorm are swapped.
 pub(crate) struct NormsSwapped;
 
 impl Plant for NormsSwapped {
@@ -38,8 +38,8 @@ impl Plant for NormsSwapped {
         id: "norms_swapped",
         variant: None,
         kind: Kind::Architectural,
-        what: "The weights of post_attention_layernorm and pre_feedforward_layernorm are read from each other's place.",
-        seen_in: "Megatron-Bridge 4201",
+        what: "The weights of post_attention_layernorm and pre_feedforward_layernorm are swapped.",
+        seen_in: "Megatron-Bridge #4201",
         formula: Formula {
             right: "attn = post_attention_layernorm(attn); x = pre_feedforward_layernorm(residual)",
             wrong: "attn = pre_feedforward_layernorm(attn); x = post_attention_layernorm(residual)",
@@ -74,7 +74,7 @@ impl Plant for PostNormAfterResidual {
         variant: None,
         kind: Kind::Architectural,
         what: "The norm is applied to the sum of residual and branch, not to the branch.",
-        seen_in: "ports that share a block with another family",
+        seen_in: "no public port known; likely in ports that share a block with another family",
         formula: Formula {
             right: "residual = residual + post_norm(branch)",
             wrong: "residual = post_norm(residual + branch)",

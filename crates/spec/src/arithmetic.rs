@@ -61,10 +61,10 @@ impl Arithmetic {
             Arithmetic::Bf16Operands => "products of bf16 operands",
             Arithmetic::F16Accumulation => "sums of products kept in f16",
             Arithmetic::Bf16Accumulation => "sums of products kept in bf16",
-            Arithmetic::Q8_0 => "matrices quantised in blocks of 8 bits, as GGUF's Q8_0",
-            Arithmetic::Q6K => "matrices quantised in blocks of 6 bits, as GGUF's Q6_K",
-            Arithmetic::Q5K => "matrices quantised in blocks of 5 bits, as GGUF's Q5_K",
-            Arithmetic::Q4K => "matrices quantised in blocks of 4 bits, as GGUF's Q4_K",
+            Arithmetic::Q8_0 => "matrices quantised in blocks to 8 bits a value, as GGUF's Q8_0",
+            Arithmetic::Q6K => "matrices quantised in blocks to 6 bits a value, as GGUF's Q6_K",
+            Arithmetic::Q5K => "matrices quantised in blocks to 5 bits a value, as GGUF's Q5_K",
+            Arithmetic::Q4K => "matrices quantised in blocks to 4 bits a value, as GGUF's Q4_K",
         }
     }
 

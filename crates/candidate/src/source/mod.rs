@@ -108,7 +108,7 @@ impl Source {
 
     /// Samples that stand in the config itself.
     pub fn typed(samples: Vec<Sample>) -> Source {
-        let (path, reader) = (PathBuf::from("the config's numbers"), Reader::Json(BTreeMap::new()));
+        let (path, reader) = (PathBuf::from("the numbers in your config"), Reader::Json(BTreeMap::new()));
         Source { path, kind: "numbers of the config", tensors: Vec::new(), samples, reader }
     }
 

@@ -86,7 +86,7 @@ impl Fitted {
     pub fn report(&self) -> FittedParameter {
         let evidence = match self.below {
             None => format!(
-                "put into the reference, it makes {} agree with yours; known to {:.1e} of itself",
+                "the reference with this number agrees with yours in {}; its relative error is {:.1e}",
                 count(self.explained.len(), "failing stage"),
                 self.error
             ),

@@ -22,9 +22,9 @@ use loupe_spec::{Mistake, MistakeKind, Probe, Stage as ModelStage};
 use crate::finding::{FittedParameter, NamedMistake};
 use crate::noise::Level;
 use crate::segments::Segments;
-use crate::stage::Stage;
+use crate::stage::{Stage, TENSOR_LIMIT};
 use crate::verdict::Unseen;
-use crate::words::{and, count};
+use crate::words::{and, count, share};
 use crate::{Given, ReplayError, Replayer};
 
 use explain::Explanation;
@@ -121,11 +121,12 @@ impl Scene<'_> {
             let told = count(best.explained.len(), "failing stage");
             let slope = best.trial.slope(best.explained.iter().copied());
             let evidence = if of_masks {
-                format!("put into the reference, it makes {told} the same as yours, value by value")
+                format!("the reference with this mistake is the same as yours in {told}, value by value")
             } else {
                 format!(
-                    "put into the reference, it makes {told} agree with yours to {worst:.2} times the rounding noise; yours differ \
-                 by {:.3} times as much as the mistake does",
+                    "the reference with this mistake agrees with yours in {told}, to {} of the limit; the differences are {:.3} \
+                     times the mistake's",
+                    share(worst / TENSOR_LIMIT),
                     slope.beta
                 )
             };

@@ -7,11 +7,12 @@ use loupe_spec::{Probe, Stage, echo};
 use super::headline::headline;
 use crate::finding::{FittedParameter, NamedMistake};
 use crate::verdict::{Divergence, Verdict};
-use crate::words::in_words;
+use crate::words::{count, in_words, share};
 
-/// Of one candidate, in the order in which a person wants to know it.
-pub fn answer(verdict: &Verdict) -> String {
-    let mut out = format!("{}\n", headline(verdict));
+/// Of one candidate, in the order in which a person wants to know it; of `several` its path first.
+pub fn answer(verdict: &Verdict, several: bool) -> String {
+    let path = if several { format!("{}: ", echo(&verdict.candidate.path)) } else { String::new() };
+    let mut out = format!("{path}{}\n", headline(verdict));
     line(&mut out, "judged", &judged(verdict));
     if let Some(first) = &verdict.first_divergence {
         first_stage(&mut out, verdict, first);
@@ -31,42 +32,67 @@ fn line(out: &mut String, label: &str, text: &str) {
     let _ = writeln!(out, "  {label:<9} {text}");
 }
 
-/// `out/a.safetensors, as f32 (read off its values)`
+/// `out/a.safetensors, as f32 (guessed from its values): wrong`
 fn judged(verdict: &Verdict) -> String {
     let candidate = &verdict.candidate;
     let backend = candidate.backend.as_ref().map(|backend| format!("{} ", echo(backend))).unwrap_or_default();
-    let inferred = if candidate.dtype_inferred { " (read off its values)" } else { "" };
-    format!("{}, as {backend}{}{inferred}", echo(&candidate.path), candidate.dtype)
+    let printed = candidate.decimals.map(|decimals| format!(", printed with {}", count(decimals as usize, "decimal")));
+    let inferred = if candidate.dtype_inferred { " (guessed from its values)" } else { "" };
+    let answer = match verdict.exit_code {
+        0 => "right",
+        4 => "not decided",
+        _ => "wrong",
+    };
+    let path = echo(&candidate.path);
+    format!("{path}, as {backend}{}{}{inferred}: {answer}", candidate.dtype, printed.unwrap_or_default())
 }
 
 /// The first stage that differs, with both values of the element that differs most.
 fn first_stage(out: &mut String, verdict: &Verdict, first: &Divergence) {
-    let place = match (&first.statistic, first.token) {
-        (Some(statistic), _) => format!("its {statistic}"),
-        (None, Some(token)) if first.coordinate.len() > 1 => format!("token {token}, element {:?}", first.coordinate),
-        (None, _) => format!("element {:?}", first.coordinate),
+    let probe: Option<Probe> = first.probe.parse().ok();
+    let place = match &first.statistic {
+        Some(statistic) => format!("in its {statistic}"),
+        None => format!("worst at {}", coordinates(probe, &first.coordinate)),
     };
     let _ = writeln!(out, "\nfirst stage that differs: {}, {place}", first.probe);
-    let of_mask = matches!(first.probe.parse(), Ok(Probe::Layer(_, Stage::Mask)));
+    let of_mask = matches!(probe, Some(Probe::Layer(_, Stage::Mask)));
     let [yours, right] = first.values.map(|value| match of_mask {
         true => if value == 0.0 { "0 (hidden)" } else { "1 (visible)" }.to_string(),
         false => number(value),
     });
     line(out, "yours", &yours);
-    line(out, "Gemma's", &format!("{right}, from what you recorded before this stage"));
+    let from = match first.from {
+        "token ids" => "from the token ids",
+        "recorded" => "from what you recorded before this stage",
+        _ => "from your own inputs",
+    };
+    line(out, "Gemma's", &format!("{right}, {from}"));
     let used = verdict.stages.iter().find(|stage| stage.probe == first.probe).map(|stage| stage.budget_used);
     let dtype = verdict.candidate.dtype;
-    let error = format!("{} times the size of the whole tensor", times(first.local_error));
+    let error = format!("{} of the tensor's norm", times(first.local_error));
     let error = if first.budget == 0.0 {
         format!("{error}; right code has no rounding here")
     } else if first.local_error > first.budget {
-        format!("{error}; rounding in {dtype} makes {:.2e} at most", first.budget)
+        format!("{error}; the limit is {}, three times rounding in {dtype}", times(first.budget))
     } else if let Some(used) = used.filter(|used| used.is_finite()) {
-        format!("{error}; of this token alone {used:.1} times what rounding in {dtype} makes at most")
+        format!("{error}, and of this token alone {} times the limit", share(used))
     } else {
         format!("{error}; a probability that has to be 0 is not, or the other way round")
     };
     line(out, "error", &error);
+}
+
+/// `token 6, lane 51`: an element by the names of its axes (docs/probes.md).
+fn coordinates(probe: Option<Probe>, at: &[usize]) -> String {
+    let axes: &[&str] = match (probe, at.len()) {
+        (Some(Probe::Layer(_, Stage::Mask)), 2) => &["query", "key"],
+        (Some(Probe::Layer(_, Stage::Scores | Stage::ScoresCapped | Stage::Probs)), 3) => &["head", "query", "key"],
+        (Some(Probe::LogitsRaw | Probe::Logits), 2) => &["token", "id"],
+        (Some(_), 3) => &["token", "head", "lane"],
+        (Some(_), 2) => &["token", "lane"],
+        _ => return format!("element {at:?}"),
+    };
+    axes.iter().zip(at).map(|(axis, at)| format!("{axis} {at}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Six decimals, or six digits where those would show none.
@@ -88,13 +114,13 @@ fn mistake(out: &mut String, found: &NamedMistake, of_layers: usize) {
     let _ = writeln!(out, "\n{}: {}", found.id, found.sentence);
     line(out, "right", found.formula.right);
     line(out, "yours", found.formula.wrong);
-    line(out, "in Loupe", &found.right);
+    line(out, "reference", &found.right);
     line(out, "where", &place(&found.sites, &found.layers, found.probe, of_layers));
     line(out, "evidence", &found.evidence);
     line(out, "seen in", &found.seen_in);
     if !found.alternatives.is_empty() {
         let what = format!(
-            "{}: no worse on this input (\"check\": \"explain\" says what it does)",
+            "{}, which this input does not tell from it (\"check\": \"explain\" says what it does)",
             found.alternatives.join(" or ")
         );
         line(out, "or", &what);
@@ -103,11 +129,30 @@ fn mistake(out: &mut String, found: &NamedMistake, of_layers: usize) {
 
 fn parameter(out: &mut String, found: &FittedParameter, of_layers: usize) {
     let (value, expected) = found.values();
-    let _ = writeln!(out, "\n{}: another number than config.json gives.", found.parameter);
+    let _ = writeln!(out, "\n{}: another number than the checkpoint's.", found.parameter);
     line(out, "right", &format!("{expected}, in {}", found.formula));
-    line(out, "yours", &value);
+    line(
+        out,
+        "yours",
+        &format!("{value}{}", found.value.map(|value| as_power(found.parameter, value)).unwrap_or_default()),
+    );
     line(out, "where", &place(&[], &found.layers, found.probe, of_layers));
     line(out, "evidence", &found.evidence);
+}
+
+/// Where `value` is the root that the formula takes, of what: ` = 6^-0.5`, ` = sqrt(48)`.
+fn as_power(parameter: &str, value: f64) -> String {
+    let (of, root) = match parameter {
+        "attn_scale" => (value.powi(-2), true),
+        "embed_scale" => (value.powi(2), false),
+        _ => return String::new(),
+    };
+    let whole = of.round();
+    match ((of / whole - 1.0).abs() < 1e-4 && whole >= 2.0, root) {
+        (true, true) => format!(" = {whole}^-0.5"),
+        (true, false) => format!(" = sqrt({whole})"),
+        (false, _) => String::new(),
+    }
 }
 
 /// `layers.{l}.input_layernorm, layers.{l}.post_attention_layernorm, in every layer`

@@ -57,18 +57,19 @@ fn lost(verdict: &Verdict) -> Option<String> {
 
 fn fault(verdict: &Verdict) -> String {
     if !verdict.mistakes.is_empty() {
-        return format!("{}: the code may be right, what ran it is not", named(verdict));
+        return format!("{}: the formulas may be right, what ran them is not", named(verdict));
     }
     let mut faults = verdict.stages.iter().filter(|stage| stage.class == Class::Fault);
     let Some(first) = faults.next() else { return "what ran it is broken".to_string() };
+    let whose = match verdict.recording_suspect {
+        true => "what follows was computed without them, so the recording may have broken them",
+        false => "the formulas may be right, what ran them is not",
+    };
     let more = match faults.count() {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!(
-        "{}{more}: zeros, NaN or infinities that the inputs do not explain; the code may be right, what ran it is not",
-        first.probe
-    )
+    format!("{}{more}: zeros, NaN or infinities that the inputs do not explain; {whose}", first.probe)
 }
 
 fn architectural(verdict: &Verdict) -> String {
@@ -78,7 +79,7 @@ fn architectural(verdict: &Verdict) -> String {
     let unknown = |probe: &Probe| format!("{probe} differs by more than rounding, and no known mistake explains it");
     match (found, open.first()) {
         (0, Some(first)) if open.len() == 1 => unknown(first),
-        (0, Some(first)) => format!("{}; nor {} after it", unknown(first), count(open.len() - 1, "stage")),
+        (0, Some(first)) => format!("{}; nor {} more", unknown(first), count(open.len() - 1, "stage")),
         (0, None) => match verdict.detail.as_deref() {
             _ if !verdict.structure.is_empty() => structure(&verdict.structure),
             Some("f16_overflow") => "values are beyond 65504, the largest of f16 (f16_overflow)".to_string(),
@@ -92,7 +93,7 @@ fn architectural(verdict: &Verdict) -> String {
             let of_the_prompt = verdict.mistakes.iter().all(is_of_the_prompt) && verdict.fitted.is_empty();
             let sure = match failing {
                 0 if of_the_prompt => String::new(),
-                0 => "; no stage fails by itself, all together show it".to_string(),
+                0 => "; no stage is beyond its limit by itself, all together show it".to_string(),
                 _ => format!("; {explains} {explained} of {}", count(failing, "failing stage")),
             };
             let rest = open_first.map(|first| format!("; no known mistake explains {first}")).unwrap_or_default();

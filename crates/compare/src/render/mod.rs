@@ -18,7 +18,7 @@ const MANY: usize = 3;
 pub fn text(verdicts: &Verdicts, json: Option<&Path>) -> String {
     let all = &verdicts.verdicts;
     let in_a_line = |verdict: &Verdict| all.len() > MANY && verdict.exit_code == 0;
-    let answer = |verdict| if in_a_line(verdict) { one_line(verdict) } else { answer::answer(verdict) };
+    let answer = |verdict| if in_a_line(verdict) { one_line(verdict) } else { answer::answer(verdict, all.len() > 1) };
     // What takes a line stands together.
     let mut out = String::new();
     for verdict in all {

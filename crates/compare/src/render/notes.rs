@@ -21,7 +21,7 @@ pub fn notes(verdict: &Verdict, title: Option<&str>, json: Option<&Path>) -> Str
     if !coverage.ignored.is_empty() {
         let _ = writeln!(
             out,
-            "not judged: {}: no stage that Loupe knows (\"names\" in the config says which one a tensor is)",
+            "not judged: {}; where Loupe does not know a name, \"names\" in the config says which stage it is",
             found(&coverage.ignored)
         );
     }
@@ -57,16 +57,21 @@ fn looked_at(coverage: &Coverage) -> String {
 
 /// How much could be wrong without being seen, and where it is listed.
 fn unnoticed(out: &mut String, verdict: &Verdict, json: Option<&Path>) {
-    let mut parts = hidden(verdict);
+    let ids = &verdict.indistinguishable;
+    let mut what = count(ids.len(), "mistake");
+    if (1..=NAMED).contains(&ids.len()) {
+        let _ = write!(what, " ({})", ids.join(", "));
+    }
+    let reasons = reasons(verdict);
+    if !reasons.is_empty() {
+        let _ = write!(what, ": {}", reasons.join(", "));
+    }
     let partly = verdict.unseen.iter().filter(|unseen| unseen.sites.is_some()).count();
     if partly > 0 {
-        parts.push((partly, "in some layers or stages"));
+        let _ = write!(what, "; in some layers or stages {partly} more");
     }
-    let mut parts = parts.into_iter();
-    let Some((first, place)) = parts.next() else { return };
-    let mut what = format!("{} {place}", count(first, "mistake"));
-    for (number, place) in parts {
-        let _ = write!(what, ", {number} {place}");
+    if ids.is_empty() && partly == 0 {
+        return;
     }
     let list = match json {
         Some(json) => format!("listed under \"unseen\" in {}", echo_path(json)),
@@ -75,20 +80,23 @@ fn unnoticed(out: &mut String, verdict: &Verdict, json: Option<&Path>) {
     let _ = writeln!(out, "would go unnoticed: {what}; {list}");
 }
 
-/// How many mistakes this candidate's recordings cannot show anywhere, by the reason.
-fn hidden(verdict: &Verdict) -> Vec<(usize, &'static str)> {
+/// So many ids are named at once.
+const NAMED: usize = 4;
+
+/// Why mistakes cannot be seen anywhere in this candidate's recordings, and how many.
+fn reasons(verdict: &Verdict) -> Vec<String> {
     let mut counted: BTreeSet<&str> = BTreeSet::new();
     let mut parts = Vec::new();
     for (why, place) in [
-        ("below the noise", "at this precision"),
-        ("identical here", "on this input"),
-        ("not recorded", "in what was recorded"),
-        ("not tried", "in a model of this size"),
+        ("below the noise", "too small for this precision"),
+        ("identical here", "without effect on this input"),
+        ("not recorded", "not covered by what was recorded"),
+        ("not tried", "not tried in a model of this size"),
     ] {
         let nowhere = verdict.unseen.iter().filter(|unseen| unseen.why == why && unseen.sites.is_none());
         let number = nowhere.filter(|unseen| counted.insert(&unseen.id)).count();
         if number > 0 {
-            parts.push((number, place));
+            parts.push(format!("{number} {place}"));
         }
     }
     parts

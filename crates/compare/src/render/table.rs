@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use loupe_spec::echo;
 
 use crate::verdict::{Class, StageVerdict, Verdict, Verdicts};
-use crate::words::in_words;
+use crate::words::{in_words, share};
 
 /// A table for each check, and one line that says what its columns are.
 pub fn tables(verdicts: &Verdicts) -> String {
@@ -36,8 +36,8 @@ pub fn tables(verdicts: &Verdicts) -> String {
 }
 
 /// What the columns are.
-const LEGEND: &str = "error: |yours - Gemma's| / |Gemma's|, each stage from your own inputs, of the layer that is worst. \
-                      of limit: what part of the limit that is; the limit is three times what right code loses to rounding.\n";
+const LEGEND: &str = "error: |yours - Gemma's| / |Gemma's| of the worst layer, each stage recomputed from what you recorded before it. of limit: \
+                      error / limit; the limit is three times what right code loses to rounding, 1 and above is wrong.\n";
 
 /// The stages of one kind.
 struct Kind<'a> {
@@ -85,13 +85,10 @@ impl Kind<'_> {
 
     /// What part of the limit is used; nothing where there is none.
     fn used(&self) -> String {
-        let percent = self.worst.budget_used * 100.0;
         match self.worst.class {
             Class::Exact | Class::Fault => String::new(),
-            _ if !percent.is_finite() => String::new(),
-            _ if percent < 1e3 => format!("{percent:.0} %"),
-            _ if percent < 1e6 => format!("{:.0} times", percent / 100.0),
-            _ => format!("{:.0e} times", percent / 100.0),
+            _ if !self.worst.budget_used.is_finite() => String::new(),
+            _ => share(self.worst.budget_used),
         }
     }
 
@@ -135,7 +132,7 @@ fn of_several(group: &[&Verdict]) -> Table {
         let cell = |(of_layers, kinds): &(usize, BTreeMap<&str, Kind<'_>>)| {
             let Some(kind) = kinds.get(pattern) else { return String::new() };
             // A number that fails by far says no more than that it does.
-            let used = if kind.worst.class == Class::Numeric { format!("{:>6}", kind.used()) } else { String::new() };
+            let used = if kind.worst.class == Class::Numeric { format!("{:>4}", kind.used()) } else { String::new() };
             let parts = [kind.error(), used, kind.mark(*of_layers)];
             parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
         };
