@@ -301,7 +301,7 @@ fn what_a_coarse_precision_hides_is_counted() {
     let (hidden, line) = (verdict.indistinguishable.len(), format!(": {below} too small for this precision"));
     let text = text(&Verdicts::of(vec![verdict]), None);
     let first = text.lines().next().unwrap();
-    assert!(first.ends_with(&format!("; {hidden} mistakes would go unnoticed here")), "{text}");
+    assert!(first.ends_with(&format!("; {hidden} mistakes cannot be ruled out")), "{text}");
     assert!(text.lines().last().unwrap().contains(&line), "{text}");
 }
 

@@ -475,7 +475,11 @@ fn our_own_names_mean_one_thing() {
     assert!(verdict["notes"].to_string().contains("the values before the cap: read as logits.raw"), "{verdict:#}");
     let unseen = verdict["unseen"].as_array().unwrap();
     assert!(unseen.iter().any(|unseen| unseen["id"] == "final_softcap_missing"), "{verdict:#}");
-    assert!(verdict["next"].as_str().unwrap().starts_with("record logits as well"), "{verdict:#}");
+    assert!(verdict["next"].as_str().unwrap().starts_with("record the logits after the cap"), "{verdict:#}");
+    // Where both are there under names of their own, they are what they are called.
+    let both = bench.trace(&["final_softcap_missing"]).keep(|name| ["norm", "logits.raw", "logits"].contains(&name));
+    let run = bench.judge(&both.called(&[("norm", "model.norm"), ("logits.raw", "lm_head"), ("logits", "logits")]), "");
+    assert!(run.code == 1 && run.stdout.contains("\"id\": \"final_softcap_missing\""), "{}", run.stdout);
 }
 
 /// `names` says what each tensor is taken for, and writes it as "names" of a config.

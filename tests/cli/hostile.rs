@@ -121,7 +121,7 @@ fn what_is_no_candidate_is_told_what_would_be() {
     }
     fs::write(sandbox.path("values.json"), "{}").unwrap();
     refused(&compare(&sandbox, "values.json"), 2, &["values.json: it holds no arrays"]);
-    refused(&compare(&sandbox, "missing"), 2, &["cannot read missing.json", "No such file"]);
+    refused(&compare(&sandbox, "missing"), 2, &["there is no file missing, and no report of that name (missing.json)"]);
     // A folder beside a report of that name is not in its way.
     let trace = r#"{"check": "embed", "model": "builtin:tiny", "token_ids": [2, 5], "output": "folder"}"#;
     sandbox.config(trace).ok();

@@ -59,11 +59,18 @@ const SURE: f64 = 0.02;
 const ROUNDS: usize = 3;
 
 /// Leaves a tensor whose name is exact to that name where nothing is recorded that follows from it: a cap that is missing and
-/// values that were written before it are the same there, and a name of Loupe's says which it is.
+/// values that were written before it are the same there, and a name of Loupe's says which it is. So does a dump that has
+/// logits before the cap under one name and logits under another.
 pub fn hold_to_names(opens: &mut [Open], config: &Config) {
     let recorded: BTreeSet<Probe> = opens.iter().map(|open| open.readings[0].probe).collect();
     let followed: BTreeSet<Probe> = recorded.iter().flat_map(|probe| starts(config, *probe, &recorded)).collect();
-    for open in opens.iter_mut().filter(|open| open.exact && !followed.contains(&open.readings[0].probe)) {
+    let both = [Probe::LogitsRaw, Probe::Logits];
+    let both = if both.iter().all(|probe| recorded.contains(probe)) { &both[..] } else { &[] };
+    for open in opens.iter_mut() {
+        let called = open.readings[0].probe;
+        if !both.contains(&called) && (!open.exact || followed.contains(&called)) {
+            continue;
+        }
         let named = (open.readings[0].probe, open.readings[0].form);
         open.readings.retain(|reading| (reading.probe, reading.form) == named);
     }

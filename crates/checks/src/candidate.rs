@@ -34,8 +34,12 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, CheckError> {
     let shown = path.display().to_string();
     // What is there, though it is a link that leads nowhere, is meant itself.
     let is_nothing = std::fs::symlink_metadata(path).is_err();
+    let json = Written::named_by(path).json;
+    if is_nothing && std::fs::symlink_metadata(&json).is_err() {
+        return Err(CheckError::NoCandidate { path: shown, json: json.display().to_string() });
+    }
     // A report's prefix may have dots in it, and there may be a folder of the same name.
-    if is_report(&Written::named_by(path).json) || is_nothing {
+    if is_report(&json) || is_nothing {
         let (report, file) = read(path)?;
         return Ok(Loaded { path: shown, report: Some(report), source: Source::safetensors(file) });
     }

@@ -69,6 +69,8 @@ pub enum CheckError {
     NoMistake { id: String, nearest: Option<String> },
     #[error("\"id\": no mistake, number or arithmetic is called \"{}\"{}; {{\"check\": \"explain\"}} lists them", echo(.id), hint(.nearest.as_deref()))]
     NoEntry { id: String, nearest: Option<String> },
+    #[error("there is no file {}, and no report of that name ({})", echo(.path), echo(.json))]
+    NoCandidate { path: String, json: String },
     #[error("{}: {reason}", echo(.path))]
     Against { path: String, reason: String },
 }

@@ -92,6 +92,11 @@ pub(crate) fn next(
                 let seen = |probe: Probe| verdict.stages.iter().any(|stage| stage.probe == probe.to_string());
                 let wanted = [Probe::Logits, Probe::LogitsRaw, Probe::Norm, Probe::EmbedScaled];
                 let wanted = wanted.into_iter().find(|probe| !seen(*probe)).unwrap_or(Probe::Layer(0, Stage::Output));
+                if wanted == Probe::Logits && seen(Probe::LogitsRaw) {
+                    return "record the logits after the cap; if those that were read as logits.raw are they, say so with \
+                            \"names\": {\"THEIR_NAME\": \"logits\"}"
+                        .to_string();
+                }
                 return format!(
                     "record {wanted} as well: not everything that could be wrong shows in what was recorded"
                 );

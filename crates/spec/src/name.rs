@@ -9,6 +9,8 @@ use crate::{Probe, Stage, UnknownProbe};
 /// | `h3` | `layers.3.output` | that name alone |
 /// | `l_out-{l}` | `layers.{l}.output` | every layer's |
 /// | `model.*` | `*` | each name that so begins, to what its rest means |
+/// | `states` | `hidden_states` | what transformers calls so: all hidden states, one after the other |
+/// | `state-{l}` | `hidden_states.{l}` | one of them; `attentions.{l}` likewise |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameEntry {
     own: String,
@@ -20,7 +22,7 @@ enum Target {
     Probe(Probe),
     /// Of the layer that `{l}` stands for in the own name.
     InLayer(Stage),
-    /// Text around what `*` stands for, which is a name again.
+    /// A name that is looked up in its place: text around what `*` stands for, or one of transformers' outputs.
     Renamed(String),
 }
 
@@ -40,7 +42,9 @@ pub enum NameEntryError {
     #[error(transparent)]
     Unknown(#[from] UnknownProbe),
     /// One side has a place that the other has not.
-    #[error("\"{place}\" stands on one side alone, expected it on both, once")]
+    #[error(
+        "\"{place}\" stands on one side alone, expected it on both, once; a stack of all hidden states is \"hidden_states\""
+    )]
     OneSided {
         /// `{l}` or `*`
         place: &'static str,
@@ -51,6 +55,8 @@ pub enum NameEntryError {
 const LAYER: &str = "{l}";
 /// Stands for any text.
 const ANY: &str = "*";
+/// What transformers returns beside logits: no probe points, and names of several.
+const OUTPUTS: [&str; 2] = ["hidden_states", "attentions"];
 
 impl NameEntry {
     /// The entry `"own": "target"`.
@@ -64,7 +70,10 @@ impl NameEntry {
                 return Err(NameEntryError::OneSided { place });
             }
         }
-        let target = if target.contains(ANY) {
+        let of_transformers = OUTPUTS
+            .iter()
+            .any(|output| target.strip_prefix(output).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')));
+        let target = if target.contains(ANY) || of_transformers {
             Target::Renamed(target.to_string())
         } else if target.contains(LAYER) {
             // Layer 0 stands for all.
@@ -110,6 +119,14 @@ impl NameEntry {
                 let layer = digits.then(|| layer.parse().ok()).flatten()?;
                 Some(Named::Probe(Probe::Layer(layer, *stage)))
             }
+            Target::Renamed(target) if !target.contains(ANY) => match self.own.contains(LAYER) {
+                true => {
+                    let layer = inner(&self.own, LAYER, name)?;
+                    let digits = layer.bytes().all(|byte| byte.is_ascii_digit());
+                    digits.then(|| Named::Renamed(target.replacen(LAYER, layer, 1)))
+                }
+                false => (name == self.own).then(|| Named::Renamed(target.clone())),
+            },
             Target::Renamed(target) => {
                 let (before, after) = self.own.split_once(LAYER).unwrap_or((&self.own, ""));
                 if after.is_empty() && !self.own.contains(LAYER) {
@@ -170,6 +187,10 @@ mod tests {
         assert_eq!(of("b{l}/*", "layers.{l}.*", "b10/mlp.act"), renamed("layers.10.mlp.act"));
         assert_eq!(of("*@{l}", "layers.{l}.*", "a2@7"), renamed("layers.7.a2"));
         assert_eq!(of("*@{l}", "layers.{l}.*", "@7"), None);
+        assert_eq!(of("states", "hidden_states", "states"), renamed("hidden_states"));
+        assert_eq!(of("states", "hidden_states", "state"), None);
+        assert_eq!(of("s{l}", "hidden_states.{l}", "s12"), renamed("hidden_states.12"));
+        assert_eq!(of("s{l}", "hidden_states.{l}", "sx"), None);
     }
 
     #[test]

@@ -142,6 +142,10 @@ fn split(line: &str) -> (&str, Vec<Printed>) {
         let before = rest.char_indices().rev().find(|(_, c)| separator(*c) || matches!(c, '=' | ':'));
         let start = before.map_or(0, |(at, c)| at + c.len_utf8());
         let Some(number) = Printed::parse(&rest[start..]).filter(|number| number.value.is_finite()) else { break };
+        // "hidden_states[1][0, -1, :8] [0.1": an index is none of the numbers.
+        if is_index(line, start, end) {
+            break;
+        }
         // "first 8: 0.1": after a colon or an equals sign, the numbers have begun.
         let begins = rest[..start].ends_with(['=', ':']);
         numbers.push(number);
@@ -161,6 +165,24 @@ fn split(line: &str) -> (&str, Vec<Printed>) {
     }
     numbers.reverse();
     (&line[..end], numbers)
+}
+
+/// Whether the integer `line[start..end]` stands in brackets that follow a name, or other brackets, at once.
+fn is_index(line: &str, start: usize, end: usize) -> bool {
+    let is_whole = line[start..end].bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let mut depth = 0_usize;
+    for (at, c) in line[..start].char_indices().rev() {
+        match c {
+            ']' => depth += 1,
+            '[' if depth == 0 => {
+                let before = line[..at].chars().next_back();
+                return is_whole && before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | ']'));
+            }
+            '[' => depth -= 1,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// `label` without what stands in parentheses.
@@ -202,12 +224,17 @@ fn token(label: &str) -> Option<i64> {
     index(label)?.0
 }
 
-/// The index before the slice in `[0, -1, 16:24]` or `[0][-1][:8]`, if there is one, and where the slice begins.
+/// The index before the slice in `[0, -1, 16:24]` or `[0][-1][:8]`, if there is one, and where the slice begins; without a slice
+/// the last of several.
 fn index(label: &str) -> Option<(Option<i64>, usize)> {
     let label = label.replace("][", ",");
     let (_, inside) = label.split_once('[')?;
     let parts: Vec<&str> = inside.split(']').next()?.split(',').map(str::trim).collect();
-    let slice = parts.iter().position(|part| part.contains(':'))?;
+    let Some(slice) = parts.iter().position(|part| part.contains(':')) else {
+        // One alone is an index into a list.
+        let last = parts.last().filter(|_| parts.len() > 1)?;
+        return Some((Some(last.parse().ok()?), 0));
+    };
     let before = slice.checked_sub(1).and_then(|at| parts[at].parse().ok());
     Some((before, parts[slice].split(':').next()?.trim().parse().unwrap_or(0)))
 }
@@ -240,6 +267,9 @@ mod tests {
         is("layer 0\ntoken 0 (BOS), first 8   -8.1470  -1.3362   0.5", "layer_0", 0, 0..3, -8.147);
         is("last token, first 5\nembed   -7.0803 0.1891 0.6052", "embed", -1, 0..3, -7.0803);
         is("hidden_states[13][0, -1, :8] = tensor([0.25, 1.5, 2e-3])", "hidden_states[13]", -1, 0..3, 0.25);
+        is("hidden_states[13][0, -1, :8] [0.25, 1.5, 2e-3]", "hidden_states[13]", -1, 0..3, 0.25);
+        is("hidden_states[13][0, -1] [0.25, 1.5, 2e-3]", "hidden_states[13]", -1, 0..3, 0.25);
+        is("logits[0, -1, 16:19] 0.25 1.5 2.0", "logits", -1, 16..19, 0.25);
         is("logits[0, -1, 16:19]: [0.25, 1.5, 2.0]", "logits", -1, 16..19, 0.25);
         is("model.layers.3.mlp.act_fn token=2: 0.25 1.5 2.0", "model.layers.3.mlp.act_fn", 2, 0..3, 0.25);
         is("layer 3 q_proj token 2: 0.25 1.5 2.0", "layer_3.q_proj", 2, 0..3, 0.25);

@@ -18,8 +18,12 @@ pub fn answer(verdict: &Verdict, several: bool) -> String {
         first_stage(&mut out, verdict, first);
     }
     let of_layers = verdict.coverage.of_layers;
-    verdict.mistakes.iter().for_each(|found| mistake(&mut out, found, of_layers));
-    verdict.fitted.iter().for_each(|found| parameter(&mut out, found, of_layers));
+    // What shows first stands first.
+    let mistakes = verdict.mistakes.iter().map(|found| (found.probe, mistake(found, of_layers)));
+    let numbers = verdict.fitted.iter().map(|found| (found.probe, parameter(found, of_layers)));
+    let mut found: Vec<(Probe, String)> = mistakes.chain(numbers).collect();
+    found.sort_by_key(|(probe, _)| *probe);
+    found.iter().for_each(|(_, text)| out += text);
     if let Some(next) = &verdict.next {
         let _ = writeln!(out, "\nnext: {next}");
     }
@@ -110,12 +114,13 @@ fn times(error: f64) -> String {
     if (0.01..1e3).contains(&error) { format!("{error:.2}") } else { format!("{error:.2e}") }
 }
 
-fn mistake(out: &mut String, found: &NamedMistake, of_layers: usize) {
-    let _ = writeln!(out, "\n{}: {}", found.id, found.sentence);
+fn mistake(found: &NamedMistake, of_layers: usize) -> String {
+    let mut text = format!("\n{}: {}\n", found.id, found.sentence);
+    let out = &mut text;
     line(out, "right", found.formula.right);
     line(out, "yours", found.formula.wrong);
     line(out, "reference", &found.right);
-    line(out, "where", &place(&found.sites, &found.layers, found.probe, of_layers));
+    line(out, "where", &place(&found.sites, &found.layers, of_layers));
     line(out, "evidence", &found.evidence);
     line(out, "seen in", &found.seen_in);
     if !found.alternatives.is_empty() {
@@ -125,19 +130,23 @@ fn mistake(out: &mut String, found: &NamedMistake, of_layers: usize) {
         );
         line(out, "or", &what);
     }
+    text
 }
 
-fn parameter(out: &mut String, found: &FittedParameter, of_layers: usize) {
+fn parameter(found: &FittedParameter, of_layers: usize) -> String {
     let (value, expected) = found.values();
-    let _ = writeln!(out, "\n{}: another number than the checkpoint's.", found.parameter);
+    let mut text = format!("\n{}: another number than the checkpoint's.\n", found.parameter);
+    let out = &mut text;
     line(out, "right", &format!("{expected}, in {}", found.formula));
     line(
         out,
         "yours",
         &format!("{value}{}", found.value.map(|value| as_power(found.parameter, value)).unwrap_or_default()),
     );
-    line(out, "where", &place(&[], &found.layers, found.probe, of_layers));
+    let layers = in_words(&found.layers, of_layers).map(|layers| format!("in {layers}; ")).unwrap_or_default();
+    line(out, "where", &format!("{layers}seen first at {}", found.probe));
     line(out, "evidence", &found.evidence);
+    text
 }
 
 /// Where `value` is the root that the formula takes, of what: ` = 6^-0.5`, ` = sqrt(48)`.
@@ -156,9 +165,9 @@ fn as_power(parameter: &str, value: f64) -> String {
 }
 
 /// `layers.{l}.input_layernorm, layers.{l}.post_attention_layernorm, in every layer`
-fn place(sites: &[Probe], layers: &[usize], first: Probe, of_layers: usize) -> String {
+fn place(sites: &[Probe], layers: &[usize], of_layers: usize) -> String {
     let mut patterns: Vec<String> = Vec::new();
-    for pattern in sites.iter().chain(sites.is_empty().then_some(&first)).map(|probe| probe.pattern()) {
+    for pattern in sites.iter().map(|probe| probe.pattern()) {
         if !patterns.contains(&pattern) {
             patterns.push(pattern);
         }

@@ -22,7 +22,7 @@ pub fn headline(verdict: &Verdict) -> String {
     let hidden = verdict.indistinguishable.len();
     let unnoticed = match matches!(verdict.exit_code, 1 | 3) || hidden == 0 {
         true => String::new(),
-        false => format!("; {} would go unnoticed here", count(hidden, "mistake")),
+        false => format!("; {} cannot be ruled out", count(hidden, "mistake")),
     };
     format!("{}: {what}{unnoticed}", verdict.verdict.name())
 }
@@ -79,7 +79,7 @@ fn architectural(verdict: &Verdict) -> String {
     let unknown = |probe: &Probe| format!("{probe} differs by more than rounding, and no known mistake explains it");
     match (found, open.first()) {
         (0, Some(first)) if open.len() == 1 => unknown(first),
-        (0, Some(first)) => format!("{}; nor {} more", unknown(first), count(open.len() - 1, "stage")),
+        (0, Some(first)) => format!("{}; {} more likewise", unknown(first), count(open.len() - 1, "stage")),
         (0, None) => match verdict.detail.as_deref() {
             _ if !verdict.structure.is_empty() => structure(&verdict.structure),
             Some("f16_overflow") => "values are beyond 65504, the largest of f16 (f16_overflow)".to_string(),

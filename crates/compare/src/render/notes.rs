@@ -68,7 +68,7 @@ fn unnoticed(out: &mut String, verdict: &Verdict, json: Option<&Path>) {
     }
     let partly = verdict.unseen.iter().filter(|unseen| unseen.sites.is_some()).count();
     if partly > 0 {
-        let _ = write!(what, "; in some layers or stages {partly} more");
+        let _ = write!(what, "; {partly} more in some layers or stages alone");
     }
     if ids.is_empty() && partly == 0 {
         return;
@@ -77,7 +77,7 @@ fn unnoticed(out: &mut String, verdict: &Verdict, json: Option<&Path>) {
         Some(json) => format!("listed under \"unseen\" in {}", echo_path(json)),
         None => "an \"output\" in the config lists them, under \"unseen\"".to_string(),
     };
-    let _ = writeln!(out, "would go unnoticed: {what}; {list}");
+    let _ = writeln!(out, "not ruled out: {what}; {list}");
 }
 
 /// So many ids are named at once.
