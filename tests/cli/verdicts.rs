@@ -172,3 +172,30 @@ fn zeros_that_were_used_are_not_the_recordings() {
         run.stdout
     );
 }
+
+/// A run of Loupe's own: its digits are the machine's, its words are not.
+#[test]
+fn a_cast_in_another_place() {
+    let sandbox = Sandbox::new();
+    let trace = r#"{"check": "trace", "model": "builtin:tiny", "prompt": "The color of the sky is", "output": "run",
+        "dtype": "bf16", "mistakes": ["norm_cast_first"]}"#;
+    sandbox.config(trace).ok();
+    let text = sandbox.config(r#"{"check": "compare", "candidate": "run"}"#).ok();
+    let said = "numeric: norm_cast_first, in every layer, a cast elsewhere than in transformers; \
+                no other difference is larger than rounding in bf16; ";
+    assert!(text.starts_with(said), "{text}");
+}
+
+#[test]
+fn of_two_mistakes_the_first_stands_first() {
+    let sandbox = Sandbox::new();
+    let trace = r#"{"check": "trace", "model": "builtin:tiny", "prompt": "The color of the sky is", "output": "run",
+        "mistakes": ["gelu_erf@2", "attn_scale=0.3"]}"#;
+    sandbox.config(trace).ok();
+    let run = sandbox.config(r#"{"check": "compare", "candidate": "run"}"#);
+    let said = "architectural: attn_scale = 0.3 (right: 0.204124), in every layer; gelu_erf, in layer 2; \
+                together they explain 5 of 5 failing stages\n";
+    assert!(run.stdout.starts_with(said), "{}", run.stdout);
+    let at = |words: &str| run.stdout.find(words).unwrap();
+    assert!(at("\nattn_scale: ") < at("\ngelu_erf: ") && run.stdout.contains("for layers.0.self_attn.scores in full"));
+}

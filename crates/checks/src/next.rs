@@ -61,7 +61,7 @@ pub(crate) fn next(
             let named = verdict.mistakes.iter().map(|mistake| mistake.probe);
             let fitted = verdict.fitted.iter().map(|fitted| fitted.probe);
             let first = verdict.first_divergence.as_ref().and_then(|first| first.probe.parse().ok());
-            match (likely, named.chain(fitted).chain(first).next()) {
+            match (likely, named.chain(fitted).min().or(first)) {
                 (Some(mistake), Some(probe)) if !is_recorded(verdict, &mistake.sites) => {
                     let site = mistake.sites.first().copied().unwrap_or(probe);
                     format!(

@@ -125,12 +125,16 @@ fn named(verdict: &Verdict) -> String {
         None => format!(", at {probe}"),
     };
     let mistake = |mistake: &NamedMistake| {
-        let either: Vec<&str> =
-            [mistake.id.as_str()].into_iter().chain(mistake.alternatives.iter().map(String::as_str)).collect();
-        format!("{}{}", either.join(" or "), place(&mistake.layers, &mistake.probe))
+        let either = [&mistake.id].into_iter().chain(&mistake.alternatives).map(String::as_str);
+        let what = either.collect::<Vec<_>>().join(" or ");
+        (mistake.probe, format!("{what}{}", place(&mistake.layers, &mistake.probe)))
     };
-    let fitted =
-        verdict.fitted.iter().map(|fitted| format!("{}{}", fitted.line(), place(&fitted.layers, &fitted.probe)));
-    let all: Vec<String> = verdict.mistakes.iter().map(mistake).chain(fitted).collect();
-    all.join("; ")
+    let fitted = verdict
+        .fitted
+        .iter()
+        .map(|fitted| (fitted.probe, format!("{}{}", fitted.line(), place(&fitted.layers, &fitted.probe))));
+    // What shows first stands first.
+    let mut all: Vec<(Probe, String)> = verdict.mistakes.iter().map(mistake).chain(fitted).collect();
+    all.sort_by_key(|(probe, _)| *probe);
+    all.into_iter().map(|(_, what)| what).collect::<Vec<_>>().join("; ")
 }
