@@ -136,6 +136,23 @@ pub fn referee() -> Spec {
     Spec { backend: backend.to_string(), device: None, dtype: Dtype::F64, precision: Precision::Strict }
 }
 
+/// Runs `task` on the [`referee`], and is compiled for no other backend: what is instantiated for four takes four times as long to build.
+///
+/// # Errors
+/// It was not built in, or failed its self-test.
+pub fn on_referee<T: Task>(task: T) -> Result<T::Output, BackendError> {
+    let spec = referee();
+    #[cfg(feature = "flex")]
+    return selftest::then_run(&spec, flex::engine(&spec)?, task);
+    #[cfg(all(feature = "ndarray", not(feature = "flex")))]
+    return selftest::then_run(&spec, ndarray::engine(&spec)?, task);
+    #[cfg(not(any(feature = "flex", feature = "ndarray")))]
+    {
+        drop(task);
+        Err(BackendError::NotBuilt { name: spec.backend })
+    }
+}
+
 /// Whether `backend` computes right in `dtype`. Measured on burn 0.21: wgpu claims f64 and returns garbage from exp,
 /// tanh, sin and cos; CUDA's f64 and ndarray's f16 and bf16 panic; wgpu's bf16 matmul panics.
 pub fn offers(backend: &str, dtype: Dtype) -> bool {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::backend::Backend;
-use loupe_backends::{Engine, Task, dispatch, referee};
+use loupe_backends::{Engine, Task, on_referee};
 use loupe_model::{Operations, Table};
 use loupe_spec::{Config, Mistake, Parameter, Probe, echo, hint, nearest};
 use serde_json::Value;
@@ -33,7 +33,7 @@ pub fn plantable(names: &[String], config: &Config) -> Result<(), EngineError> {
             return Err(contradiction(one, other, "the token ids"));
         }
     }
-    dispatch(&referee(), Apart { names, config })?
+    on_referee(Apart { names, config })?
 }
 
 /// Token ids that tell one order of edits from another: each is different.

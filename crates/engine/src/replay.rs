@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use burn::tensor::backend::Backend;
-use loupe_backends::{Engine, Task, dispatch, referee};
+use loupe_backends::{Engine, Task, on_referee};
 use loupe_checkpoint::Tensors;
 use loupe_model::{Limits, Precision, Run, SomeRows, Weights};
 use loupe_spec::{Config, Dtype, HostTensor, Probe, Rounding, Simulation, WeightForm};
@@ -58,7 +58,7 @@ pub fn replay(job: ReplayJob<'_>) -> Result<Values, EngineError> {
 /// # Errors
 /// What the checkpoint or the model says.
 pub fn replay_all(jobs: &[ReplayJob<'_>]) -> Result<Vec<Values>, EngineError> {
-    dispatch(&referee(), Replays(jobs))?
+    on_referee(Replays(jobs))?
 }
 
 struct Replays<'a, 'b>(&'b [ReplayJob<'a>]);
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn several_replays_read_each_row_of_each_matrix_once() {
         let config = Checkpoint::open("builtin:tiny", None).unwrap().config().clone();
-        let asked = with_jobs(&Rounding::NOISE, |jobs| dispatch(&referee(), Asked(jobs)).unwrap());
+        let asked = with_jobs(&Rounding::NOISE, |jobs| on_referee(Asked(jobs)).unwrap());
         let once: BTreeSet<(Weight, usize)> = asked.iter().copied().collect();
         let matrices = Weight::all(&config).into_iter().filter(|weight| weight.shape(&config).len() == 2);
         let rows = matrices.flat_map(|weight| (0..weight.shape(&config)[0]).map(move |row| (weight, row)));
