@@ -199,3 +199,38 @@ fn of_two_mistakes_the_first_stands_first() {
     let at = |words: &str| run.stdout.find(words).unwrap();
     assert!(at("\nattn_scale: ") < at("\ngelu_erf: ") && run.stdout.contains("for layers.0.self_attn.scores in full"));
 }
+
+/// Scores that were masked in place are a recording of the mask: one that hides too much is wrong, though everything after it
+/// was computed as it should be from there. Whatever stands there in a right run is right.
+#[test]
+fn scores_masked_in_place_are_masks() {
+    let masked = |case: Case, instead: f64| {
+        let layers = [0, 1].map(|layer| format!("layers.{layer}.self_attn"));
+        layers.iter().fold(case, |case, layer| {
+            let mask = case.tensors[&format!("{layer}.mask")].values.to_f64();
+            let mask_scores = |tensor: &mut HostTensor| {
+                let mut values = tensor.values.to_f64();
+                let places = mask.len();
+                values
+                    .iter_mut()
+                    .enumerate()
+                    .filter(|(at, _)| mask[at % places] == 0.0)
+                    .for_each(|(_, v)| *v = instead);
+                tensor.values = loupe_spec::Values::F64(values).to_dtype(Dtype::F32);
+            };
+            case.edited(&format!("{layer}.scores"), mask_scores).edited(&format!("{layer}.scores_capped"), mask_scores)
+        })
+    };
+    let judged =
+        |file: &str, instead: f64| masked(Case::of(file), instead).with(|name| !name.ends_with("mask")).judged("");
+    for instead in [f64::NEG_INFINITY, f64::NAN, -1e9, -1e4, -100.0, 0.0] {
+        let right = judged("mini/golden-f32.safetensors", instead);
+        assert_eq!((right.code, right.stderr.as_str()), (0, ""), "{instead}: {}", right.stdout);
+        assert!(!right.stdout.contains("record whole tensors"), "{}", right.stdout);
+        for id in ["window_everywhere", "window_off_by_one--fewer", "window_off_by_one", "causal_off_by_one"] {
+            let wrong = judged(&format!("mistakes/{id}.safetensors"), instead);
+            let said = format!("architectural: {}", id.split("--").next().unwrap());
+            assert!(wrong.stdout.starts_with(&said), "{id}, {instead}: {}", wrong.stdout);
+        }
+    }
+}

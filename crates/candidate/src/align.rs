@@ -11,6 +11,7 @@ use crate::choose::{Open, choose, hold_to_names, otherwise};
 use crate::digest::tensor_of;
 use crate::doubts::doubts;
 use crate::fragments::{Gathered, gathered, meant};
+use crate::hidden::take_hidden;
 use crate::layout::KnownRows;
 use crate::misfit::{Misfit, misfit};
 use crate::names::{Meaning, Names, hidden_state};
@@ -113,6 +114,8 @@ pub struct Sorted {
     path: String,
     token_ids: HostTensor,
     tokens: usize,
+    /// The layers' windows.
+    windows: Vec<Option<usize>>,
     /// "names: …", where they are not Loupe's own.
     whose: Option<String>,
     opens: Vec<Open>,
@@ -224,7 +227,21 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
         said.extend(meant(&mut fragments, &besides, &token_ids, replayer)?);
     }
     let doubts = doubts(&opens, config, &token_ids.values);
-    Ok(Sorted { path, token_ids, tokens, whose, opens, fragments, said, doubts, ignored, misshapen, not_comparable })
+    let windows = (0..config.num_hidden_layers).map(|layer| config.window(layer)).collect();
+    Ok(Sorted {
+        windows,
+        path,
+        token_ids,
+        tokens,
+        whose,
+        opens,
+        fragments,
+        said,
+        doubts,
+        ignored,
+        misshapen,
+        not_comparable,
+    })
 }
 
 impl Sorted {
@@ -291,6 +308,7 @@ impl Sorted {
             seen.insert(probe, &open.name);
             aligned.trace.insert(probe, tensor);
         }
+        aligned.remarks.extend(take_hidden(&mut aligned.trace, &self.windows, rows.unwrap_or_default(), self.tokens));
         aligned.rows = rows.map_or(Rows::All, |rows| Rows::Positions(rows.to_vec()));
         Ok(aligned)
     }

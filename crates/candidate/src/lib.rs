@@ -18,6 +18,7 @@ mod dialects;
 mod digest;
 mod doubts;
 mod fragments;
+mod hidden;
 mod layout;
 mod misfit;
 mod names;

@@ -28,7 +28,7 @@ pub enum Form {
     Added,
 }
 
-/// A score below this is none: an engine wrote it in place of a hidden one.
+/// A score of this or below is none: an engine wrote it in place of a hidden one.
 pub const MASKED: f64 = -1e4;
 
 impl Form {
@@ -89,7 +89,7 @@ pub fn readings(
         }
     }
     if let Some((Probe::Layer(_, Stage::Mask), form)) = meanings.first_mut() {
-        let is_added = values.to_f64().iter().any(|value| *value < MASKED);
+        let is_added = values.to_f64().iter().any(|value| *value <= MASKED);
         if is_added {
             *form = Form::Added;
             meanings.truncate(1);

@@ -61,7 +61,7 @@ pub enum CheckError {
     NoValues { path: String, found: Vec<String> },
     #[error("the config.json of a stimulus would be wrong: {reason}")]
     StimulusConfig { reason: String },
-    #[error("{} holds no token_ids, and the config gives no prompt: add \"prompt\" or \"token_ids\"", echo(.path))]
+    #[error("there are no token_ids in {}, and the config gives no prompt: add \"prompt\" or \"token_ids\"", echo(.path))]
     NoTokens { path: String },
     #[error("{} is no report of Loupe's and does not name its model: add \"model\"", echo(.path))]
     NoModel { path: String },

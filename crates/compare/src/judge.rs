@@ -132,7 +132,9 @@ impl Case<'_> {
             Search { replayer, given: case.given(), segments: &case.segments, stages: &stages, level: noise.level };
         let told = |probe: &Probe| faults.contains_key(probe) || overflows.contains_key(probe);
         let unexplained: BTreeSet<Probe> = failing.iter().copied().filter(|probe| !told(probe)).collect();
-        let findings = search.run(&unexplained, faults.is_empty() && overflows.is_empty())?;
+        // Noise that is wide only so that all fits shows nothing below it.
+        let sound = faults.is_empty() && overflows.is_empty() && !case.by_fallback;
+        let findings = search.run(&unexplained, sound)?;
 
         let mut notes = case.notes.clone();
         notes.extend(faults.values().chain(overflows.values()).cloned());
@@ -386,7 +388,7 @@ impl<'a> Case<'a> {
             probes: self.recorded.len(),
             of: Probe::all(config).len() - 1,
             values: stages.iter().map(Stage::values).sum(),
-            of_values: stages.iter().map(|stage| stage.layout.elements).sum(),
+            of_values: stages.iter().map(Stage::all_values).sum(),
             statistics: stages.iter().map(Stage::statistics).sum(),
             ignored: self.candidate.ignored.clone(),
             not_comparable: self.candidate.not_comparable.clone(),

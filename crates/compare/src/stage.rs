@@ -199,6 +199,11 @@ impl Stage {
         self.indices().filter(|at| *at < self.layout.elements).count()
     }
 
+    /// How many elements it has, without those that an engine masked in place.
+    pub fn all_values(&self) -> usize {
+        (0..self.layout.elements).filter(|at| !self.is_recorded(*at) || self.counts(*at)).count()
+    }
+
     /// How many statistics of it were recorded.
     pub fn statistics(&self) -> usize {
         self.statistics.len()

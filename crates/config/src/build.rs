@@ -48,6 +48,9 @@ fn infer(fields: &Fields) -> Result<CheckName, Noted> {
     let meant = inferable().filter(|(_, wants)| covered(wants)).max_by_key(|(_, wants)| wants.len());
     let advice = match meant {
         Some((name, _)) if !slip => format!("write \"check\": \"{name}\" if that is meant"),
+        _ if keys.iter().any(|key| CheckName::Compare.own().contains(key) && !slip) => {
+            "write \"check\": \"compare\" to have a candidate judged".to_string()
+        }
         _ => format!("or write \"check\", one of {}", CheckName::ALL.map(CheckName::name).join(", ")),
     };
     let message = "the config has no \"check\", and its keys are not exactly those of a check that goes without";

@@ -48,7 +48,13 @@ fn judged(verdict: &Verdict) -> String {
         _ => "wrong",
     };
     let path = echo(&candidate.path);
-    format!("{path}, as {backend}{}{}{inferred}: {answer}", candidate.dtype, printed.unwrap_or_default())
+    // What is known, and no stage, is followed by the reason in parentheses.
+    let unknown = verdict.coverage.ignored.iter().filter(|name| !name.ends_with(')')).count();
+    let unknown = match unknown {
+        0 => String::new(),
+        _ => format!("; {} with names that Loupe does not know", count(unknown, "tensor")),
+    };
+    format!("{path}, as {backend}{}{}{inferred}: {answer}{unknown}", candidate.dtype, printed.unwrap_or_default())
 }
 
 /// The first stage that differs, with both values of the element that differs most.

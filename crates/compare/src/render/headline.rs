@@ -14,7 +14,7 @@ pub fn headline(verdict: &Verdict) -> String {
         Judgement::Architectural => architectural(verdict),
         Judgement::BackendFault => fault(verdict),
         Judgement::Inconclusive => format!(
-            "rounding in {}{}, or a small mistake: what was recorded cannot tell which",
+            "rounding in {}{}, or a mistake: what was recorded cannot tell which",
             verdict.candidate.dtype,
             lost(verdict).map(|lost| format!(" with {lost}")).unwrap_or_default()
         ),
@@ -24,7 +24,11 @@ pub fn headline(verdict: &Verdict) -> String {
         true => String::new(),
         false => format!("; {} cannot be ruled out", count(hidden, "mistake")),
     };
-    format!("{}: {what}{unnoticed}", verdict.verdict.name())
+    let apart = match verdict.coverage.not_comparable.len() {
+        0 => String::new(),
+        tensors => format!("; {} could not be compared", count(tensors, "tensor")),
+    };
+    format!("{}: {what}{apart}{unnoticed}", verdict.verdict.name())
 }
 
 fn numeric(verdict: &Verdict) -> String {

@@ -1,0 +1,159 @@
+//! Scores of hidden keys. Gemma's code leaves them as they are and adds a mask; many engines write something in their place,
+//! and where they do is a recording of what their mask hides. What it shows may still be hidden further on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use loupe_compare::Trace;
+use loupe_spec::{HostTensor, Probe, Stage, Values};
+
+use crate::reading::MASKED;
+
+/// What stands in the place of hidden scores from here on: no score, and a number, for infinity times 0 is none. The lowest of f16.
+const HIDDEN: f64 = -65504.0;
+
+/// Takes what stands in the place of hidden scores for what it is: [`HIDDEN`] there, and where it hides too much, and no mask was
+/// recorded, the mask.
+/// `windows` are the layers', `rows` the tokens of tensors that have not all. What was done, a sentence.
+pub fn take_hidden(trace: &mut Trace, windows: &[Option<usize>], rows: &[usize], tokens: usize) -> Option<String> {
+    let all: Vec<usize> = (0..tokens).collect();
+    let layers: BTreeSet<usize> = trace.keys().filter_map(|probe| probe.layer()).collect();
+    let mut masks: BTreeMap<usize, HostTensor> = BTreeMap::new();
+    let (mut found, mut hides_too_much) = (None, false);
+    for layer in layers {
+        for stage in [Stage::ScoresCapped, Stage::Scores] {
+            let Some(tensor) = trace.get_mut(&Probe::Layer(layer, stage)) else { continue };
+            let [_, own, _] = tensor.shape[..] else { continue };
+            let queries = if own == tokens { &all[..] } else { rows };
+            if own != queries.len() {
+                continue;
+            }
+            let Some((instead, hidden)) = hidden(tensor, queries) else { continue };
+            found.get_or_insert(instead);
+            let mut values = tensor.values.to_f64();
+            let places = hidden.len();
+            values.iter_mut().enumerate().filter(|(at, _)| hidden[at % places]).for_each(|(_, v)| *v = HIDDEN);
+            tensor.values = Values::F64(values).to_dtype(tensor.values.dtype());
+            let shape = tensor.shape[1..].to_vec();
+            let keys = shape.last().copied().unwrap_or(1).max(1);
+            let window = windows.get(layer).copied().flatten();
+            let is_seen = |at: usize| {
+                let (query, key) = (queries[at / keys], at % keys);
+                key <= query && window.is_none_or(|window| query - key < window)
+            };
+            hides_too_much |= (0..places).any(|at| hidden[at] && is_seen(at));
+            let values = Values::U8(hidden.into_iter().map(|hidden| u8::from(!hidden)).collect());
+            masks.entry(layer).or_insert(HostTensor { shape, values });
+        }
+    }
+    let instead = found?;
+    masks.retain(|layer, _| !trace.contains_key(&Probe::Layer(*layer, Stage::Mask)));
+    // What hides nothing that should be seen may be a part of the mask: the rest, a window, is then applied further on. Where the
+    // probabilities that are 0 are the same, it is all of it.
+    let probs = masks.iter().filter_map(|(layer, mask)| Some((trace.get(&Probe::Layer(*layer, Stage::Probs))?, mask)));
+    let all_of_it = probs.map(|(probs, mask)| hides_the_same(probs, mask)).reduce(|one, other| one && other);
+    if masks.is_empty() || !(hides_too_much || all_of_it == Some(true)) {
+        return Some(format!("hidden scores hold {instead:?}"));
+    }
+    trace.extend(masks.into_iter().map(|(layer, mask)| (Probe::Layer(layer, Stage::Mask), mask)));
+    Some(format!("hidden scores hold {instead:?}, and where they do is read as the mask"))
+}
+
+/// Whether the probabilities that are 0 in all heads are those of the keys that `mask` hides.
+fn hides_the_same(probs: &HostTensor, mask: &HostTensor) -> bool {
+    let (probs, mask) = (probs.values.to_f64(), mask.values.to_f64());
+    let is_zero = |at: usize| probs.iter().skip(at).step_by(mask.len()).all(|value| *value == 0.0);
+    probs.len().is_multiple_of(mask.len()) && mask.iter().enumerate().all(|(at, seen)| (*seen == 0.0) == is_zero(at))
+}
+
+/// What stands in the place of hidden scores in `tensor`, `[heads, queries, keys]`, and where: `[queries, keys]`. `None`: nothing
+/// does.
+fn hidden(tensor: &HostTensor, queries: &[usize]) -> Option<(f64, Vec<bool>)> {
+    let keys = tensor.shape.last().copied().filter(|keys| *keys > 0)?;
+    let places = queries.len() * keys;
+    let values = tensor.values.to_f64();
+    // How many tokens the key comes after its query.
+    let later = |at: usize| (at % keys).saturating_sub(queries[at / keys]);
+    // The last key is hidden from the first query, if any is.
+    let first = (0..places).max_by_key(|at| later(*at)).filter(|at| later(*at) > 0)?;
+    let instead = *values.get(first)?;
+    let is_it =
+        |value: f64| value == instead || (value.is_nan() && instead.is_nan()) || (value <= MASKED && instead <= MASKED);
+    // In all heads: what one head has may be a score.
+    let everywhere = |at: usize| values.iter().skip(at).step_by(places).all(|value| is_it(*value));
+    let hidden: Vec<bool> = (0..places).map(everywhere).collect();
+    // A mistaken mask may show the next key. What is above 0, or elsewhere in what is hidden another number, is a score.
+    let far = later(first).min(2);
+    let all_far = (0..places).filter(|at| later(*at) >= far).all(|at| hidden[at]);
+    let is_no_score = instead.is_nan() || instead <= 0.0;
+    (is_no_score && all_far && hidden.iter().any(|hidden| !hidden)).then_some((instead, hidden))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Scores of two heads over four tokens, `instead` where `hides` hides key j from query i.
+    fn scores(instead: f64, hides: impl Fn(usize, usize) -> bool) -> Trace {
+        let score = |at: usize| {
+            let (i, j) = (at / 4 % 4, at % 4);
+            if hides(i, j) { instead } else { 0.25 + at as f64 }
+        };
+        let values = Values::F64((0..32).map(score).collect());
+        Trace::from([(Probe::Layer(1, Stage::Scores), HostTensor { shape: vec![2, 4, 4], values })])
+    }
+
+    const WINDOWS: [Option<usize>; 2] = [None, None];
+
+    fn mask(trace: &Trace) -> Option<Vec<f64>> {
+        trace.get(&Probe::Layer(1, Stage::Mask)).map(|mask| mask.values.to_f64())
+    }
+
+    #[test]
+    fn whatever_stands_in_their_place_is_a_mask() {
+        for instead in [f64::NEG_INFINITY, f64::NAN, -1e9, -1e4, -100.0, 0.0] {
+            let mut trace = scores(instead, |i, j| j > i || i - j >= 2);
+            let said = take_hidden(&mut trace, &WINDOWS, &[], 4).unwrap();
+            assert!(said.contains("read as the mask"), "{said}");
+            let right = [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0];
+            assert_eq!(mask(&trace).unwrap(), right, "{instead}");
+            let values = trace[&Probe::Layer(1, Stage::Scores)].values.to_f64();
+            assert_eq!(values.iter().filter(|value| **value == HIDDEN).count(), 18, "{instead}");
+        }
+    }
+
+    /// What hides the window may come later.
+    #[test]
+    fn what_is_not_hidden_here_may_be_hidden_further_on() {
+        let mut trace = scores(-1e9, |i, j| j > i);
+        assert_eq!(take_hidden(&mut trace, &[None, Some(3)], &[], 4).unwrap(), "hidden scores hold -1000000000.0");
+        assert_eq!(mask(&trace), None);
+    }
+
+    #[test]
+    fn scores_as_gemma_has_them_are_no_mask() {
+        let mut trace = scores(0.0, |_, _| false);
+        assert_eq!(take_hidden(&mut trace, &WINDOWS, &[], 4), None);
+        assert_eq!(mask(&trace), None);
+        // A few zeros are scores that happen to be 0.
+        assert_eq!(take_hidden(&mut scores(0.0, |i, j| (i, j) == (0, 3)), &WINDOWS, &[], 4), None);
+    }
+
+    #[test]
+    fn rows_of_some_tokens_and_a_recorded_mask() {
+        let mut trace = scores(-1e9, |i, j| j != i);
+        let tensor = trace.get_mut(&Probe::Layer(1, Stage::Scores)).unwrap();
+        let last = tensor.values.to_f64();
+        // The rows of tokens 1 and 2.
+        let rows =
+            last.chunks(4).enumerate().filter(|(at, _)| [1, 2].contains(&(at % 4))).flat_map(|(_, row)| row.to_vec());
+        *tensor = HostTensor { shape: vec![2, 2, 4], values: Values::F64(rows.collect()) };
+        take_hidden(&mut trace, &WINDOWS, &[1, 2], 4).unwrap();
+        assert_eq!(mask(&trace).unwrap(), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+        let own = HostTensor { shape: vec![2, 4], values: Values::U8(vec![1; 8]) };
+        let mut trace = scores(-1e9, |i, j| j > i);
+        trace.insert(Probe::Layer(1, Stage::Mask), own.clone());
+        assert_eq!(take_hidden(&mut trace, &WINDOWS, &[], 4).unwrap(), "hidden scores hold -1000000000.0");
+        assert_eq!(trace[&Probe::Layer(1, Stage::Mask)], own);
+    }
+}
