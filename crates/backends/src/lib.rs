@@ -136,7 +136,7 @@ pub fn referee() -> Spec {
     Spec { backend: backend.to_string(), device: None, dtype: Dtype::F64, precision: Precision::Strict }
 }
 
-/// Runs `task` on the [`referee`], and is compiled for no other backend: what is instantiated for four takes four times as long to build.
+/// Runs `task` on the [`referee`], and is compiled for no other backend.
 ///
 /// # Errors
 /// It was not built in, or failed its self-test.
