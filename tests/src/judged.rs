@@ -63,6 +63,7 @@ pub fn candidate(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>)
         trace,
         rows,
         ignored: Vec::new(),
+        unknown: 0,
         misshapen: Vec::new(),
         not_comparable: Vec::new(),
         remarks: Vec::new(),

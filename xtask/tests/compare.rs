@@ -210,7 +210,7 @@ fn a_backend_whose_report_is_zeros_is_a_backend_fault() {
     let done = Bench::new().with("STUB_JUDGE", "3").run("wgpu-f32/trace", &fault);
     assert_eq!(done.code, 3, "{}", done.stdout);
     assert_eq!(done.row("wgpu-f32")[2..4], ["2 of 2", "backend fault in trace"]);
-    let first = "first at embed.scaled, token 1: local error 1.0e0, budget 2.0e-7";
+    let first = "first at embed.scaled, token 1: error 1.0e0, limit 2.0e-7";
     assert_eq!(
         done.answer(),
         format!("backend fault: wgpu-f32 backend fault in trace, {first}; 2 runs agree within rounding")
@@ -348,7 +348,7 @@ fn json_and_junit_hold_every_run_and_check() {
         r#"<testsuite name="flex-f32" tests="2" failures="1" errors="0" skipped="0">"#,
         r#"<testsuite name="wgpu-f32" tests="2" failures="0" errors="1" skipped="0">"#,
         r#"<testsuite name="cuda-f32-tf32" tests="2" failures="0" errors="0" skipped="2">"#,
-        r#"<failure message="architectural: unnamed: first at norm, token 0: local error 5.0e-1, budget 1.0e-7"/>"#,
+        r#"<failure message="architectural: unnamed: first at norm, token 0: error 5.0e-1, limit 1.0e-7"/>"#,
         r#"<error message="crashed: exit status: 101"/>"#,
     ] {
         assert!(xml.contains(expected), "{expected} in\n{xml}");

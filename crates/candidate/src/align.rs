@@ -11,7 +11,7 @@ use crate::choose::{Open, choose, hold_to_names, otherwise};
 use crate::digest::tensor_of;
 use crate::doubts::doubts;
 use crate::fragments::{Gathered, gathered, meant};
-use crate::hidden::take_hidden;
+use crate::hidden::{right_masks, take_hidden};
 use crate::layout::KnownRows;
 use crate::misfit::{Misfit, misfit};
 use crate::names::{Meaning, Names, hidden_state};
@@ -100,6 +100,8 @@ pub struct Aligned {
     pub fragments: BTreeMap<Probe, Fragment>,
     /// Names that are no probe's.
     pub ignored: Vec<String>,
+    /// How many of those names no program is known to use.
+    pub unknown: usize,
     /// As the judge's candidate has it.
     pub misshapen: Vec<String>,
     /// As the judge's candidate has it.
@@ -114,8 +116,8 @@ pub struct Sorted {
     path: String,
     token_ids: HostTensor,
     tokens: usize,
-    /// The layers' windows.
-    windows: Vec<Option<usize>>,
+    /// The right masks of layers whose scores it holds.
+    masks: Trace,
     /// "names: …", where they are not Loupe's own.
     whose: Option<String>,
     opens: Vec<Open>,
@@ -124,6 +126,7 @@ pub struct Sorted {
     said: Vec<String>,
     doubts: Vec<String>,
     ignored: Vec<String>,
+    unknown: usize,
     misshapen: Vec<String>,
     not_comparable: Vec<String>,
 }
@@ -227,9 +230,11 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
         said.extend(meant(&mut fragments, &besides, &token_ids, replayer)?);
     }
     let doubts = doubts(&opens, config, &token_ids.values);
-    let windows = (0..config.num_hidden_layers).map(|layer| config.window(layer)).collect();
+    let masks = right_masks(&opens, &token_ids, replayer)?;
+    let unknown = dump.names.entries.iter().filter(|(_, meaning)| matches!(meaning, Meaning::Unknown(_))).count();
     Ok(Sorted {
-        windows,
+        masks,
+        unknown,
         path,
         token_ids,
         tokens,
@@ -277,6 +282,7 @@ impl Sorted {
             rows: Rows::All,
             fragments: self.fragments.clone(),
             ignored: self.ignored.clone(),
+            unknown: self.unknown,
             misshapen: self.misshapen.clone(),
             not_comparable: self.not_comparable.clone(),
             remarks: self.whose.iter().chain(&self.doubts).chain(&self.said).cloned().chain(remarks(opens)).collect(),
@@ -308,7 +314,7 @@ impl Sorted {
             seen.insert(probe, &open.name);
             aligned.trace.insert(probe, tensor);
         }
-        aligned.remarks.extend(take_hidden(&mut aligned.trace, &self.windows, rows.unwrap_or_default(), self.tokens));
+        aligned.remarks.extend(take_hidden(&mut aligned.trace, &self.masks, rows.unwrap_or_default(), self.tokens));
         aligned.rows = rows.map_or(Rows::All, |rows| Rows::Positions(rows.to_vec()));
         Ok(aligned)
     }

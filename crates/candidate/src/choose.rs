@@ -117,7 +117,8 @@ pub fn choose(opens: &mut [Open], token_ids: &HostTensor, replayer: &dyn Replaye
     believe_the_name(opens, &start, replayer)
 }
 
-fn predict(
+/// The stages `wanted` from `trace`, in f64.
+pub fn predict(
     replayer: &dyn Replayer,
     trace: &Trace,
     rows: &[usize],

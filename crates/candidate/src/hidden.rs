@@ -3,18 +3,35 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_compare::Trace;
+use loupe_compare::{ReplayError, Replayer, Trace};
 use loupe_spec::{HostTensor, Probe, Stage, Values};
 
+use crate::choose::{Open, predict};
 use crate::reading::MASKED;
 
 /// What stands in the place of hidden scores from here on: no score, and a number, for infinity times 0 is none. The lowest of f16.
 const HIDDEN: f64 = -65504.0;
 
+/// The right masks of the layers whose scores are among `opens`.
+///
+/// # Errors
+/// What the replayer says.
+pub fn right_masks(opens: &[Open], token_ids: &HostTensor, replayer: &dyn Replayer) -> Result<Trace, ReplayError> {
+    let layer_of_scores = |open: &Open| match open.reading().probe {
+        Probe::Layer(layer, Stage::Scores | Stage::ScoresCapped) => Some(Probe::Layer(layer, Stage::Mask)),
+        _ => None,
+    };
+    let wanted: BTreeSet<Probe> = opens.iter().filter_map(layer_of_scores).collect();
+    if wanted.is_empty() {
+        return Ok(Trace::new());
+    }
+    predict(replayer, &Trace::from([(Probe::TokenIds, token_ids.clone())]), &[], &wanted)
+}
+
 /// Takes what stands in the place of hidden scores for what it is: [`HIDDEN`] there, and where it hides too much, and no mask was
 /// recorded, the mask.
-/// `windows` are the layers', `rows` the tokens of tensors that have not all. What was done, a sentence.
-pub fn take_hidden(trace: &mut Trace, windows: &[Option<usize>], rows: &[usize], tokens: usize) -> Option<String> {
+/// `right` are the right masks, `rows` the tokens of tensors that have not all. What was done, a sentence.
+pub fn take_hidden(trace: &mut Trace, right: &Trace, rows: &[usize], tokens: usize) -> Option<String> {
     let all: Vec<usize> = (0..tokens).collect();
     let layers: BTreeSet<usize> = trace.keys().filter_map(|probe| probe.layer()).collect();
     let mut masks: BTreeMap<usize, HostTensor> = BTreeMap::new();
@@ -35,11 +52,10 @@ pub fn take_hidden(trace: &mut Trace, windows: &[Option<usize>], rows: &[usize],
             tensor.values = Values::F64(values).to_dtype(tensor.values.dtype());
             let shape = tensor.shape[1..].to_vec();
             let keys = shape.last().copied().unwrap_or(1).max(1);
-            let window = windows.get(layer).copied().flatten();
-            let is_seen = |at: usize| {
-                let (query, key) = (queries[at / keys], at % keys);
-                key <= query && window.is_none_or(|window| query - key < window)
-            };
+            let right =
+                right.get(&Probe::Layer(layer, Stage::Mask)).map(|mask| mask.values.to_f64()).unwrap_or_default();
+            let is_seen =
+                |at: usize| right.get(queries[at / keys] * tokens + at % keys).is_some_and(|seen| *seen != 0.0);
             hides_too_much |= (0..places).any(|at| hidden[at] && is_seen(at));
             let values = Values::U8(hidden.into_iter().map(|hidden| u8::from(!hidden)).collect());
             masks.entry(layer).or_insert(HostTensor { shape, values });
@@ -103,7 +119,11 @@ mod tests {
         Trace::from([(Probe::Layer(1, Stage::Scores), HostTensor { shape: vec![2, 4, 4], values })])
     }
 
-    const WINDOWS: [Option<usize>; 2] = [None, None];
+    /// The right mask of layer 1, with this window.
+    fn right(window: usize) -> Trace {
+        let seen = (0..16).map(|at| u8::from(at % 4 <= at / 4 && at / 4 - at % 4 < window)).collect();
+        Trace::from([(Probe::Layer(1, Stage::Mask), HostTensor { shape: vec![4, 4], values: Values::U8(seen) })])
+    }
 
     fn mask(trace: &Trace) -> Option<Vec<f64>> {
         trace.get(&Probe::Layer(1, Stage::Mask)).map(|mask| mask.values.to_f64())
@@ -113,10 +133,10 @@ mod tests {
     fn whatever_stands_in_their_place_is_a_mask() {
         for instead in [f64::NEG_INFINITY, f64::NAN, -1e9, -1e4, -100.0, 0.0] {
             let mut trace = scores(instead, |i, j| j > i || i - j >= 2);
-            let said = take_hidden(&mut trace, &WINDOWS, &[], 4).unwrap();
+            let said = take_hidden(&mut trace, &right(4), &[], 4).unwrap();
             assert!(said.contains("read as the mask"), "{said}");
-            let right = [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0];
-            assert_eq!(mask(&trace).unwrap(), right, "{instead}");
+            let seen = [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0];
+            assert_eq!(mask(&trace).unwrap(), seen, "{instead}");
             let values = trace[&Probe::Layer(1, Stage::Scores)].values.to_f64();
             assert_eq!(values.iter().filter(|value| **value == HIDDEN).count(), 18, "{instead}");
         }
@@ -126,17 +146,17 @@ mod tests {
     #[test]
     fn what_is_not_hidden_here_may_be_hidden_further_on() {
         let mut trace = scores(-1e9, |i, j| j > i);
-        assert_eq!(take_hidden(&mut trace, &[None, Some(3)], &[], 4).unwrap(), "hidden scores hold -1000000000.0");
+        assert_eq!(take_hidden(&mut trace, &right(3), &[], 4).unwrap(), "hidden scores hold -1000000000.0");
         assert_eq!(mask(&trace), None);
     }
 
     #[test]
     fn scores_as_gemma_has_them_are_no_mask() {
         let mut trace = scores(0.0, |_, _| false);
-        assert_eq!(take_hidden(&mut trace, &WINDOWS, &[], 4), None);
+        assert_eq!(take_hidden(&mut trace, &right(4), &[], 4), None);
         assert_eq!(mask(&trace), None);
         // A few zeros are scores that happen to be 0.
-        assert_eq!(take_hidden(&mut scores(0.0, |i, j| (i, j) == (0, 3)), &WINDOWS, &[], 4), None);
+        assert_eq!(take_hidden(&mut scores(0.0, |i, j| (i, j) == (0, 3)), &right(4), &[], 4), None);
     }
 
     #[test]
@@ -148,12 +168,12 @@ mod tests {
         let rows =
             last.chunks(4).enumerate().filter(|(at, _)| [1, 2].contains(&(at % 4))).flat_map(|(_, row)| row.to_vec());
         *tensor = HostTensor { shape: vec![2, 2, 4], values: Values::F64(rows.collect()) };
-        take_hidden(&mut trace, &WINDOWS, &[1, 2], 4).unwrap();
+        take_hidden(&mut trace, &right(4), &[1, 2], 4).unwrap();
         assert_eq!(mask(&trace).unwrap(), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
         let own = HostTensor { shape: vec![2, 4], values: Values::U8(vec![1; 8]) };
         let mut trace = scores(-1e9, |i, j| j > i);
         trace.insert(Probe::Layer(1, Stage::Mask), own.clone());
-        assert_eq!(take_hidden(&mut trace, &WINDOWS, &[], 4).unwrap(), "hidden scores hold -1000000000.0");
+        assert_eq!(take_hidden(&mut trace, &right(4), &[], 4).unwrap(), "hidden scores hold -1000000000.0");
         assert_eq!(trace[&Probe::Layer(1, Stage::Mask)], own);
     }
 }

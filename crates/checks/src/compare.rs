@@ -236,7 +236,7 @@ fn one(
     }
     let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
     let as_candidate = |aligned: Aligned| {
-        let Aligned { trace, rows, fragments, ignored, misshapen, not_comparable, remarks } = aligned;
+        let Aligned { trace, rows, fragments, ignored, unknown, misshapen, not_comparable, remarks } = aligned;
         let (path, backend, check) = (shown.clone(), backend.clone(), check.clone());
         Candidate {
             path,
@@ -249,6 +249,7 @@ fn one(
             rows,
             fragments,
             ignored,
+            unknown,
             misshapen,
             not_comparable,
             remarks,

@@ -37,11 +37,7 @@ fn one(id: &str, config: &Config) -> Result<(String, Value), CheckError> {
         ));
     }
     if let Some(parameter) = Parameter::named(id) {
-        let formula = parameter.formula();
-        return Ok((
-            format!("{id}: a number that Loupe can estimate, in {formula}\n"),
-            json!({ "parameter": id, "formula": formula }),
-        ));
+        return Ok((number_text(parameter), json!({ "parameter": id, "formula": parameter.formula() })));
     }
     let arithmetics = Arithmetic::ALL.into_iter().map(Arithmetic::name);
     let all = mistakes().iter().map(|mistake| mistake.id).chain(arithmetics);
@@ -100,13 +96,7 @@ fn kind(kind: MistakeKind) -> &'static str {
 
 /// The stages that `mistake` changes, in computing order, without their layers' numbers.
 fn stages(mistake: &Mistake, config: &Config) -> Vec<String> {
-    let mut patterns: Vec<String> = Vec::new();
-    for pattern in Probe::all(config).into_iter().filter(|probe| (mistake.at)(*probe)).map(|probe| probe.pattern()) {
-        if !patterns.contains(&pattern) {
-            patterns.push(pattern);
-        }
-    }
-    patterns
+    Probe::patterns(Probe::all(config).into_iter().filter(|probe| (mistake.at)(*probe)))
 }
 
 fn documents<'a>(all: impl Iterator<Item = &'a Mistake>, config: &Config) -> Vec<Value> {

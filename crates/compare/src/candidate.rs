@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use loupe_spec::{Arithmetic, Dtype, HostTensor, Probe, Values, echo};
 
-use crate::stage::Layout;
+use crate::layout::Layout;
 use crate::{Statistic, Trace};
 
 /// Which tokens a candidate's tensors have a row for.
@@ -73,6 +73,8 @@ pub struct Candidate {
     pub fragments: BTreeMap<Probe, Fragment>,
     /// Names that are no probe's, with what they are where that is known.
     pub ignored: Vec<String>,
+    /// How many of those names no program is known to use.
+    pub unknown: usize,
     /// Tensors with another number of heads or another width than the model's, a sentence each.
     pub misshapen: Vec<String>,
     /// Tensors that are packed in a way that cannot be read, a sentence each with what would make them comparable.

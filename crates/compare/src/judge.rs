@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Accumulator, Arithmetic, Dtype, HostTensor, MistakeKind, Probe, Rounding, echo};
+use loupe_spec::{Accumulator, Arithmetic, Dtype, HostTensor, Probe, Rounding, echo};
 
+use crate::conclude::{Seen, conclude};
 use crate::faults::{f16_overflow, fault};
-use crate::finding::FittedParameter;
 use crate::metrics::{Metrics, relative_l2};
-use crate::naming::{Findings, Search};
+use crate::naming::Search;
 use crate::noise::{Level, Noise, measure};
 use crate::precision::{infer_decimals, infer_storage, is_linear, ladder, median};
 use crate::segments::Segments;
 use crate::stage::{Fit, Stage, TENSOR_LIMIT};
-use crate::verdict::{CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, StageVerdict, Unseen, Verdict};
+use crate::verdict::{
+    CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, StageVerdict, Start, Unseen, Verdict,
+};
 use crate::{Candidate, Given, Replay, ReplayError, Replayer, Trace};
 
 /// A verdict, and what it was judged by.
@@ -139,11 +141,13 @@ impl Case<'_> {
         let mut notes = case.notes.clone();
         notes.extend(faults.values().chain(overflows.values()).cloned());
         let seen = Seen {
+            misshapen: !candidate.misshapen.is_empty(),
+            by_fallback: case.by_fallback,
             faults: !faults.is_empty(),
             overflows: !overflows.is_empty(),
             all_exact: stages.iter().all(|stage| stage.is_exact(storage)),
         };
-        let (verdict, detail) = conclude(case, noise.level, seen, &findings, &mut notes);
+        let (verdict, detail) = conclude(noise.level, seen, &findings, &mut notes);
         let stage_verdicts =
             stages.iter().map(|stage| case.stage_verdict(stage, fits[&stage.probe], &faults, noise.level)).collect();
         let first = stages.iter().find(|stage| failing.contains(&stage.probe));
@@ -201,57 +205,6 @@ struct Chosen {
     strictest: Option<Noise>,
     /// Those that lose more, where the projections are off as a body.
     lesser: Vec<Level>,
-}
-
-/// What the stages show before any name is looked for.
-#[derive(Clone, Copy)]
-struct Seen {
-    faults: bool,
-    overflows: bool,
-    all_exact: bool,
-}
-
-/// From what was found to one word.
-fn conclude(
-    case: &Case<'_>,
-    level: Level,
-    seen: Seen,
-    findings: &Findings,
-    notes: &mut Vec<String>,
-) -> (Judgement, Option<String>) {
-    if !case.candidate.misshapen.is_empty() {
-        return (Judgement::Architectural, Some("shape".to_string()));
-    }
-    if seen.faults || findings.has(MistakeKind::BackendFault) {
-        return (Judgement::BackendFault, Some("values".to_string()));
-    }
-    if findings.has(MistakeKind::Architectural) || !findings.fitted.is_empty() || !findings.unnamed.is_empty() {
-        let mut parts: Vec<String> = findings.named.iter().map(|m| m.id.clone()).collect();
-        parts.extend(findings.fitted.iter().map(FittedParameter::line));
-        if let Some(first) = findings.unnamed.first() {
-            parts.push(format!("unnamed at {first}"));
-        }
-        return (Judgement::Architectural, Some(parts.join(" + ")));
-    }
-    if seen.overflows {
-        return (Judgement::Architectural, Some("f16_overflow".to_string()));
-    }
-    if findings.has(MistakeKind::DtypePolicy) {
-        let ids: Vec<&str> = findings.named.iter().map(|m| m.id.as_str()).collect();
-        return (Judgement::Numeric, Some(format!("dtype_policy:{}", ids.join("+"))));
-    }
-    if seen.all_exact {
-        return (Judgement::Exact, None);
-    }
-    if case.by_fallback {
-        notes.push(format!(
-            "the recorded stages fit {} precision, but no projection was recorded with its own input to tell that from a \
-             small mistake",
-            level.detail().unwrap_or(level.storage.name().to_string())
-        ));
-        return (Judgement::Inconclusive, level.detail());
-    }
-    (Judgement::Numeric, level.detail())
 }
 
 /// A candidate with everything that must be known before it can be judged.
@@ -391,6 +344,7 @@ impl<'a> Case<'a> {
             of_values: stages.iter().map(Stage::all_values).sum(),
             statistics: stages.iter().map(Stage::statistics).sum(),
             ignored: self.candidate.ignored.clone(),
+            unknown: self.candidate.unknown,
             not_comparable: self.candidate.not_comparable.clone(),
         }
     }
@@ -406,9 +360,9 @@ impl<'a> Case<'a> {
             coordinate: stage.coordinate(at),
             values: [stage.recorded[at], stage.exact[at]],
             from: match own {
-                own if own.contains(&Probe::EmbedRaw) => "token ids",
-                own if own.len() > 1 => "recorded",
-                _ => "own inputs",
+                own if own.contains(&Probe::EmbedRaw) => Start::TokenIds,
+                own if own.len() > 1 => Start::Recorded,
+                _ => Start::OwnInputs,
             },
             local_error,
             budget,
@@ -467,11 +421,4 @@ fn is_whole(probe: Probe, tensor: &HostTensor, tokens: usize) -> bool {
 
 fn is_logits(probe: Probe) -> bool {
     matches!(probe, Probe::Logits | Probe::LogitsRaw)
-}
-
-impl Findings {
-    /// Whether a named mistake is of `kind`.
-    fn has(&self, kind: MistakeKind) -> bool {
-        self.kinds.contains(&kind)
-    }
 }

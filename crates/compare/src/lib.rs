@@ -7,9 +7,11 @@
 //! `noise.rs` has the statistics, `naming/` the search for a mistake; neither has a tolerance that was chosen.
 
 mod candidate;
+mod conclude;
 mod faults;
 mod finding;
 mod judge;
+mod layout;
 mod metrics;
 mod naming;
 mod noise;
@@ -33,8 +35,8 @@ pub use replayer::{Given, Replay, ReplayError, Replayer, Trace};
 pub use statistic::{Statistic, StatisticKind};
 pub use values::{Expected, judge_values};
 pub use verdict::{
-    CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, Shown, StageVerdict, Stimulus, Unseen, Verdict,
-    Verdicts,
+    CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, Shown, StageVerdict, Start, Stimulus, Unseen,
+    Verdict, Verdicts,
 };
 pub use visibility::{Moved, Visibility};
 

@@ -12,7 +12,7 @@ use loupe_spec::{
     WeightForm,
 };
 
-use crate::stage::Layout;
+use crate::layout::Layout;
 use crate::{Given, Replay, ReplayError, Replayer, Trace};
 
 /// The exact stages and the noisy ones.

@@ -15,8 +15,8 @@
 
 use loupe_spec::{Dtype, Probe};
 
+use crate::layout::Layout;
 use crate::noise::systematic;
-use crate::stage::Layout;
 
 /// Which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use loupe_spec::{Dtype, HostTensor};
 
 use crate::metrics::Metrics;
 use crate::stage::TENSOR_LIMIT;
-use crate::verdict::{CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, StageVerdict, Verdict};
+use crate::verdict::{CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, StageVerdict, Start, Verdict};
 
 /// What a value should be.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub fn judge_values(candidate: CandidateInfo, recorded: &[(String, HostTensor)],
         (false, false) => Judgement::Numeric,
     };
     let known = |name: &String| expected.iter().any(|e| e.name == *name);
-    let ignored = recorded.iter().map(|(name, _)| name.clone()).filter(|name| !known(name)).collect();
+    let ignored: Vec<String> = recorded.iter().map(|(name, _)| name.clone()).filter(|name| !known(name)).collect();
     Verdict {
         schema: SCHEMA,
         verdict,
@@ -56,6 +56,7 @@ pub fn judge_values(candidate: CandidateInfo, recorded: &[(String, HostTensor)],
             values: expected.iter().map(|expected| expected.values.len()).sum(),
             of_values: expected.iter().map(|expected| expected.values.len()).sum(),
             statistics: 0,
+            unknown: ignored.len(),
             ignored,
             not_comparable: Vec::new(),
         },
@@ -113,7 +114,7 @@ fn divergence(stage: &StageVerdict, got: &[f64], right: &[f64], shape: &[usize])
     Divergence {
         probe: stage.probe.clone(),
         token: Some(0),
-        from: "own inputs",
+        from: Start::OwnInputs,
         statistic: None,
         coordinate: if shape.len() == 2 { vec![at / width, at % width] } else { vec![at] },
         values: [value(got), value(right)],

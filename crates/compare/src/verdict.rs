@@ -91,6 +91,29 @@ pub struct StageVerdict {
     pub metrics: Metrics,
 }
 
+/// What the reference's value of a stage was computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// The candidate's own inputs of that stage, all of them recorded.
+    OwnInputs,
+    /// What was recorded further back.
+    Recorded,
+    /// The token ids: nothing before the stage was recorded.
+    TokenIds,
+}
+
+impl Start {
+    /// As one says it to whom the candidate belongs.
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Start::OwnInputs => "your own inputs",
+            Start::Recorded => "what you recorded before this stage",
+            Start::TokenIds => "the token ids",
+        }
+    }
+}
+
 /// The first stage, in computing order, that is wrong by itself.
 #[derive(Clone, Debug, Serialize)]
 pub struct Divergence {
@@ -105,8 +128,8 @@ pub struct Divergence {
     pub coordinate: Vec<usize>,
     /// The candidate's value there, and the reference's from the same inputs.
     pub values: [f64; 2],
-    /// What the reference computed its value from: "own inputs", all recorded; "recorded", stages further back; or "token ids".
-    pub from: &'static str,
+    /// What the reference computed its value from.
+    pub from: Start,
     /// As in the stage.
     pub local_error: f64,
     /// As in the stage.
@@ -210,6 +233,8 @@ pub struct Coverage {
     pub statistics: usize,
     /// Tensors of the candidate that have no probe's name.
     pub ignored: Vec<String>,
+    /// How many of them have names that no program is known to use.
+    pub unknown: usize,
     /// Tensors that are packed in a way that cannot be read, a sentence each with what would make them comparable.
     pub not_comparable: Vec<String>,
 }

@@ -114,19 +114,14 @@ impl NameEntry {
         match &self.target {
             Target::Probe(probe) => (name == self.own).then_some(Named::Probe(*probe)),
             Target::InLayer(stage) => {
-                let layer = inner(&self.own, LAYER, name)?;
-                let digits = layer.bytes().all(|byte| byte.is_ascii_digit());
-                let layer = digits.then(|| layer.parse().ok()).flatten()?;
+                let layer = digits(&self.own, name)?.parse().ok()?;
                 Some(Named::Probe(Probe::Layer(layer, *stage)))
             }
-            Target::Renamed(target) if !target.contains(ANY) => match self.own.contains(LAYER) {
-                true => {
-                    let layer = inner(&self.own, LAYER, name)?;
-                    let digits = layer.bytes().all(|byte| byte.is_ascii_digit());
-                    digits.then(|| Named::Renamed(target.replacen(LAYER, layer, 1)))
-                }
-                false => (name == self.own).then(|| Named::Renamed(target.clone())),
-            },
+            Target::Renamed(target) if !self.own.contains(ANY) => {
+                let layer = if self.own.contains(LAYER) { digits(&self.own, name)? } else { "" };
+                let is_it = self.own.replacen(LAYER, layer, 1) == name;
+                is_it.then(|| Named::Renamed(target.replacen(LAYER, layer, 1)))
+            }
             Target::Renamed(target) => {
                 let (before, after) = self.own.split_once(LAYER).unwrap_or((&self.own, ""));
                 if after.is_empty() && !self.own.contains(LAYER) {
@@ -136,6 +131,11 @@ impl NameEntry {
             }
         }
     }
+}
+
+/// The digits that stand in `name` where `{l}` stands in `pattern`.
+fn digits<'n>(pattern: &str, name: &'n str) -> Option<&'n str> {
+    inner(pattern, LAYER, name).filter(|layer| layer.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// What stands in `name` where `place` stands in `pattern`.

@@ -75,6 +75,18 @@ impl Parameter {
         }
     }
 
+    /// `value` as the root that the formula takes, of a whole number: `6^-0.5`, `sqrt(48)`. `None`: it takes none, or of no whole one.
+    pub fn as_root(self, value: f64) -> Option<String> {
+        let (of, root): (f64, fn(f64) -> String) = match self {
+            Parameter::AttnScale => (value.powi(-2), |whole| format!("{whole}^-0.5")),
+            Parameter::EmbedScale => (value.powi(2), |whole| format!("sqrt({whole})")),
+            _ => return None,
+        };
+        let whole = of.round();
+        // A fit knows six digits of the value.
+        (whole >= 2.0 && (of / whole - 1.0).abs() < 1e-4).then(|| root(whole))
+    }
+
     /// Whether it stands in the formula of `probe`.
     pub fn at(self, probe: Probe) -> bool {
         match self {

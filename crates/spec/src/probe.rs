@@ -279,6 +279,17 @@ impl Probe {
         }
     }
 
+    /// The patterns of `probes`, each once, in their order.
+    pub fn patterns(probes: impl IntoIterator<Item = Probe>) -> Vec<String> {
+        let mut patterns: Vec<String> = Vec::new();
+        for pattern in probes.into_iter().map(Probe::pattern) {
+            if !patterns.contains(&pattern) {
+                patterns.push(pattern);
+            }
+        }
+        patterns
+    }
+
     /// The name with the layer's number replaced by `{l}`, as probe-point tables write it.
     pub fn pattern(self) -> String {
         match self {

@@ -56,7 +56,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// `layers.1.attn.q_rope, token 3: local error 5.1e-1, budget 2.0e-7`, as far as it is known.
+/// `layers.1.attn.q_rope, token 3: error 5.1e-1, limit 2.0e-7`, as far as it is known.
 fn divergence(value: &Value) -> Option<String> {
     let mut sentence = value.get("probe")?.as_str()?.to_string();
     if let Some(token) = value.get("token").and_then(Value::as_i64) {
@@ -64,7 +64,7 @@ fn divergence(value: &Value) -> Option<String> {
     }
     let number = |key: &str| value.get(key).and_then(Value::as_f64);
     if let (Some(error), Some(budget)) = (number("local_error"), number("budget")) {
-        sentence += &format!(": local error {error:.1e}, budget {budget:.1e}");
+        sentence += &format!(": error {error:.1e}, limit {budget:.1e}");
     }
     Some(sentence)
 }
@@ -84,7 +84,7 @@ mod tests {
         });
         let verdict = Verdict::of(&value).unwrap();
         assert_eq!(verdict.to_string(), "architectural: rope_interleaved");
-        let sentence = "layers.1.attn.q_rope, token 3: local error 5.1e-1, budget 2.0e-7";
+        let sentence = "layers.1.attn.q_rope, token 3: error 5.1e-1, limit 2.0e-7";
         assert_eq!(verdict.divergence.as_deref(), Some(sentence));
 
         value["verdict"] = "backend_fault".into();

@@ -378,6 +378,7 @@ mod tests {
             remarks: Vec::new(),
             fragments: BTreeMap::new(),
             ignored: Vec::new(),
+            unknown: 0,
             misshapen: Vec::new(),
             not_comparable: Vec::new(),
         };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use loupe_spec::{Probe, Stage, echo};
+use loupe_spec::{Parameter, Probe, Stage, echo};
 
 use super::headline::headline;
 use crate::finding::{FittedParameter, NamedMistake};
@@ -48,11 +48,9 @@ fn judged(verdict: &Verdict) -> String {
         _ => "wrong",
     };
     let path = echo(&candidate.path);
-    // What is known, and no stage, is followed by the reason in parentheses.
-    let unknown = verdict.coverage.ignored.iter().filter(|name| !name.ends_with(')')).count();
-    let unknown = match unknown {
+    let unknown = match verdict.coverage.unknown {
         0 => String::new(),
-        _ => format!("; {} with names that Loupe does not know", count(unknown, "tensor")),
+        unknown => format!("; {} with names that Loupe does not know", count(unknown, "tensor")),
     };
     format!("{path}, as {backend}{}{}{inferred}: {answer}{unknown}", candidate.dtype, printed.unwrap_or_default())
 }
@@ -71,12 +69,7 @@ fn first_stage(out: &mut String, verdict: &Verdict, first: &Divergence) {
         false => number(value),
     });
     line(out, "yours", &yours);
-    let from = match first.from {
-        "token ids" => "from the token ids",
-        "recorded" => "from what you recorded before this stage",
-        _ => "from your own inputs",
-    };
-    line(out, "Gemma's", &format!("{right}, {from}"));
+    line(out, "Gemma's", &format!("{right}, from {}", first.from.in_words()));
     let used = verdict.stages.iter().find(|stage| stage.probe == first.probe).map(|stage| stage.budget_used);
     let dtype = verdict.candidate.dtype;
     let error = format!("{} of the tensor's norm", times(first.local_error));
@@ -144,40 +137,17 @@ fn parameter(found: &FittedParameter, of_layers: usize) -> String {
     let mut text = format!("\n{}: another number than the checkpoint's.\n", found.parameter);
     let out = &mut text;
     line(out, "right", &format!("{expected}, in {}", found.formula));
-    line(
-        out,
-        "yours",
-        &format!("{value}{}", found.value.map(|value| as_power(found.parameter, value)).unwrap_or_default()),
-    );
+    let root = Parameter::named(found.parameter).zip(found.value).and_then(|(own, value)| own.as_root(value));
+    line(out, "yours", &root.map_or(value.clone(), |root| format!("{value} = {root}")));
     let layers = in_words(&found.layers, of_layers).map(|layers| format!("in {layers}; ")).unwrap_or_default();
     line(out, "where", &format!("{layers}seen first at {}", found.probe));
     line(out, "evidence", &found.evidence);
     text
 }
 
-/// Where `value` is the root that the formula takes, of what: ` = 6^-0.5`, ` = sqrt(48)`.
-fn as_power(parameter: &str, value: f64) -> String {
-    let (of, root) = match parameter {
-        "attn_scale" => (value.powi(-2), true),
-        "embed_scale" => (value.powi(2), false),
-        _ => return String::new(),
-    };
-    let whole = of.round();
-    match ((of / whole - 1.0).abs() < 1e-4 && whole >= 2.0, root) {
-        (true, true) => format!(" = {whole}^-0.5"),
-        (true, false) => format!(" = sqrt({whole})"),
-        (false, _) => String::new(),
-    }
-}
-
 /// `layers.{l}.input_layernorm, layers.{l}.post_attention_layernorm, in every layer`
 fn place(sites: &[Probe], layers: &[usize], of_layers: usize) -> String {
-    let mut patterns: Vec<String> = Vec::new();
-    for pattern in sites.iter().map(|probe| probe.pattern()) {
-        if !patterns.contains(&pattern) {
-            patterns.push(pattern);
-        }
-    }
+    let patterns = Probe::patterns(sites.iter().copied());
     let layers = in_words(layers, of_layers).map(|layers| format!(", in {layers}")).unwrap_or_default();
     format!("{}{layers}", patterns.join(", "))
 }

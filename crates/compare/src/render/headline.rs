@@ -60,20 +60,18 @@ fn lost(verdict: &Verdict) -> Option<String> {
 }
 
 fn fault(verdict: &Verdict) -> String {
-    if !verdict.mistakes.is_empty() {
-        return format!("{}: the formulas may be right, what ran them is not", named(verdict));
-    }
-    let mut faults = verdict.stages.iter().filter(|stage| stage.class == Class::Fault);
-    let Some(first) = faults.next() else { return "what ran it is broken".to_string() };
     let whose = match verdict.recording_suspect {
         true => "what follows was computed without them, so the recording may have broken them",
         false => "the formulas may be right, what ran them is not",
     };
+    let mut faults = verdict.stages.iter().filter(|stage| stage.class == Class::Fault);
+    let Some(first) = faults.next() else { return format!("{}: {whose}", named(verdict)) };
     let more = match faults.count() {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("{}{more}: zeros, NaN or infinities that the inputs do not explain; {whose}", first.probe)
+    let also = if verdict.mistakes.is_empty() { String::new() } else { format!("; {} besides", named(verdict)) };
+    format!("{}{more}: zeros, NaN or infinities that the inputs do not explain; {whose}{also}", first.probe)
 }
 
 fn architectural(verdict: &Verdict) -> String {
@@ -120,7 +118,7 @@ fn is_of_the_prompt(mistake: &NamedMistake) -> bool {
     mistake.sites == [Probe::TokenIds]
 }
 
-/// Each mistake and each number with another value, and where: `scale_missing, in every layer, and gelu_erf, in layer 2`.
+/// Each mistake and each number with another value, and where: `scale_missing, in every layer; gelu_erf, in layer 2`.
 fn named(verdict: &Verdict) -> String {
     let of = verdict.coverage.of_layers;
     let place = |layers: &[usize], probe: &Probe| match in_words(layers, of) {

@@ -70,7 +70,7 @@ fn kinds<'a>(verdict: &'a Verdict, order: &mut Vec<&'a str>) -> BTreeMap<&'a str
 }
 
 impl Kind<'_> {
-    /// `WRONG in every layer, worst in 2`
+    /// `WRONG in every layer, first in 0, worst in 2`
     fn mark(&self, of_layers: usize) -> String {
         let word = match self.worst.class {
             Class::Exact | Class::Numeric => return String::new(),
@@ -78,9 +78,11 @@ impl Kind<'_> {
             Class::Fault => "FAULT",
         };
         let layers = in_words(&self.failing, of_layers).map(|layers| format!(" in {layers}")).unwrap_or_default();
-        let worst = self.worst.layer.filter(|_| self.failing.len() > 1);
-        let worst = worst.map(|worst| format!(", worst in {worst}")).unwrap_or_default();
-        format!("{word}{layers}{worst}")
+        let places = match (self.failing.as_slice(), self.worst.layer) {
+            ([first, _, ..], Some(worst)) => format!(", first in {first}, worst in {worst}"),
+            _ => String::new(),
+        };
+        format!("{word}{layers}{places}")
     }
 
     /// What part of the limit is used; nothing where there is none.
