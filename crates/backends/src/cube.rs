@@ -2,8 +2,8 @@
 
 use std::sync::Once;
 
-use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, TensorData};
+use burn_cubecl::CubeRuntime;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::config::cache::CacheConfig;
 use burn_cubecl::cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
@@ -11,9 +11,11 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::cast;
 use burn_cubecl::kernel::matmul::init_matmul_output;
 use burn_cubecl::tensor::CubeTensor;
-use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
-use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems};
-use cubek::matmul::launch::{Strategy, launch_ref};
+use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems, MatmulSetupError};
+use cubek::matmul::launch::{launch_naive, launch_tiling};
+#[cfg(feature = "cuda")]
+use cubek::matmul::routines::simple::SimpleAlgorithm;
+use cubek::matmul::routines::simple_unit::SimpleUnitAlgorithm;
 use cubek::std::InputBinding;
 
 use crate::selftest::guarded;
@@ -41,44 +43,82 @@ const NAIVE_UP_TO: usize = 64;
 ///
 /// burn's default rounds f32 operands to TF32 on CUDA (relative error 1.9e-4 at k = 2304; naive 2e-7, unit 1e-6), and
 /// with autotune picks kernels by timing, so that bits differ from run to run.
-pub(crate) fn matmul_strict<R, F, I, BT>(
-    lhs: FloatTensor<CubeBackend<R, F, I, BT>>,
-    rhs: FloatTensor<CubeBackend<R, F, I, BT>>,
-) -> CubeTensor<R>
-where
-    R: CubeRuntime,
-    F: FloatElement,
-    I: IntElement,
-    BT: BoolElement,
-{
+pub(crate) fn matmul_strict<R: CubeRuntime>(lhs: CubeTensor<R>, rhs: CubeTensor<R>) -> CubeTensor<R> {
     let (rows, columns) = (lhs.meta.shape().iter().nth_back(1), rhs.meta.shape().last());
     if rows.min(columns).is_some_and(|narrow| *narrow <= NAIVE_UP_TO) {
-        return launch(lhs, rhs, &Strategy::Naive);
+        return launch(lhs, rhs, naive);
     }
     // The unit kernel of 16-bit operands would take CUDA's compiler 20 s; widened first, the sums are the same.
     let stored = lhs.dtype;
     let (lhs, rhs) = (cast(lhs, DType::F32), cast(rhs, DType::F32));
-    cast(launch(lhs, rhs, &Strategy::SimpleUnit(Default::default())), stored)
+    cast(launch(lhs, rhs, unit), stored)
+}
+
+/// `lhs @ rhs` as burn does it by default: tensor cores where there are some, which round f32 operands to TF32.
+#[cfg(feature = "cuda")]
+pub(crate) fn matmul_tf32<R: CubeRuntime>(lhs: CubeTensor<R>, rhs: CubeTensor<R>) -> CubeTensor<R> {
+    launch(lhs, rhs, tensor_cores)
+}
+
+/// One of cubek's kernels. cubek's `Strategy` names them too, but whoever passes it one compiles all 36, twice: once a
+/// runtime. That was two thirds of this crate.
+type Kernel<R> = fn(
+    &ComputeClient<R>,
+    InputBinding<R>,
+    InputBinding<R>,
+    TensorBinding<R>,
+    &mut MatmulElems,
+) -> Result<(), MatmulSetupError>;
+
+fn naive<R: CubeRuntime>(
+    client: &ComputeClient<R>,
+    lhs: InputBinding<R>,
+    rhs: InputBinding<R>,
+    out: TensorBinding<R>,
+    dtypes: &mut MatmulElems,
+) -> Result<(), MatmulSetupError> {
+    launch_naive::launch_ref(client, lhs, rhs, out, dtypes)
+}
+
+fn unit<R: CubeRuntime>(
+    client: &ComputeClient<R>,
+    lhs: InputBinding<R>,
+    rhs: InputBinding<R>,
+    out: TensorBinding<R>,
+    dtypes: &mut MatmulElems,
+) -> Result<(), MatmulSetupError> {
+    launch_tiling::launch_ref::<R, SimpleUnitAlgorithm>(client, lhs, rhs, out, &Default::default(), dtypes)
+}
+
+/// What cubek's `Strategy::Auto`, burn's choice, comes to.
+#[cfg(feature = "cuda")]
+fn tensor_cores<R: CubeRuntime>(
+    client: &ComputeClient<R>,
+    lhs: InputBinding<R>,
+    rhs: InputBinding<R>,
+    out: TensorBinding<R>,
+    dtypes: &mut MatmulElems,
+) -> Result<(), MatmulSetupError> {
+    let inputs = (lhs.clone(), rhs.clone(), out.clone());
+    let strategy = Default::default();
+    match launch_tiling::launch_ref::<R, SimpleAlgorithm>(client, inputs.0, inputs.1, inputs.2, &strategy, dtypes) {
+        Err(MatmulSetupError::Unavailable(_)) => unit(client, lhs, rhs, out, dtypes),
+        launched => launched,
+    }
 }
 
 #[allow(clippy::panic)] // see below
-fn launch<R: CubeRuntime>(lhs: CubeTensor<R>, rhs: CubeTensor<R>, strategy: &Strategy) -> CubeTensor<R> {
+fn launch<R: CubeRuntime>(lhs: CubeTensor<R>, rhs: CubeTensor<R>, kernel: Kernel<R>) -> CubeTensor<R> {
     let dtype = lhs.dtype;
     let out = init_matmul_output(&lhs, &rhs, dtype);
     let client = out.client.clone();
     let mut dtypes =
         MatmulElems::from_globals(&MatmulGlobalElems { lhs: dtype.into(), rhs: dtype.into(), out: dtype.into() });
-    let launched = launch_ref(
-        strategy,
-        &client,
-        InputBinding::new(lhs.binding(), dtype.into()),
-        InputBinding::new(rhs.binding(), dtype.into()),
-        out.clone().binding(),
-        &mut dtypes,
-    );
-    if let Err(error) = launched {
+    let lhs = InputBinding::new(lhs.binding(), dtype.into());
+    let rhs = InputBinding::new(rhs.binding(), dtype.into());
+    if let Err(error) = kernel(&client, lhs, rhs, out.clone().binding(), &mut dtypes) {
         // burn's own matmul has no way to return an error either; `selftest::guarded` turns this into a message.
-        panic!("the strict matmul kernel could not be launched: {error:?}");
+        panic!("the matmul kernel could not be launched: {error:?}");
     }
     out
 }

@@ -1,14 +1,14 @@
 //! burn-cuda: NVIDIA GPUs. Builds without a toolkit; needs libcuda and NVRTC where it runs.
 
-use burn::tensor::ops::FloatTensorOps;
 use burn_cuda::{Cuda, CudaDevice};
 use cudarc::driver::result::{device as driver_device, init};
 use loupe_config::Precision;
 
-use crate::cube::{cache_kernels, matmul_strict, widen_bf16};
+use crate::cube::{cache_kernels, matmul_strict, matmul_tf32, widen_bf16};
 use crate::selftest::guarded;
 use crate::{BackendError, Engine, Info, Spec};
 
+#[inline] // see `dispatch`
 pub(crate) fn engine(spec: &Spec) -> Result<Engine<Cuda>, BackendError> {
     let index = match spec.device.as_deref() {
         None => 0,
@@ -27,9 +27,8 @@ pub(crate) fn engine(spec: &Spec) -> Result<Engine<Cuda>, BackendError> {
         compiler: Some("nvrtc".to_string()),
     };
     let matmul = match spec.precision {
-        Precision::Strict => matmul_strict::<_, f32, i32, u8>,
-        // burn's own choice, which rounds f32 operands to TF32.
-        Precision::Tf32 => <Cuda>::float_matmul,
+        Precision::Strict => matmul_strict,
+        Precision::Tf32 => matmul_tf32,
     };
     Ok(Engine { device: CudaDevice { index }, matmul, widen_bf16: Some(widen_bf16), info, max_tensor_bytes: None })
 }

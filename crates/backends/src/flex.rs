@@ -5,6 +5,7 @@ use burn_flex::Flex;
 
 use crate::{BackendError, Engine, Spec, cpu_device, cpu_info};
 
+#[inline] // see `dispatch`
 pub(crate) fn engine(spec: &Spec) -> Result<Engine<Flex>, BackendError> {
     cpu_device(spec)?;
     let device = <Flex as burn::tensor::backend::BackendTypes>::Device::default();

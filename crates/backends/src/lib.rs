@@ -101,6 +101,9 @@ pub trait Task {
 
 /// Runs `task` on the backend of `spec`.
 ///
+/// Burn's kernels are compiled with whoever calls this, for every backend. Each backend's `engine` is `#[inline]` in order
+/// to be compiled there too: else what both need is compiled twice.
+///
 /// # Errors
 /// An unknown name or device, a dtype or precision that the backend cannot do (the ones that can are named), a
 /// driver or adapter that is not there (what was looked for is named), or a self-test that failed.

@@ -5,6 +5,7 @@ use burn_ndarray::{NdArray, NdArrayDevice};
 
 use crate::{BackendError, Engine, Spec, cpu_device, cpu_info};
 
+#[inline] // see `dispatch`
 pub(crate) fn engine(spec: &Spec) -> Result<Engine<NdArray>, BackendError> {
     cpu_device(spec)?;
     Ok(Engine {

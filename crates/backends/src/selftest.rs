@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
+use burn::tensor::{DType, TensorData};
 use loupe_config::Precision;
 use loupe_spec::Dtype;
+use loupe_tensor::Tensor;
 use serde_json::{Map, Value};
 
 use crate::{BackendError, Engine, Info, MatMul, Spec, Task};
@@ -166,8 +167,7 @@ fn norm(values: &[f64]) -> f64 {
 }
 
 fn apply<B: Backend>(matmul: MatMul<B>, lhs: Tensor<B, 2>, rhs: Tensor<B, 2>) -> Tensor<B, 2> {
-    let product = matmul(lhs.into_primitive().tensor(), rhs.into_primitive().tensor());
-    Tensor::from_primitive(TensorPrimitive::Float(product))
+    Tensor::from_primitive(matmul(lhs.into_primitive(), rhs.into_primitive()))
 }
 
 fn upload<B: Backend>(values: &[f64], shape: [usize; 2], dtype: Dtype, device: &B::Device) -> Tensor<B, 2> {
@@ -177,7 +177,7 @@ fn upload<B: Backend>(values: &[f64], shape: [usize; 2], dtype: Dtype, device: &
         Dtype::Bf16 => DType::BF16,
         _ => DType::F32,
     };
-    Tensor::from_data(TensorData::new(values.to_vec(), shape).convert_dtype(dtype), (device, dtype))
+    Tensor::from_data(TensorData::new(values.to_vec(), shape), device, dtype)
 }
 
 fn download<B: Backend>(x: Tensor<B, 2>) -> Vec<f64> {
@@ -243,9 +243,9 @@ mod tests {
         let mut engine = crate::flex::engine(&spec).unwrap();
         assert!(test(&spec, &engine).is_ok());
         engine.matmul = |lhs, _rhs| {
-            let zeros = Tensor::<burn_flex::Flex, 2>::zeros([ROWS, ROWS], (&Default::default(), DType::F32));
             drop(lhs);
-            zeros.into_primitive().tensor()
+            upload::<burn_flex::Flex>(&[0.0; ROWS * ROWS], [ROWS, ROWS], Dtype::F32, &Default::default())
+                .into_primitive()
         };
         let text = test(&spec, &engine).unwrap_err().to_string();
         assert!(text.contains("matmul") && text.contains("1.0e0"), "{text}");

@@ -11,13 +11,14 @@ use crate::cube::{cache_kernels, matmul_strict, widen_bf16};
 use crate::selftest::guarded;
 use crate::{BackendError, Engine, Info, Spec};
 
+#[inline] // see `dispatch`
 pub(crate) fn engine(spec: &Spec) -> Result<Engine<Vulkan>, BackendError> {
     cache_kernels();
     let device = device(spec)?;
     let (info, max_tensor_bytes) = set_up(spec, &device)?;
     Ok(Engine {
         device,
-        matmul: matmul_strict::<_, f32, i32, u8>,
+        matmul: matmul_strict,
         widen_bf16: Some(widen_bf16),
         info,
         max_tensor_bytes: Some(max_tensor_bytes),

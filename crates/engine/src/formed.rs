@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_checkpoint::{CheckpointError, Rows, Tensors};
 use loupe_model::{Read, WeightError, Weights};
 use loupe_spec::{Dtype, HostTensor, Random, Rounding, Simulation, Values, Weight, WeightForm};
+use loupe_tensor::Tensor;
 
 use crate::Progress;
 use crate::host::upload;

@@ -1,10 +1,11 @@
 //! Between burn's host data and ours.
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, TensorData};
 use loupe_model::ops::mask::Mask;
 use loupe_model::{Value, burn_dtype};
 use loupe_spec::{Dtype, HostTensor, Probe, Values};
+use loupe_tensor::Tensor;
 
 /// Our values as burn's, without a copy.
 pub fn to_data(tensor: HostTensor) -> TensorData {
@@ -26,7 +27,7 @@ pub fn upload<B: Backend, const D: usize>(tensor: HostTensor, dtype: Dtype, devi
     } else {
         HostTensor { values: tensor.values.to_dtype(dtype), ..tensor }
     };
-    Tensor::from_data(to_data(tensor), (device, burn_dtype(dtype)))
+    Tensor::from_data(to_data(tensor), device, burn_dtype(dtype))
 }
 
 /// A tensor read back from the device, in the dtype it has there.

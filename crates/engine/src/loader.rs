@@ -7,11 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, TensorPrimitive};
 use loupe_backends::Engine;
 use loupe_checkpoint::{CheckpointError, Rows, Tensors};
 use loupe_model::{Read, WeightError, Weights};
 use loupe_spec::{Dtype, HostTensor, Weight};
+use loupe_tensor::Tensor;
 
 use crate::Progress;
 use crate::host::{to_data, upload};
@@ -92,7 +92,7 @@ impl<'scope, 'env, B: Backend> Loader<'scope, 'env, B> {
     fn put<const D: usize>(&self, weight: Weight, host: HostTensor) -> Tensor<B, D> {
         match self.engine.widen_bf16 {
             Some(widen) if self.goes_up_as_bf16(weight) => {
-                Tensor::from_primitive(TensorPrimitive::Float(widen(to_data(host), &self.engine.device)))
+                Tensor::from_primitive(widen(to_data(host), &self.engine.device))
             }
             _ => upload(host, self.dtype, &self.engine.device),
         }

@@ -154,10 +154,10 @@ mod tests {
     use std::ops::Range;
     use std::sync::Mutex;
 
-    use burn::tensor::Tensor;
     use loupe_checkpoint::Checkpoint;
     use loupe_model::WeightError;
     use loupe_spec::Weight;
+    use loupe_tensor::Tensor;
 
     use super::*;
 

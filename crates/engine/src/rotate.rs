@@ -1,11 +1,11 @@
 //! The rotation of RoPE alone.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Info, Spec, Task, dispatch};
 use loupe_model::Precision;
 use loupe_model::ops::rope::{Rotations, rotate_halves};
 use loupe_spec::{Dtype, HostTensor, Values};
+use loupe_tensor::Tensor;
 
 use crate::EngineError;
 use crate::host::{download, upload};

@@ -8,10 +8,11 @@ use std::sync::Mutex;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Slice, Tensor, TensorData, TensorPrimitive};
+use burn::tensor::{TensorData, TensorMetadata};
 use loupe_backends::MatMul;
 use loupe_model::Arithmetic;
 use loupe_spec::{Accumulator, Dtype, LIBRARY_UNITS, Probe, Random, Rounding, Simulation};
+use loupe_tensor::Tensor;
 
 /// Rows that stand for a tall matrix in [`Simulated::energy`].
 const SAMPLED: usize = 256;
@@ -33,7 +34,7 @@ impl<B: Backend> Simulated<B> {
     /// `x` with each element passed through `f`, which is told where a row of the last axis begins.
     fn map(&self, x: FloatTensor<B>, mut f: impl FnMut(f64, bool) -> f64) -> FloatTensor<B> {
         // The rank in the type is a label that `into_data` does not read.
-        let x: Tensor<B, 1> = Tensor::from_primitive(TensorPrimitive::Float(x));
+        let x: Tensor<B, 1> = Tensor::from_primitive(x);
         let device = x.device();
         let data = x.into_data();
         let width = data.shape.last().copied().unwrap_or(1).max(1);
@@ -77,7 +78,7 @@ impl<B: Backend> Simulated<B> {
     /// costs more than multiplying by it.
     fn energy(&self, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B> {
         let squares = |x: FloatTensor<B>| B::float_mul(x.clone(), x);
-        let shape = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(lhs.clone())).shape();
+        let shape = lhs.shape();
         let k = shape.last().copied().unwrap_or(1) as f64;
         let product = |lhs: FloatTensor<B>, rhs: FloatTensor<B>| {
             B::float_mul_scalar((self.matmul)(squares(lhs), squares(rhs)), k.into())
@@ -85,11 +86,9 @@ impl<B: Backend> Simulated<B> {
         match shape.as_slice() {
             [rows, _] if *rows >= 2 * SAMPLED => {
                 let step = rows / SAMPLED;
-                let lhs = Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(lhs));
-                let some = lhs.slice([Slice::new(0, None, step as isize), Slice::new(0, None, 1)]);
-                let energy = product(some.into_primitive().tensor(), rhs);
-                let energy = Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(energy));
-                energy.mean_dim(0).repeat_dim(0, *rows).into_primitive().tensor()
+                let some = Tensor::<B, 2>::from_primitive(lhs).every(0, step);
+                let energy = Tensor::<B, 2>::from_primitive(product(some.into_primitive(), rhs));
+                energy.mean_dim(0).repeat_dim(0, *rows).into_primitive()
             }
             _ => product(lhs, rhs),
         }
@@ -99,7 +98,7 @@ impl<B: Backend> Simulated<B> {
     /// unit for each position.
     fn of_another_library(&self, probe: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
         let wide = if self.simulation.storage == Dtype::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
-        let shape = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(x.clone())).shape();
+        let shape = x.shape();
         let per_token: usize = shape.iter().skip(1).product();
         let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut at = 0;

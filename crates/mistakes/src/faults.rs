@@ -1,9 +1,9 @@
 //! Broken data and broken kernels: what a right program computes when what runs it is wrong.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_model::{Operations, ops};
 use loupe_spec::Config;
+use loupe_tensor::Tensor;
 
 use crate::lookup::is_projection;
 use crate::{Formula, Kind, Mistake, Plant, right};

@@ -1,9 +1,11 @@
 //! Mistakes of the MLP.
 
+use std::f64::consts::FRAC_1_SQRT_2;
+
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, activation};
 use loupe_model::{Operations, Precision};
 use loupe_spec::{Config, LayerWeight, Probe, Stage, Weight};
+use loupe_tensor::Tensor;
 
 use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
 
@@ -27,7 +29,12 @@ impl Plant for GeluErf {
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
-        operations.activation = |x, p| p.op(x, activation::gelu);
+        operations.activation = |x, p| {
+            p.op(x, |x| {
+                let erf = x.clone().mul_scalar(FRAC_1_SQRT_2).erf();
+                x.mul_scalar(0.5) * erf.add_scalar(1.0)
+            })
+        };
     }
 }
 
@@ -56,7 +63,7 @@ impl Plant for Silu {
 }
 
 fn silu<B: Backend>(x: Tensor<B, 2>, p: &Precision<B>) -> Tensor<B, 2> {
-    p.op(x, |x| x.clone() / x.neg().exp().add_scalar(1.0))
+    p.op(x, |x| x.clone() / (-x).exp().add_scalar(1.0))
 }
 
 /// The weights of gate_proj and up_proj are swapped.

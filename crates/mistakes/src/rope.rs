@@ -1,9 +1,9 @@
 //! Mistakes of rotary position embedding.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_model::{Operations, Precision, ops};
 use loupe_spec::{Config, Dtype, Probe, Stage};
+use loupe_tensor::Tensor;
 
 use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
 
@@ -183,6 +183,6 @@ impl Plant for Negated {
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
-        operations.rotate = |x, cos, sin, p| ops::rope::rotate_halves(x, cos, sin.neg(), p);
+        operations.rotate = |x, cos, sin, p| ops::rope::rotate_halves(x, cos, -sin, p);
     }
 }

@@ -1,11 +1,11 @@
 //! Mistakes of scores, caps and shared heads.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_model::ops::mask::Mask;
 use loupe_model::ops::softmax;
 use loupe_model::{Operations, Precision};
 use loupe_spec::{Config, Probe, Stage};
+use loupe_tensor::Tensor;
 
 use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
 
@@ -272,7 +272,7 @@ fn capped_after_mask<B: Backend>(x: Tensor<B, 3>, mask: &Mask, cap: Option<f64>,
     let Some(cap) = cap else { return softmax::masked_softmax(x, mask, None, p) };
     let device = x.device();
     let hidden = mask.bias::<B>(1.0, x.dtype(), &device);
-    let leaking = x * (hidden.clone().neg().add_scalar(1.0)) + hidden.mul_scalar(-cap);
+    let leaking = x * ((-hidden.clone()).add_scalar(1.0)) + hidden.mul_scalar(-cap);
     softmax::softmax_with(leaking, mask, 0.0, p)
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use burn::tensor::TensorData;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, TensorData};
 use loupe_spec::{Config, Dtype, Probe, Weight};
+use loupe_tensor::Tensor;
 use rayon::prelude::*;
 
 use crate::parts;
@@ -311,7 +312,7 @@ impl<B: Backend> Model<'_, B> {
             let dtype = burn_dtype(p.device);
             let values = values.into_iter().map(|v| p.round(v)).collect();
             let data = TensorData::new::<f64, _>(values, [positions.len(), 1, head_dim / 2]);
-            Tensor::from_data(data.convert_dtype(dtype), (&self.device, dtype))
+            Tensor::from_data(data, &self.device, dtype)
         };
         (upload(tables.cos), upload(tables.sin))
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ptr::fn_addr_eq;
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_spec::{Config, Dtype, Parameter, Probe, Weight};
+use loupe_tensor::Tensor;
 
 use crate::ops;
 use crate::ops::mask::Mask;

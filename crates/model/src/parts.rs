@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_spec::{Config, Probe, Stage};
+use loupe_tensor::Tensor;
 
 use crate::model::Run;
 use crate::plan::Step;

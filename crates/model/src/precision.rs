@@ -7,10 +7,11 @@
 
 use std::sync::Arc;
 
+use burn::tensor::DType;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{DType, Tensor, TensorPrimitive};
 use loupe_spec::{Dtype, Probe};
+use loupe_tensor::Tensor;
 
 /// burn's name of one of our float dtypes; f32 for the integer ones, which no tensor of the model has.
 pub fn burn_dtype(dtype: Dtype) -> DType {
@@ -59,12 +60,12 @@ impl<B: Backend> Precision<B> {
 
     /// f64 in an f64 run, else f32: transformers' `x.float()` and the inside of torch's kernels.
     pub fn widen<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        wrap(self.arithmetic.widen(unwrap(x)))
+        Tensor::from_primitive(self.arithmetic.widen(x.into_primitive()))
     }
 
     /// The result in the dtype of the model: transformers' `.type_as(x)`, and what every torch operation ends with.
     pub fn store<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        wrap(self.arithmetic.store(unwrap(x)))
+        Tensor::from_primitive(self.arithmetic.store(x.into_primitive()))
     }
 
     /// One torch operation on one tensor: computed wide, stored.
@@ -74,12 +75,12 @@ impl<B: Backend> Precision<B> {
 
     /// [.., m, k] @ [.., k, n] → [.., m, n], stored.
     pub fn matmul<const D: usize>(&self, lhs: Tensor<B, D>, rhs: Tensor<B, D>) -> Tensor<B, D> {
-        wrap(self.arithmetic.matmul(unwrap(lhs), unwrap(rhs)))
+        Tensor::from_primitive(self.arithmetic.matmul(lhs.into_primitive(), rhs.into_primitive()))
     }
 
     /// The value of the finished stage `probe`.
     pub(crate) fn finish<const D: usize>(&self, probe: Probe, x: Tensor<B, D>) -> Tensor<B, D> {
-        wrap(self.arithmetic.finish(probe, unwrap(x)))
+        Tensor::from_primitive(self.arithmetic.finish(probe, x.into_primitive()))
     }
 
     /// A constant as the model's dtype holds it.
@@ -102,23 +103,14 @@ pub struct Native<B: Backend> {
 impl<B: Backend> Arithmetic<B> for Native<B> {
     fn widen(&self, x: FloatTensor<B>) -> FloatTensor<B> {
         let wide = if self.dtype == Dtype::F64 { DType::F64 } else { DType::F32 };
-        unwrap(wrap::<B, 1>(x).cast(wide))
+        Tensor::<B, 1>::from_primitive(x).cast(wide).into_primitive()
     }
 
     fn store(&self, x: FloatTensor<B>) -> FloatTensor<B> {
-        unwrap(wrap::<B, 1>(x).cast(burn_dtype(self.dtype)))
+        Tensor::<B, 1>::from_primitive(x).cast(burn_dtype(self.dtype)).into_primitive()
     }
 
     fn matmul(&self, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B> {
         (self.matmul)(lhs, rhs)
     }
-}
-
-/// The rank is burn's compile-time label only: `cast` looks at the primitive's own shape.
-fn wrap<B: Backend, const D: usize>(x: FloatTensor<B>) -> Tensor<B, D> {
-    Tensor::from_primitive(TensorPrimitive::Float(x))
-}
-
-fn unwrap<B: Backend, const D: usize>(x: Tensor<B, D>) -> FloatTensor<B> {
-    x.into_primitive().tensor()
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_spec::Probe;
+use loupe_tensor::Tensor;
 
 use crate::ModelError;
 use crate::ops::mask::Mask;

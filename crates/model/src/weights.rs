@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_spec::Weight;
+use loupe_tensor::Tensor;
 
 /// Whatever the source of the weights says went wrong (a file, a NaN in it, an upload).
 pub type WeightError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,7 +1,7 @@
 //! The products of attention: sharing of key/value heads, scores, context.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use loupe_tensor::Tensor;
 
 use crate::Precision;
 

@@ -1,7 +1,7 @@
 //! The embedding's scale.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use loupe_tensor::Tensor;
 
 use crate::Precision;
 

@@ -2,8 +2,8 @@
 
 use std::f64::consts::{FRAC_2_SQRT_PI, SQRT_2};
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use loupe_tensor::Tensor;
 
 use crate::Precision;
 

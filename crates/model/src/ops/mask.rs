@@ -1,7 +1,8 @@
 //! Who may attend to whom.
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, TensorData};
+use loupe_tensor::Tensor;
 
 /// [T, S] row-major: `true` where the query may attend to the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Mask {
     pub fn bias<B: Backend>(&self, hidden: f64, dtype: DType, device: &B::Device) -> Tensor<B, 3> {
         let bias: Vec<f32> = self.visible.iter().map(|seen| if *seen { 0.0 } else { hidden as f32 }).collect();
         let data = TensorData::new(bias, [1, self.queries, self.keys]);
-        Tensor::<B, 3>::from_data(data, (device, DType::F32)).cast(dtype)
+        Tensor::<B, 3>::from_data(data, device, DType::F32).cast(dtype)
     }
 }
 

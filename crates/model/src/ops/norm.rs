@@ -1,7 +1,8 @@
 //! RMSNorm with weight `1 + w`.
 
+use burn::tensor::DType;
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, Tensor};
+use loupe_tensor::Tensor;
 
 use crate::Precision;
 

@@ -1,7 +1,7 @@
 //! Elementwise joins: the residual's sum, the gate's product.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use loupe_tensor::Tensor;
 
 use crate::Precision;
 

@@ -1,8 +1,8 @@
 //! Rotary position embedding: halves, not neighbours.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use loupe_spec::Dtype;
+use loupe_tensor::Tensor;
 
 use crate::Precision;
 

@@ -1,7 +1,7 @@
 //! Soft capping of scores and logits.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use loupe_tensor::Tensor;
 
 use crate::Precision;
 

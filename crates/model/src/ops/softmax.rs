@@ -1,7 +1,7 @@
 //! Softmax over the keys a query may see.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use loupe_tensor::Tensor;
 
 use super::mask::Mask;
 use crate::Precision;
