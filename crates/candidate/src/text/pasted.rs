@@ -8,7 +8,8 @@
 //! token 6, first 8          -8.1470    -1.3362
 //! ```
 //!
-//! A line without numbers may say of those below it which layer or token they are of.
+//! A line without numbers may say of those below it which layer or token they are of. Of an array that is printed in part,
+//! `tensor([0.1234, -1.2000, 3.5, ..., 0.25])`, what stands before the dots is read: nobody knows which the others are.
 
 use std::collections::HashMap;
 
@@ -29,8 +30,19 @@ pub(super) struct Pasted {
     rotated: bool,
     /// The heading says that what is below it are sizes.
     statistics: bool,
+    /// An array whose bracket is still open: numpy breaks a long one over several lines.
+    open: Option<Open>,
     /// Whether a word is a tensor's name: a log says the same words over and over.
     known: HashMap<String, bool>,
+}
+
+/// The array that goes on in the next line.
+#[derive(Debug)]
+struct Open {
+    name: String,
+    token: i64,
+    /// The lane of the next number; `None` after dots.
+    next: Option<usize>,
 }
 
 /// More words than the name of any stage has: "post attention norm".
@@ -47,7 +59,10 @@ const MOST_WORDS: usize = 1 << 16;
 impl Pasted {
     /// The sample of `line`, where it ends in numbers whose tensor and token are said, here or above.
     pub fn sample(&mut self, line: &str) -> Option<Sample> {
-        let (label, numbers) = split(line);
+        let Row { label, numbers, goes_on } = split(line);
+        if let Some(open) = self.open.take().filter(|_| !label.contains(char::is_alphanumeric)) {
+            return self.continued(open, numbers, goes_on, line);
+        }
         let name = self.name_in(label);
         let token = token(label);
         if numbers.len() < FEWEST {
@@ -80,6 +95,17 @@ impl Pasted {
             _ => name,
         };
         let from = index(label).map_or(0, |(_, from)| from);
+        let next = Some(from.saturating_add(numbers.len())).filter(|_| goes_on);
+        self.open = opens(&line[label.len()..]).then(|| Open { name: name.clone(), token, next });
+        Some(Sample { name, token, lanes: lanes_from(from, numbers.len()), numbers, ..Sample::default() })
+    }
+
+    /// The numbers of `line`, which go on with `open`.
+    fn continued(&mut self, open: Open, numbers: Vec<Printed>, goes_on: bool, line: &str) -> Option<Sample> {
+        let Open { name, token, next } = open;
+        let after = next.map(|from| from.saturating_add(numbers.len())).filter(|_| goes_on);
+        self.open = (!line.contains(']')).then(|| Open { name: name.clone(), token, next: after });
+        let from = next.filter(|_| !numbers.is_empty())?;
         Some(Sample { name, token, lanes: lanes_from(from, numbers.len()), numbers, ..Sample::default() })
     }
 
@@ -132,14 +158,45 @@ impl Pasted {
     }
 }
 
+/// A line that may end in numbers.
+struct Row<'a> {
+    /// What stands before them.
+    label: &'a str,
+    numbers: Vec<Printed>,
+    /// No dots follow: the next line's are the next ones.
+    goes_on: bool,
+}
+
+/// How left-out numbers are printed.
+const DOTS: [&str; 2] = ["...", "…"];
+
+/// `line` in its parts. Of an array with dots in it the numbers are those before the first dots.
+fn split(line: &str) -> Row<'_> {
+    let (mut label, mut numbers) = numbers_at_end(line);
+    let mut goes_on = true;
+    while let Some(before) = DOTS.iter().find_map(|dots| label.trim_end_matches(is_separator).strip_suffix(dots)) {
+        (label, numbers) = numbers_at_end(before);
+        goes_on = false;
+    }
+    Row { label, numbers, goes_on }
+}
+
+fn is_separator(c: char) -> bool {
+    c.is_whitespace() || matches!(c, ',' | '[' | ']' | '(' | ')' | ';')
+}
+
+/// Whether a bracket is still open at the end of `array`.
+fn opens(array: &str) -> bool {
+    array.matches('[').count() > array.matches(']').count()
+}
+
 /// What stands before the numbers at the end of `line`, and the numbers.
-fn split(line: &str) -> (&str, Vec<Printed>) {
-    let separator = |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '(' | ')' | ';');
-    let mut end = line.trim_end_matches(separator).len();
+fn numbers_at_end(line: &str) -> (&str, Vec<Printed>) {
+    let mut end = line.trim_end_matches(is_separator).len();
     let mut numbers = Vec::new();
     loop {
         let rest = &line[..end];
-        let before = rest.char_indices().rev().find(|(_, c)| separator(*c) || matches!(c, '=' | ':'));
+        let before = rest.char_indices().rev().find(|(_, c)| is_separator(*c) || matches!(c, '=' | ':'));
         let start = before.map_or(0, |(at, c)| at + c.len_utf8());
         let Some(number) = Printed::parse(&rest[start..]).filter(|number| number.value.is_finite()) else { break };
         // "hidden_states[1][0, -1, :8] [0.1": an index is none of the numbers.
@@ -149,7 +206,7 @@ fn split(line: &str) -> (&str, Vec<Printed>) {
         // "first 8: 0.1": after a colon or an equals sign, the numbers have begun.
         let begins = rest[..start].ends_with(['=', ':']);
         numbers.push(number);
-        end = rest[..start].trim_end_matches(separator).len();
+        end = rest[..start].trim_end_matches(is_separator).len();
         if begins {
             break;
         }
@@ -283,6 +340,34 @@ mod tests {
         is("layer 1\nafter RoPE, first 8 of head 0\nq, last token  0.25 1.5 2.0", "layer_1.q_rope", -1, 0..3, 0.25);
         is("layer 1\nlayer input, last token  0.25 1.5 2.0", "layer_1.input", -1, 0..3, 0.25);
         is("final norm of layer 3\ntoken 6, first 8   -0.5 1.5 2.0", "final_norm", 6, 0..3, -0.5);
+    }
+
+    #[test]
+    fn of_an_array_printed_in_part_what_stands_before_the_dots_is_read() {
+        for array in [
+            "tensor([0.25, 1.5, 2.0,  ..., -0.1, 0.8, -1.4])",
+            "[0.25 1.5 2.0 ... -0.1 0.8 -1.4]",
+            "0.25, 1.5, 2.0, …",
+            "0.25 1.5 2.0 ...",
+            "[0.25 1.5 2.0 ... -0.1 0.8\n -1.4 3.1 9.5]\n 1.0 2.0 3.0",
+            "[0.25 1.5 2.0 ... -0.1 0.8 ... 7.0 8.0 9.0]",
+        ] {
+            is(&format!("layer 0, token -1: {array}"), "layer_0", -1, 0..3, 0.25);
+        }
+        is("layer 0 ... token -1: 0.25 1.5 2.0", "layer_0", -1, 0..3, 0.25);
+        // Too few before the dots, and those after them are of nobody knows where.
+        for text in ["layer 0, token -1: [0.25, 1.5, ..., 2.0, 3.0, 4.0]", "layer 0, token 3 ... 2.0 3.0 4.0"] {
+            assert!(samples(text).is_empty(), "{text}: {:?}", samples(text));
+        }
+    }
+
+    #[test]
+    fn an_array_over_several_lines_is_one() {
+        let text = "layer 0, token 6: [0.25 1.5 2.0\n 3.0 4.0\n 5.0]\n 6.0 7.0 8.0\nlayer 1, token 6: 1.0 2.0 3.0";
+        let lanes: Vec<Vec<usize>> = samples(text).into_iter().map(|sample| sample.lanes).collect();
+        assert_eq!(lanes, [vec![0, 1, 2], vec![3, 4], vec![5], vec![0, 1, 2]]);
+        let cut = samples("layer 0, token 6: [0.25 1.5 2.0\n 3.0 ... 4.0\n 5.0 6.0 7.0]");
+        assert_eq!(cut.iter().map(|sample| sample.lanes.clone()).collect::<Vec<_>>(), [vec![0, 1, 2], vec![3]]);
     }
 
     #[test]
