@@ -16,6 +16,7 @@ use cubek::matmul::launch::{launch_naive, launch_tiling};
 #[cfg(feature = "cuda")]
 use cubek::matmul::routines::simple::SimpleAlgorithm;
 use cubek::matmul::routines::simple_unit::SimpleUnitAlgorithm;
+use cubek::matmul::routines::{BlueprintStrategy, Routine};
 use cubek::std::InputBinding;
 
 use crate::selftest::guarded;
@@ -46,77 +47,80 @@ const NAIVE_UP_TO: usize = 64;
 pub(crate) fn matmul_strict<R: CubeRuntime>(lhs: CubeTensor<R>, rhs: CubeTensor<R>) -> CubeTensor<R> {
     let (rows, columns) = (lhs.meta.shape().iter().nth_back(1), rhs.meta.shape().last());
     if rows.min(columns).is_some_and(|narrow| *narrow <= NAIVE_UP_TO) {
-        return launch(lhs, rhs, naive);
+        return launch(lhs, rhs, Product::naive);
     }
     // The unit kernel of 16-bit operands would take CUDA's compiler 20 s; widened first, the sums are the same.
     let stored = lhs.dtype;
     let (lhs, rhs) = (cast(lhs, DType::F32), cast(rhs, DType::F32));
-    cast(launch(lhs, rhs, unit), stored)
+    cast(launch(lhs, rhs, Product::unit), stored)
 }
 
 /// `lhs @ rhs` as burn does it by default: tensor cores where there are some, which round f32 operands to TF32.
 #[cfg(feature = "cuda")]
 pub(crate) fn matmul_tf32<R: CubeRuntime>(lhs: CubeTensor<R>, rhs: CubeTensor<R>) -> CubeTensor<R> {
-    launch(lhs, rhs, tensor_cores)
+    launch(lhs, rhs, Product::tensor_cores)
 }
 
-/// One of cubek's kernels. cubek's `Strategy` names them too, but whoever passes it one compiles all 36, twice: once a
-/// runtime. That was two thirds of this crate.
-type Kernel<R> = fn(
-    &ComputeClient<R>,
-    InputBinding<R>,
-    InputBinding<R>,
-    TensorBinding<R>,
-    &mut MatmulElems,
-) -> Result<(), MatmulSetupError>;
-
-fn naive<R: CubeRuntime>(
-    client: &ComputeClient<R>,
+/// A product that waits for one of cubek's kernels. cubek's `Strategy` launches them too, but whoever passes it one compiles
+/// all that it has, once for each runtime.
+struct Product<R: CubeRuntime> {
+    client: ComputeClient<R>,
     lhs: InputBinding<R>,
     rhs: InputBinding<R>,
     out: TensorBinding<R>,
-    dtypes: &mut MatmulElems,
-) -> Result<(), MatmulSetupError> {
-    launch_naive::launch_ref(client, lhs, rhs, out, dtypes)
+    /// A kernel may change them to those that it computes in.
+    dtypes: MatmulElems,
 }
 
-fn unit<R: CubeRuntime>(
-    client: &ComputeClient<R>,
-    lhs: InputBinding<R>,
-    rhs: InputBinding<R>,
-    out: TensorBinding<R>,
-    dtypes: &mut MatmulElems,
-) -> Result<(), MatmulSetupError> {
-    launch_tiling::launch_ref::<R, SimpleUnitAlgorithm>(client, lhs, rhs, out, &Default::default(), dtypes)
-}
+impl<R: CubeRuntime> Product<R> {
+    fn naive(&mut self) -> Result<(), MatmulSetupError> {
+        let Product { client, lhs, rhs, out, dtypes } = self;
+        launch_naive::launch_ref(client, lhs.clone(), rhs.clone(), out.clone(), dtypes)
+    }
 
-/// What cubek's `Strategy::Auto`, burn's choice, comes to.
-#[cfg(feature = "cuda")]
-fn tensor_cores<R: CubeRuntime>(
-    client: &ComputeClient<R>,
-    lhs: InputBinding<R>,
-    rhs: InputBinding<R>,
-    out: TensorBinding<R>,
-    dtypes: &mut MatmulElems,
-) -> Result<(), MatmulSetupError> {
-    let inputs = (lhs.clone(), rhs.clone(), out.clone());
-    let strategy = Default::default();
-    match launch_tiling::launch_ref::<R, SimpleAlgorithm>(client, inputs.0, inputs.1, inputs.2, &strategy, dtypes) {
-        Err(MatmulSetupError::Unavailable(_)) => unit(client, lhs, rhs, out, dtypes),
-        launched => launched,
+    fn unit(&mut self) -> Result<(), MatmulSetupError> {
+        self.tiled::<SimpleUnitAlgorithm>()
+    }
+
+    /// What cubek's `Strategy::Auto`, burn's choice, comes to.
+    #[cfg(feature = "cuda")]
+    fn tensor_cores(&mut self) -> Result<(), MatmulSetupError> {
+        match self.tiled::<SimpleAlgorithm>() {
+            Err(MatmulSetupError::Unavailable(_)) => self.unit(),
+            launched => launched,
+        }
+    }
+
+    fn tiled<A: Routine<()>>(&mut self) -> Result<(), MatmulSetupError>
+    where
+        BlueprintStrategy<(), A>: Default,
+    {
+        let Product { client, lhs, rhs, out, dtypes } = self;
+        let strategy = BlueprintStrategy::<(), A>::default();
+        launch_tiling::launch_ref(client, lhs.clone(), rhs.clone(), out.clone(), &strategy, dtypes)
     }
 }
 
 #[allow(clippy::panic)] // see below
-fn launch<R: CubeRuntime>(lhs: CubeTensor<R>, rhs: CubeTensor<R>, kernel: Kernel<R>) -> CubeTensor<R> {
+fn launch<R: CubeRuntime>(
+    lhs: CubeTensor<R>,
+    rhs: CubeTensor<R>,
+    kernel: fn(&mut Product<R>) -> Result<(), MatmulSetupError>,
+) -> CubeTensor<R> {
     let dtype = lhs.dtype;
     let out = init_matmul_output(&lhs, &rhs, dtype);
-    let client = out.client.clone();
-    let mut dtypes =
-        MatmulElems::from_globals(&MatmulGlobalElems { lhs: dtype.into(), rhs: dtype.into(), out: dtype.into() });
-    let lhs = InputBinding::new(lhs.binding(), dtype.into());
-    let rhs = InputBinding::new(rhs.binding(), dtype.into());
-    if let Err(error) = kernel(&client, lhs, rhs, out.clone().binding(), &mut dtypes) {
+    let mut product = Product {
+        client: out.client.clone(),
+        lhs: InputBinding::new(lhs.binding(), dtype.into()),
+        rhs: InputBinding::new(rhs.binding(), dtype.into()),
+        out: out.clone().binding(),
+        dtypes: MatmulElems::from_globals(&MatmulGlobalElems {
+            lhs: dtype.into(),
+            rhs: dtype.into(),
+            out: dtype.into(),
+        }),
+    };
+    if let Err(error) = kernel(&mut product) {
         // burn's own matmul has no way to return an error either; `selftest::guarded` turns this into a message.
         panic!("the matmul kernel could not be launched: {error:?}");
     }

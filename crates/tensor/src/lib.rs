@@ -1,9 +1,9 @@
 //! The tensors that the model is written in: burn's float tensors, with the few operations that Gemma 2 needs.
 //!
-//! Names, arguments and results are those of burn's own `Tensor`, and each method is one call of burn's `Backend`. What
-//! is left out is why this crate is there: burn's `Tensor` may hold quantised values at any place, and whoever uses it
-//! compiles every operation a second time for those, on every backend. Without them this program compiles in three
-//! quarters of the time. And what is listed here is all that a backend must get right.
+//! Names are those of burn's own `Tensor`, and each method is a call of burn's `Backend`. What is left out is why this
+//! crate is there: burn's `Tensor` may hold quantised values at any place, and whoever uses it compiles every operation a
+//! second time for those, on every backend. Without them loupe-engine compiles in three quarters of the time. And what is
+//! listed here, with the matrix product, is all that a backend must get right.
 
 use std::ops::{Add, Div, Mul, Neg, Range, Sub};
 
@@ -103,7 +103,7 @@ impl<B: Backend, const D: usize> Tensor<B, D> {
 
     /// The part at `ranges`, none of which is empty.
     pub fn slice(self, ranges: [Range<usize>; D]) -> Tensor<B, D> {
-        Tensor::from_primitive(B::float_slice(self.primitive, &slices(ranges, 1)))
+        Tensor::from_primitive(B::float_slice(self.primitive, &slices(ranges)))
     }
 
     /// `length` entries of `axis`, from `start` on.
@@ -115,14 +115,14 @@ impl<B: Backend, const D: usize> Tensor<B, D> {
 
     /// Every `step`-th entry of `axis`, from the first on.
     pub fn every(self, axis: usize, step: usize) -> Tensor<B, D> {
-        let mut slices = slices(self.dims().map(|length| 0..length), 1);
+        let mut slices = slices(self.dims().map(|length| 0..length));
         slices[axis].step = step as isize;
         Tensor::from_primitive(B::float_slice(self.primitive, &slices))
     }
 
     /// The same with `values` in the place of what was at `ranges`, none of which is empty.
     pub fn slice_assign(self, ranges: [Range<usize>; D], values: Tensor<B, D>) -> Tensor<B, D> {
-        Tensor::from_primitive(B::float_slice_assign(self.primitive, &slices(ranges, 1), values.primitive))
+        Tensor::from_primitive(B::float_slice_assign(self.primitive, &slices(ranges), values.primitive))
     }
 
     /// All of it `times` times along `axis`, one after the other.
@@ -149,8 +149,8 @@ impl<B: Backend, const D: usize> Tensor<B, D> {
     }
 }
 
-fn slices<const D: usize>(ranges: [Range<usize>; D], step: isize) -> [Slice; D] {
-    ranges.map(|range| Slice::new(range.start as isize, Some(range.end as isize), step))
+fn slices<const D: usize>(ranges: [Range<usize>; D]) -> [Slice; D] {
+    ranges.map(|range| Slice::new(range.start as isize, Some(range.end as isize), 1))
 }
 
 /// Arithmetic, each element by itself.
