@@ -14,6 +14,7 @@ mod next;
 mod originals;
 mod promises;
 mod real;
+mod rows;
 mod snapshot;
 mod stimulus;
 mod text;

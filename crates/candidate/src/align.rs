@@ -255,6 +255,20 @@ impl Sorted {
         self.said.push(what);
     }
 
+    /// How many rows its tensors hold, where all that hold several hold the same number, which is not that of the tokens.
+    pub fn other_rows(&self) -> Option<usize> {
+        let held: BTreeSet<usize> =
+            self.opens.iter().map(|open| open.reading().layout.held).filter(|n| *n > 1).collect();
+        held.first().copied().filter(|rows| held.len() == 1 && *rows != self.tokens)
+    }
+
+    /// Every row of its embeddings, one after the other, those of no token too.
+    pub fn embeddings(&self) -> Option<Vec<f64>> {
+        let is_embedding = |open: &&Open| matches!(open.reading().probe, Probe::EmbedRaw | Probe::EmbedScaled);
+        let open = self.opens.iter().find(is_embedding)?;
+        open.reading().layout.all_rows(&open.values)
+    }
+
     /// This dump as one of other tokens, as many.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use loupe_compare::{Given, Replay, ReplayError, Replayer, Trace};
 use loupe_spec::{Config, HostTensor, Probe, Simulation, Values};
 
 use crate::reading::{MASKED, Reading};
+use crate::rows::settle_rows;
 
 /// A tensor and every way to read it, the documented one first.
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ impl Open {
 }
 
 /// Another order of axes must leave less than this share of what the documented one leaves.
-const SHARE_LEFT: f64 = 0.5;
+pub const SHARE_LEFT: f64 = 0.5;
 /// A slope this near to 0 or 1 is that of a stage, and not of a mistake.
 const NEAR: f64 = 0.1;
 /// A prediction that points this little the way of the values says nothing of their order.
@@ -141,52 +142,15 @@ fn given<'a>(read: impl Iterator<Item = &'a Open>, start: &Trace, tokens: usize)
     (trace, rows)
 }
 
-/// Of tensors with fewer rows than tokens, finds which tokens they are, one answer for all; readings with other rows go.
-fn settle_rows(opens: &mut [Open], start: &Trace, replayer: &dyn Replayer) -> Result<(), ReplayError> {
-    let tokens = replayer.tokens();
-    let in_part = |open: &&Open| open.readings.iter().all(|reading| !reading.is_whole(tokens));
-    let choices = |open: &Open| -> BTreeSet<Vec<usize>> {
-        open.readings.iter().map(|reading| reading.layout.rows.clone()).collect()
-    };
-    let partial: Vec<&Open> = opens.iter().filter(in_part).collect();
-    let Some(first) = partial.iter().map(|open| choices(open)).reduce(|a, b| &a & &b) else { return Ok(()) };
-    if first.len() < 2 {
-        return Ok(());
-    }
-    let wanted = partial.iter().flat_map(|open| open.readings.iter().map(|reading| reading.probe)).collect();
-    let predicted = predict(replayer, start, &[], &wanted)?;
-    // Logarithms: after a mistake all tokens' rows are unlike, and what came before it decides.
-    let left = |rows: &Vec<usize>| -> f64 {
-        let of = |open: &&Open| {
-            let read = open.readings.iter().filter(|reading| reading.layout.rows == *rows);
-            let left = read.filter_map(|reading| Some(1.0 - Held::of(open, reading, &predicted, tokens)?.cosine()));
-            left.fold(1.0, f64::min).max(f64::EPSILON).ln()
-        };
-        partial.iter().map(of).sum()
-    };
-    let documented = partial[0].readings[0].layout.rows.clone();
-    let best = first.iter().map(|rows| (left(rows), rows)).min_by(|a, b| a.0.total_cmp(&b.0));
-    let chosen = match best {
-        Some((least, rows)) if least < left(&documented) + SHARE_LEFT.ln() => rows.clone(),
-        _ => documented,
-    };
-    for open in opens.iter_mut().filter(|open| open.readings.iter().all(|r| !r.is_whole(tokens))) {
-        if open.readings.iter().any(|reading| reading.layout.rows == chosen) {
-            open.readings.retain(|reading| reading.layout.rows == chosen);
-        }
-    }
-    Ok(())
-}
-
 /// A tensor's numbers in one order, beside what the reference has at the same places.
-struct Held {
+pub struct Held {
     values: Vec<f64>,
     predicted: Vec<f64>,
 }
 
 impl Held {
     /// `None`: the reference has no such values.
-    fn of(open: &Open, reading: &Reading, predicted: &Trace, tokens: usize) -> Option<Held> {
+    pub fn of(open: &Open, reading: &Reading, predicted: &Trace, tokens: usize) -> Option<Held> {
         let whole = predicted.get(&reading.probe)?;
         let own = reading.layout.read(&open.values);
         let at = places(reading.probe, &own.shape, &whole.shape, &reading.layout.rows, tokens);
@@ -197,7 +161,8 @@ impl Held {
         Some(Held { values, predicted })
     }
 
-    fn cosine(&self) -> f64 {
+    /// 1 where both point the same way.
+    pub fn cosine(&self) -> f64 {
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let sizes = dot(&self.values, &self.values) * dot(&self.predicted, &self.predicted);
         if sizes > 0.0 { dot(&self.values, &self.predicted) / sizes.sqrt() } else { 0.0 }

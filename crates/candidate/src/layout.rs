@@ -19,6 +19,10 @@ pub struct Layout {
     interleaved: bool,
     /// Which tokens the rows are.
     pub rows: Vec<usize>,
+    /// How many rows the tensor holds, with those that are not read.
+    pub held: usize,
+    /// The first of them that is read.
+    pub first: usize,
     /// What there is to say of it; empty for the documented order.
     pub words: String,
 }
@@ -27,6 +31,12 @@ impl Layout {
     /// The values of `tensor` in the probe's own order, in their own type.
     pub fn read(&self, values: &Values) -> HostTensor {
         HostTensor { shape: self.shape.clone(), values: values.picked(&self.places()) }
+    }
+
+    /// Every row of a tensor of rows in the documented order, those that are not read too; `None`: it is not one.
+    pub fn all_rows(&self, values: &Values) -> Option<Vec<f64>> {
+        let is_rows = matches!((&self.shape[..], &self.strides[..]), ([_, width], [step, 1]) if width == step);
+        is_rows.then(|| values.to_f64())
     }
 
     /// Whether the elements stand in the same order as in `other`, whose shape may be another.
@@ -319,7 +329,6 @@ fn laid(probe: Probe, axes: &[Axis], rows: &RowsHeld, lengths: &[usize], rank: u
     let names = called(probe);
     let order: Vec<usize> = axes.iter().filter_map(|axis| axis.of).collect();
     let natural = order.is_sorted();
-    let held = held_by(axes);
     let mut words = rows.words.clone();
     if let Some(axis) = axes.iter().find(|axis| axis.of.is_some_and(|of| of + 1 == rank) && axis.length > axis.count)
         && !has_keys(probe)
@@ -333,10 +342,12 @@ fn laid(probe: Probe, axes: &[Axis], rows: &RowsHeld, lengths: &[usize], rank: u
         let order: Vec<&str> = order.iter().filter_map(|of| names.get(*of).copied()).collect();
         words = joined(&words, &format!("axes in the order {}", order.join(", ")));
     }
-    if !is_grouping(&held, lengths) {
+    if !is_grouping(&held_by(axes), lengths) {
         words = joined(&words, &format!("reshaped to {lengths:?}"));
     }
-    Layout { shape, strides, offset, interleaved: false, rows: rows.tokens.clone(), words }
+    let (prompts, prompt) = rows.batch;
+    let (held, first) = (rows.held * prompts, rows.from + rows.held * prompt);
+    Layout { shape, strides, offset, interleaved: false, rows: rows.tokens.clone(), held, first, words }
 }
 
 /// The lengths that a tensor with these axes says, without ones.

@@ -24,6 +24,7 @@ mod misfit;
 mod names;
 mod parts;
 mod reading;
+mod rows;
 mod sample;
 mod source;
 mod text;

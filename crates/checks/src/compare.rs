@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use loupe_candidate::{Aligned, Dump, KnownRows, Meaning, Names, Sorted, Source, sort, stacked};
 use loupe_checkpoint::{Checkpoint, Tensors};
-use loupe_compare::{Candidate, CandidateInfo, Judged, Rows, Verdict, Verdicts, judge, judge_values, text};
+use loupe_compare::{Candidate, CandidateInfo, Judged, Judgement, Verdict, Verdicts, judge, judge_values, text};
 use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input, ModelRef};
 use loupe_engine::{Bytes, free_memory};
 use loupe_report::{Report, Written, read};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
 
 use crate::candidate::{Loaded, load, typed};
-use crate::next::next;
-use crate::prompt::{Batch, OfBatch, Prompt, asked_for, ids_of, of_batch, token_ids};
+use crate::next::{next, whose_rows};
+use crate::prompt::{
+    BOS, BY_EMBEDDINGS, Batch, OfBatch, Prompt, Ran, asked_for, ids_of, of_batch, other_prompts, token_ids,
+};
 use crate::replayer::CheckpointReplayer;
 use crate::stimulus::{self, Asked};
 use crate::{CheckError, compare_values};
@@ -39,12 +41,18 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
             folder.as_ref().map(|folder| if several { folder.join((at + 1).to_string()) } else { folder.clone() });
         let asked = Question { compare, saved: saved.as_ref(), stimuli };
         let mut answer = one(loaded, &asked, &mut references, None)?;
-        // Rows for some of the tokens may be all that the engine ran: without <bos>, for example.
-        if let Some(ids) = answer.ran.take() {
-            let again = one(loaded, &asked, &mut references, Some(ids))?;
+        let rows = answer.other_rows;
+        // As many rows as there are may be all that the engine ran: without <bos>, for example.
+        for ran in std::mem::take(&mut answer.others) {
+            let again = one(loaded, &asked, &mut references, Some(ran))?;
             if again.needed < answer.needed {
                 answer = again;
             }
+        }
+        if let Some(rows) = rows.filter(|_| answer.needed.0 > 0) {
+            let tokens = answer.verdict.coverage.of_tokens;
+            answer.verdict.next = Some(whose_rows(rows, tokens, answer.without_bos));
+            answer.verdict.other_rows = Some(rows);
         }
         verdicts.push(answer.verdict);
     }
@@ -118,8 +126,12 @@ struct Answer {
     verdict: Verdict,
     /// How many stages are unexplained, and how many mistakes explain the others.
     needed: (usize, usize),
-    /// The ids of the tokens that it has rows for, where those may be all that ran.
-    ran: Option<Vec<usize>>,
+    /// Prompts that it may be of, where its rows are not those of the one it was judged as.
+    others: Vec<Ran>,
+    /// How many rows it has, where those are not the prompt's tokens and nothing says which they are.
+    other_rows: Option<usize>,
+    /// The prompt that it was judged as does not begin with `<bos>`.
+    without_bos: bool,
 }
 
 /// The prompt whose ids were recorded with the values, if they were. Of a batch it is the one that is judged, and its rows
@@ -156,12 +168,12 @@ fn recorded_prompt(
     Ok(Some(own))
 }
 
-/// The verdict on one candidate; `ran` are the ids that it is taken to have run.
+/// The verdict on one candidate; `ran` is the prompt that it is taken to have run.
 fn one(
     loaded: &Loaded,
     question: &Question<'_>,
     references: &mut References,
-    ran: Option<Vec<usize>>,
+    ran: Option<Ran>,
 ) -> Result<Answer, CheckError> {
     let Loaded { path: shown, report, source } = loaded;
     let Question { compare, saved, stimuli } = question;
@@ -200,15 +212,18 @@ fn one(
             let found = tensors.into_iter().map(|(name, _)| name).collect();
             return Err(CheckError::NoValues { path: verdict.candidate.path, found });
         }
-        return Ok(Answer { verdict, needed: (0, 0), ran: None });
+        return Ok(Answer { verdict, needed: (0, 0), others: Vec::new(), other_rows: None, without_bos: false });
     }
 
     let recorded = recorded_prompt(loaded, &names, &mut tensors, || asked_for(compare, saved, checkpoint))?;
     let (batch, padding) = recorded.as_ref().map_or((None, (0, 0)), |own| (own.batch, own.padding));
     let recorded = recorded.map(|own| own.ids);
     let recorded = recorded.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
-    let (own, how) = if ran.is_some() { (ran, " (by its rows)") } else { (recorded, "") };
-    let mut prompt = Prompt::of(own, how, compare, saved, checkpoint, &shown)?;
+    let mut prompt = Prompt::of(recorded, compare, saved, checkpoint, &shown)?;
+    let is_open = ran.is_none() && compare.positions.is_none();
+    if let Some(ran) = ran {
+        prompt = Prompt { is_said: true, ..prompt.but_ran(ran.ids, ran.how, compare, checkpoint) };
+    }
     let as_tensor = |ids: &[usize]| {
         let values = Values::I64(ids.iter().map(|id| *id as i64).collect());
         HostTensor { shape: vec![ids.len()], values }
@@ -228,11 +243,14 @@ fn one(
     if let Some(Batch { prompts, judged }) = batch {
         sorted.say(format!("{prompts} prompts, of which number {} is judged", judged + 1));
     }
+    let padded = prompt.ids.len() + padding.0 + padding.1;
+    let other_rows = sorted.other_rows().filter(|rows| is_open && *rows != padded);
     if !prompt.is_said
+        && other_rows.is_none()
         && let Some(own) = ids_of(&sorted.aligned()?, &prompt.ids, weights, checkpoint.config())?
     {
         sorted = sorted.of_tokens(as_tensor(&own), &replayer)?;
-        prompt = prompt.but_ran(own, " (by its embeddings)", compare, checkpoint);
+        prompt = prompt.but_ran(own, BY_EMBEDDINGS, compare, checkpoint);
     }
     let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
     let as_candidate = |aligned: Aligned| {
@@ -262,13 +280,10 @@ fn one(
         (sorted, candidate, judged) = (sorted_otherwise, other, again);
     }
     let needed = needed(&judged);
-    let is_whole = |(probe, tensor): (&Probe, &HostTensor)| {
-        *probe != Probe::TokenIds && tensor.shape.get(probe.token_axis()) == Some(&prompt.ids.len())
+    let others = match other_rows.filter(|_| needed > (0, 0)) {
+        Some(rows) => other_prompts(rows, &sorted, &prompt.ids, weights, checkpoint.config())?,
+        None => Vec::new(),
     };
-    // Rows for all but the first token may be all that ran.
-    let but_one = candidate.rows == Rows::Positions((1..prompt.ids.len()).collect());
-    let may_be_all = but_one && !prompt.is_said && compare.positions.is_none() && needed > (0, 0);
-    let ran = (may_be_all && !candidate.trace.iter().any(is_whole)).then(|| prompt.ids[1..].to_vec());
     let Judged { mut verdict, level, .. } = judged;
     let recorded = candidate.trace.keys().chain(candidate.fragments.keys()).copied();
     let recorded = recorded.filter(|probe| *probe != Probe::TokenIds).collect();
@@ -287,14 +302,18 @@ fn one(
     if !prompt.notes.is_empty() {
         verdict.different_question(prompt.notes, prompt.mistake);
     }
+    let without_bos = prompt.ids.first() != Some(&BOS);
     let input = compare.reference.input.clone().unwrap_or(Input::TokenIds(prompt.ids));
     verdict.next = Some(next(&verdict, compare, level, &model, &input, checkpoint.config()));
-    Ok(Answer { verdict, needed, ran })
+    Ok(Answer { verdict, needed, others, other_rows, without_bos })
 }
 
-/// How many stages are unexplained, and how many mistakes explain the others.
+/// How many stages are unexplained, and how many mistakes explain the others. What is not decided explains none.
 fn needed(judged: &Judged) -> (usize, usize) {
-    (judged.unnamed.len(), judged.verdict.mistakes.len() + judged.verdict.fitted.len())
+    let verdict = &judged.verdict;
+    let is_open = verdict.verdict == Judgement::Inconclusive;
+    let unexplained = if is_open { verdict.stages.len() } else { judged.unnamed.len() };
+    (unexplained, verdict.mistakes.len() + verdict.fitted.len())
 }
 
 /// Another way to read a candidate that leaves fewer stages unexplained, or needs fewer mistakes to explain them; `None`: there

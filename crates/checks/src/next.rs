@@ -81,7 +81,8 @@ pub(crate) fn next(
                     "mend the shapes first; what follows from them cannot be judged".to_string()
                 }
                 (_, None) => {
-                    "give the engine the ids of the prompt, or the config those of the engine, and both the same checkpoint; then judge again"
+                    "nothing else is wrong: give the engine the ids of the prompt, or the config those of the engine, and both the same \
+                     checkpoint; then judge again"
                         .to_string()
                 }
             }
@@ -115,6 +116,16 @@ pub(crate) fn next(
             "a longer prompt, or the engine's next backend or precision".to_string()
         }
     }
+}
+
+/// What to do where the candidate has other `rows` than the prompt `tokens`, and what it was taken for explains too little.
+pub(crate) fn whose_rows(rows: usize, tokens: usize, without_bos: bool) -> String {
+    let bos = if without_bos { " (the config's do not begin with <bos>, 2; did the engine's?)" } else { "" };
+    let positions = if rows < tokens { ", or say which tokens the rows are (\"positions\")" } else { "" };
+    format!(
+        "your tensors have {rows} rows, and the prompt {tokens} tokens: give the ids that the engine ran, as \"token_ids\" in \
+         the config or as a tensor of that name{bos}{positions}; then judge it again"
+    )
 }
 
 /// The tensor at which most of the mistakes are made that the few values recorded leave below the noise, and their ids.

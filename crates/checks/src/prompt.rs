@@ -1,6 +1,6 @@
 //! Which tokens a candidate ran, and which it was to run.
 
-use loupe_candidate::Aligned;
+use loupe_candidate::{Aligned, Sorted};
 use loupe_checkpoint::{Checkpoint, Rows, Tensors};
 use loupe_config::{Compare, Input};
 use loupe_report::Report;
@@ -27,7 +27,6 @@ impl Prompt {
     /// Neither is there, they are no ids of the vocabulary, or config and saved reference ask for different ones.
     pub fn of(
         own: Option<Vec<usize>>,
-        how: &str,
         compare: &Compare,
         saved: Option<&Report>,
         checkpoint: &Checkpoint,
@@ -37,7 +36,7 @@ impl Prompt {
         let prompt = |ids: Vec<usize>, is_said| Prompt { ids, is_said, notes: Vec::new(), mistake: None };
         let prompt = match (own, asked) {
             (Some(own), Some(asked)) => {
-                Prompt { is_said: true, ..prompt(asked, false).but_ran(own, how, compare, checkpoint) }
+                Prompt { is_said: true, ..prompt(asked, false).but_ran(own, "", compare, checkpoint) }
             }
             (Some(own), None) => prompt(own, true),
             (None, Some(asked)) => prompt(asked, false),
@@ -89,7 +88,7 @@ pub(crate) struct Batch {
 }
 
 /// Gemma's `<bos>`, with which every prompt begins.
-const BOS: usize = 2;
+pub(crate) const BOS: usize = 2;
 
 /// Its `<pad>` and `<eos>`, with which short prompts are filled up.
 const PADDING: [usize; 2] = [0, 1];
@@ -159,6 +158,46 @@ pub(crate) fn asked_for(
     }
 }
 
+/// A prompt that a candidate may have run, and what says so.
+pub(crate) struct Ran {
+    pub ids: Vec<usize>,
+    pub how: &'static str,
+}
+
+/// What says which prompt was run: its embeddings.
+pub(crate) const BY_EMBEDDINGS: &str = " (by its embeddings)";
+/// What says so: how many rows there are, where those explain more.
+const BY_ROWS: &str = " (by its rows)";
+
+/// The prompts that a dump with so many `rows`, other than `asked` has tokens, may be of.
+///
+/// # Errors
+/// The table cannot be read.
+pub(crate) fn other_prompts(
+    rows: usize,
+    sorted: &Sorted,
+    asked: &[usize],
+    tensors: &Tensors,
+    config: &Config,
+) -> Result<Vec<Ran>, CheckError> {
+    if let Some(values) = sorted.embeddings() {
+        let recorded: Vec<&[f64]> = values.chunks_exact(config.hidden_size).collect();
+        if let Some(ids) = nearest_ids(&recorded, tensors, config)? {
+            let (ids, ..) = unpadded(&ids, Some(asked), false);
+            let is_part = asked.windows(ids.len().max(1)).any(|part| part == ids);
+            let ran = Ran { ids: ids.to_vec(), how: BY_EMBEDDINGS };
+            // Rows of some of the tokens may be what was written, or what was run.
+            return Ok(if ids.is_empty() || is_part && ids[0] == BOS { Vec::new() } else { vec![ran] });
+        }
+    }
+    let by_rows = |ids: Vec<usize>| vec![Ran { ids, how: BY_ROWS }];
+    Ok(match asked {
+        [_, rest @ ..] if rows == rest.len() => by_rows(rest.to_vec()),
+        [first, ..] if rows == asked.len() + 1 && *first != BOS => by_rows([&[BOS], asked].concat()),
+        _ => Vec::new(),
+    })
+}
+
 /// Two rows of a table point the same way by this much if one is the other's copy, in 4 bits at worst; other tokens' do not.
 const SAME: f64 = 0.98;
 
@@ -176,28 +215,36 @@ pub(crate) fn ids_of(
     let Some(rows) = [Probe::EmbedRaw, Probe::EmbedScaled].iter().find_map(|probe| aligned.trace.get(probe)) else {
         return Ok(None);
     };
-    let width = config.hidden_size;
     let values = rows.values.to_f64();
-    let recorded: Vec<&[f64]> = values.chunks_exact(width).collect();
+    let recorded: Vec<&[f64]> = values.chunks_exact(config.hidden_size).collect();
     let some = aligned.rows.positions(asked.len());
     let tokens = if recorded.len() == asked.len() { (0..asked.len()).collect() } else { some };
     let row = |id: usize| tensors.read(Weight::EmbedTokens, Rows::Range(id..id + 1), Dtype::F32);
-    let mut others = Vec::new();
+    let (mut others, mut at) = (Vec::new(), Vec::new());
     for (recorded, token) in recorded.into_iter().zip(tokens) {
         if cosine(recorded, &row(asked[token])?.values.to_f64()) < SAME {
-            others.push((token, recorded));
+            others.push(recorded);
+            at.push(token);
         }
     }
     if others.is_empty() {
         return Ok(None);
     }
-    let mut best = vec![(SAME, None); others.len()];
+    let Some(found) = nearest_ids(&others, tensors, config)? else { return Ok(None) };
+    let mut ids = asked.to_vec();
+    at.into_iter().zip(found).for_each(|(token, id)| ids[token] = id);
+    Ok(Some(ids))
+}
+
+/// The id whose row of the table each of `rows` is; `None`: some row is no token's.
+fn nearest_ids(rows: &[&[f64]], tensors: &Tensors, config: &Config) -> Result<Option<Vec<usize>>, CheckError> {
+    let mut best = vec![(SAME, None); rows.len()];
     for start in (0..config.vocab_size).step_by(BLOCK) {
         let range = start..(start + BLOCK).min(config.vocab_size);
         let HostTensor { values, .. } = tensors.read(Weight::EmbedTokens, Rows::Range(range), Dtype::F32)?;
         let values = values.to_f64();
-        for (best, (_, recorded)) in best.iter_mut().zip(&others) {
-            for (at, row) in values.chunks_exact(width).enumerate() {
+        for (best, recorded) in best.iter_mut().zip(rows) {
+            for (at, row) in values.chunks_exact(config.hidden_size).enumerate() {
                 let likeness = cosine(recorded, row);
                 if likeness > best.0 {
                     *best = (likeness, Some(start + at));
@@ -205,12 +252,7 @@ pub(crate) fn ids_of(
             }
         }
     }
-    let mut ids = asked.to_vec();
-    for ((_, found), (token, _)) in best.into_iter().zip(others) {
-        let Some(id) = found else { return Ok(None) };
-        ids[token] = id;
-    }
-    Ok(Some(ids))
+    Ok(best.into_iter().map(|(_, found)| found).collect())
 }
 
 /// Rows of the table that are read at a time.

@@ -178,6 +178,7 @@ impl Case<'_> {
             stimuli: Vec::new(),
             next: None,
             recording_suspect: false,
+            other_rows: None,
             structure: candidate.misshapen.clone(),
             notes,
             stages: stage_verdicts,

@@ -272,6 +272,10 @@ pub struct Verdict {
     /// Values are broken, and everything after them is right as it would be without them: the recording broke them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub recording_suspect: bool,
+    /// How many rows its tensors hold, where those are not the prompt's tokens, nothing says which tokens they are, and
+    /// stages are unexplained: it may have run another prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_rows: Option<usize>,
     /// What is another thing than was asked for, a sentence each: other tokens, another checkpoint, other shapes.
     pub structure: Vec<String>,
     /// Those and remarks, a sentence each.

@@ -28,7 +28,14 @@ pub fn headline(verdict: &Verdict) -> String {
         0 => String::new(),
         tensors => format!("; {} could not be compared", count(tensors, "tensor")),
     };
-    format!("{}: {what}{apart}{unnoticed}", verdict.verdict.name())
+    let rows = match verdict.other_rows {
+        Some(rows) => format!(
+            "; or another prompt was run: yours has {rows} rows, this one {}",
+            count(verdict.coverage.of_tokens, "token")
+        ),
+        None => String::new(),
+    };
+    format!("{}: {what}{rows}{apart}{unnoticed}", verdict.verdict.name())
 }
 
 fn numeric(verdict: &Verdict) -> String {
@@ -79,7 +86,14 @@ fn architectural(verdict: &Verdict) -> String {
     let open = &verdict.unexplained;
     let found = verdict.mistakes.len() + verdict.fitted.len();
     let unknown = |probe: &Probe| format!("{probe} differs by more than rounding, and no known mistake explains it");
-    match (found, open.first()) {
+    // What is not what was asked for; the notes say it in full.
+    let is_said = found + open.len() == 0 || verdict.mistakes.iter().any(is_of_the_prompt);
+    let asked = match verdict.structure.first().filter(|_| !is_said) {
+        Some(first) if verdict.detail.as_deref() == Some("shape") => format!("{first}; "),
+        Some(first) => format!("{}; ", first.split_once(':').map_or(first.as_str(), |(what, _)| what)),
+        None => String::new(),
+    };
+    let what = match (found, open.first()) {
         (0, Some(first)) if open.len() == 1 => unknown(first),
         (0, Some(first)) => format!("{}; {} more likewise", unknown(first), count(open.len() - 1, "stage")),
         (0, None) => match verdict.detail.as_deref() {
@@ -101,7 +115,8 @@ fn architectural(verdict: &Verdict) -> String {
             let rest = open_first.map(|first| format!("; no known mistake explains {first}")).unwrap_or_default();
             format!("{}{sure}{rest}", named(verdict))
         }
-    }
+    };
+    format!("{asked}{what}")
 }
 
 /// The first of `sentences`, and how many more there are.

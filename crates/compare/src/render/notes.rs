@@ -6,6 +6,7 @@ use std::path::Path;
 
 use loupe_spec::{echo, echo_path};
 
+use super::headline::headline;
 use crate::candidate::found;
 use crate::verdict::{Coverage, Verdict};
 use crate::words::count;
@@ -28,9 +29,9 @@ pub fn notes(verdict: &Verdict, title: Option<&str>, json: Option<&Path>) -> Str
     for what in &coverage.not_comparable {
         let _ = writeln!(out, "not compared: {what}");
     }
-    // Of what the verdict itself says the first is not said again.
-    let said = verdict.structure.first();
-    for note in verdict.notes.iter().filter(|note| Some(*note) != said) {
+    // What the first line says is not said again.
+    let first = headline(verdict);
+    for note in verdict.notes.iter().filter(|note| !first.contains(*note)) {
         let _ = writeln!(out, "note: {note}");
     }
     unnoticed(&mut out, verdict, json);
