@@ -143,6 +143,29 @@ fn a_mistake_in_one_layer_or_at_one_norm_is_named_there() {
     }
 }
 
+/// A block that was taken from another family is wrong in its own half of each layer; the other half is not accused.
+#[test]
+fn a_mistake_in_one_half_of_every_layer_is_named_there() {
+    let case = Case::open("builtin");
+    let halves =
+        [[Stage::PostAttentionLayernorm, Stage::ResidualAttn], [Stage::PostFeedforwardLayernorm, Stage::Output]];
+    for (id, half) in
+        ["post_norm_after_residual", "norm_without_one"].into_iter().flat_map(|id| halves.map(|half| (id, half)))
+    {
+        let probes = (0..4).flat_map(|layer| half.map(|stage| Probe::Layer(layer, stage)));
+        let probes = probes.filter(|probe| id == "post_norm_after_residual" || probe.weight(case.config()).is_some());
+        let planted: Vec<String> = probes.map(|probe| format!("{id}@{probe}")).collect();
+        let mut run = case.forward("flex", Dtype::F32, case.probes(), &planted);
+        let blocks = [Stage::OProj, Stage::DownProj];
+        run.retain(|probe, _| Kept::Layers.keeps(*probe) || matches!(probe, Probe::Layer(_, s) if blocks.contains(s)));
+        let verdict = verdict(&case, &run, Kept::Everything, Some(Dtype::F32));
+        assert_eq!((ids(&verdict), &verdict.unexplained[..]), (vec![id], &[][..]), "{half:?}");
+        let made: BTreeSet<Probe> = verdict.mistakes[0].sites.iter().copied().collect();
+        let wrong = |probe: &Probe| planted.contains(&format!("{id}@{probe}"));
+        assert!(made.iter().all(wrong) && made.len() == planted.len(), "{half:?}: {made:?}");
+    }
+}
+
 #[test]
 fn two_mistakes_at_once_are_both_named() {
     let case = Case::open("builtin");

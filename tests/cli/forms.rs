@@ -420,6 +420,49 @@ const FORMS: &[Form] = &[
         said: "the values before the cap: read as logits.raw",
     },
     Form {
+        name: "layers counted from 1",
+        write: |dump| {
+            let next = |(name, tensor): (String, HostTensor)| {
+                let own = (0..LAYERS).find(|layer| name.starts_with(&format!("layers.{layer}.")));
+                let name =
+                    own.map_or(name.clone(), |l| name.replace(&format!("layers.{l}."), &format!("layers.{}.", l + 1)));
+                (name, tensor)
+            };
+            Dump(ours(dump).0.into_iter().map(next).collect())
+        },
+        keys: "",
+        said: "its layer 1 is read as layer 0",
+    },
+    Form {
+        name: "layers counted from 1 where no number says so",
+        write: |dump| {
+            let mlp = ["pre_feedforward_layernorm", "mlp.down_proj", "post_feedforward_layernorm", "output"];
+            let names = mlp.map(|stage| (format!("layers.0.{stage}"), format!("layers.1.{stage}")));
+            let attention = ["input", "input_layernorm", "self_attn.q_proj", "self_attn.q_rope", "self_attn.k_rope"];
+            let attention = attention.into_iter().chain(["self_attn.scores", "residual_attn"]);
+            let attention = attention.map(|stage| (format!("layers.0.{stage}"), format!("layers.1.{stage}")));
+            let names: Vec<(String, String)> = names.into_iter().chain(attention).collect();
+            dump.called(&names.iter().map(|(ours, theirs)| (ours.as_str(), theirs.as_str())).collect::<Vec<_>>())
+        },
+        keys: "",
+        said: "its layer 1 is read as layer 0",
+    },
+    Form {
+        name: "a layer more than there are, the first of them the embedding",
+        write: |dump| {
+            dump.called(&[
+                ("embed.scaled", "layer_0"),
+                ("layers.0.output", "layer_1"),
+                ("layers.1.output", "layer_2"),
+                ("layers.2.output", "layer_3"),
+                ("layers.{l}.self_attn.q_proj", "layer_{l}_q"),
+                ("logits", "logits"),
+            ])
+        },
+        keys: "",
+        said: "its layers are one more than the model has",
+    },
+    Form {
         name: "names that the config maps",
         write: |dump| {
             let dump = ours(dump);

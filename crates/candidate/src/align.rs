@@ -10,11 +10,12 @@ use crate::Sample;
 use crate::choose::{Open, choose, hold_to_names, otherwise};
 use crate::digest::tensor_of;
 use crate::doubts::doubts;
+use crate::found::hidden_state;
 use crate::fragments::{Gathered, gathered, meant};
 use crate::hidden::{right_masks, take_hidden};
 use crate::layout::KnownRows;
 use crate::misfit::{Misfit, misfit};
-use crate::names::{Meaning, Names, hidden_state};
+use crate::names::{Meaning, Names};
 use crate::parts::{split, stacked};
 use crate::reading::{Form, in_words, readings};
 
@@ -192,7 +193,7 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
             _ => {}
         }
     }
-    let mut said = Vec::new();
+    let mut said: Vec<String> = dump.names.counting.remark().map(str::to_string).into_iter().collect();
     let mut by_digest = BTreeSet::new();
     for (name, digest) in dump.samples.iter().filter_map(|sample| Some((&sample.name, sample.digest.as_ref()?))) {
         let meaning = dump.names.entries.iter().find(|(own, _)| own == name).map(|(_, meaning)| meaning);

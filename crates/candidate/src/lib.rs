@@ -14,9 +14,11 @@
 
 mod align;
 mod choose;
+mod counting;
 mod dialects;
 mod digest;
 mod doubts;
+mod found;
 mod fragments;
 mod hidden;
 mod layout;
@@ -30,6 +32,7 @@ mod source;
 mod text;
 
 pub use align::{AlignError, Aligned, Dump, Sorted, sort};
+pub use counting::Counting;
 pub use layout::KnownRows;
 pub use names::{Meaning, Names, Whose};
 pub use parts::stacked;

@@ -1,10 +1,12 @@
 //! Which probe point each of a candidate's names is.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use loupe_spec::{NameEntry, Named, Probe, Stage, nearest};
+use loupe_spec::{NameEntry, Probe, Stage, nearest};
 
+use crate::counting::Counting;
 use crate::dialects::{ALL, Holds, look_up, squashed};
+use crate::found::{Found, found};
 use crate::reading::neighbour;
 
 /// What one of a candidate's names means.
@@ -46,7 +48,7 @@ impl Whose {
     }
 
     /// What `name` holds, and of which layer, in these names.
-    fn look_up(self, name: &str) -> Option<(Holds, usize)> {
+    pub(crate) fn look_up(self, name: &str) -> Option<(Holds, usize)> {
         match self {
             Whose::Config => None,
             Whose::Loupe => Probe::named(name).map(|probe| (Holds::Probe(probe), probe.layer().unwrap_or(0))),
@@ -64,6 +66,10 @@ pub struct Names {
     pub sources: BTreeMap<Whose, usize>,
     /// How many layers the model has, or seems to.
     pub layers: usize,
+    /// How the names count them.
+    pub counting: Counting,
+    /// No name is of layer 0.
+    begins_later: bool,
     /// Those that mean one thing: Loupe's own, which are a file format, and those that the config maps.
     exact: HashSet<String>,
 }
@@ -72,20 +78,40 @@ impl Names {
     /// Of `names`, by the config's `entries`, Loupe's own names and the dialects, in this order; `layers` is the model's
     /// count, where the model is known.
     pub fn of(names: &[String], entries: &[NameEntry], layers: Option<usize>) -> Names {
+        Names::counted(names, entries, layers, None)
+    }
+
+    /// The same with layers counted in a way that is given; `None`: as the numbers say.
+    pub fn counted(
+        names: &[String],
+        entries: &[NameEntry],
+        layers: Option<usize>,
+        counting: Option<Counting>,
+    ) -> Names {
         let order = by_likeness(names);
+        let found: Vec<Found> = names.iter().map(|name| found(name, entries, &order)).collect();
+        let named: BTreeSet<(usize, Stage)> = found.iter().filter_map(|found| found.counted_layer()).collect();
+        let counting = counting.or(layers.map(|layers| Counting::of(&named, layers))).unwrap_or_default();
         let layers = layers.unwrap_or_else(|| layers_of(names, &order));
         let (mut sources, mut exact) = (BTreeMap::new(), HashSet::new());
-        let meaning = |name: &String| {
-            let (meaning, source) = meaning_of(name, entries, &order, layers);
-            if matches!(source, Some(Whose::Config | Whose::Loupe)) {
+        let meaning = |(name, found): (&String, Found)| {
+            let meaning = found.holds.meaning(layers, counting);
+            let source = found.source.filter(|_| !matches!(meaning, Meaning::Unknown(_)));
+            if matches!(source, Some(Whose::Config | Whose::Loupe)) && counting != Counting::States {
                 exact.insert(name.clone());
             }
             source.into_iter().for_each(|source| *sources.entry(source).or_insert(0) += 1);
             (name.clone(), meaning)
         };
-        let mut entries: Vec<(String, Meaning)> = names.iter().map(meaning).collect();
+        let mut entries: Vec<(String, Meaning)> = names.iter().zip(found).map(meaning).collect();
         like(&mut entries, layers);
-        Names { entries, sources, layers, exact }
+        let begins_later = named.first().is_some_and(|(first, _)| *first > 0);
+        Names { entries, sources, layers, counting, begins_later, exact }
+    }
+
+    /// Whether layers may be counted from 1 though no number says so: there is no layer 0.
+    pub fn may_count_from_one(&self) -> bool {
+        self.begins_later && self.counting == Counting::FromZero
     }
 
     /// Whose names these are, in one line: `Hugging Face modules (57), Loupe's probe points (2)`.
@@ -146,75 +172,6 @@ fn layers_of(names: &[String], order: &[Whose]) -> usize {
         })
     };
     names.iter().filter_map(last).max().unwrap_or(0)
-}
-
-/// A name of "names" that leads to another name is followed so often.
-const MOST_RENAMED: usize = 4;
-
-fn meaning_of(name: &str, entries: &[NameEntry], order: &[Whose], layers: usize) -> (Meaning, Option<Whose>) {
-    let mut name = name.to_string();
-    let mut by_config = None;
-    for _ in 0..MOST_RENAMED {
-        // A name in full goes before a pattern.
-        let exact = entries.iter().filter(|entry| entry.probe().is_some());
-        let patterns = entries.iter().filter(|entry| entry.probe().is_none());
-        match exact.chain(patterns).find_map(|entry| entry.of(&name)) {
-            Some(Named::Probe(probe)) => return (values(&[probe], 0, layers), Some(Whose::Config)),
-            Some(Named::Renamed(other)) => {
-                by_config = Some(Whose::Config);
-                name = other;
-            }
-            None => break,
-        }
-    }
-    let (meaning, source) = own_meaning(&name, order, layers);
-    let known = !matches!(meaning, Meaning::Unknown(_));
-    (meaning, by_config.filter(|_| known).or(source))
-}
-
-fn own_meaning(name: &str, order: &[Whose], layers: usize) -> (Meaning, Option<Whose>) {
-    if name.starts_with("rope.") || name.starts_with("weights.") {
-        return (Meaning::Recorded, Some(Whose::Loupe));
-    }
-    let found = order.iter().find_map(|source| source.look_up(name).map(|found| (*source, found)));
-    let Some((source, (holds, layer))) = found else { return (Meaning::Unknown(None), None) };
-    let meaning = match holds {
-        Holds::Probe(probe) => values(&[probe], layer, layers),
-        Holds::Values(probes) => values(probes, layer, layers),
-        Holds::Fused(stages) if layer < layers => {
-            Meaning::Fused(stages.iter().map(|stage| Probe::Layer(layer, *stage)).collect())
-        }
-        Holds::HiddenState => hidden_state(layer, layers),
-        Holds::HiddenStates => Meaning::Stacked,
-        Holds::Nothing(what) => Meaning::Nothing(what),
-        Holds::Fused(_) => Meaning::Nothing("of a layer that the model has not"),
-    };
-    (meaning, Some(source))
-}
-
-/// What transformers' `hidden_states[at]` is.
-pub(crate) fn hidden_state(at: usize, layers: usize) -> Meaning {
-    match at {
-        0 => Meaning::Values(vec![Probe::EmbedScaled]),
-        last if last == layers => {
-            Meaning::Values(vec![Probe::Norm, Probe::Layer(layers.saturating_sub(1), Stage::Output)])
-        }
-        inner if inner < layers => Meaning::Values(vec![Probe::Layer(inner - 1, Stage::Output)]),
-        _ => Meaning::Nothing("of a layer that the model has not"),
-    }
-}
-
-/// `probes`, of `layer` where they are of layer 0.
-fn values(probes: &[Probe], layer: usize, layers: usize) -> Meaning {
-    let at = |probe: &Probe| match probe {
-        Probe::Layer(0, stage) => Probe::Layer(layer, *stage),
-        other => *other,
-    };
-    let probes: Vec<Probe> = probes.iter().map(at).collect();
-    if probes.iter().any(|probe| probe.layer().is_some_and(|layer| layer >= layers)) {
-        return Meaning::Nothing("of a layer that the model has not");
-    }
-    Meaning::Values(probes)
 }
 
 /// So many unknown names are likened to ours.
@@ -324,7 +281,24 @@ mod tests {
     fn the_config_goes_first_and_layers_that_are_not_there_are_said() {
         assert_eq!(said(&["model.norm", "x"], &[("model.norm", "logits"), ("x", "norm")]), ["logits", "norm"]);
         assert_eq!(said(&["e.norm", "e.layers.1.mlp"], &[("e.*", "*")]), ["norm", "layers.1.mlp.down_proj"]);
-        assert_eq!(said(&["layers.2.output", "l_out-2", "hidden_states.3"], &[]), ["-", "-", "-"]);
+        assert_eq!(said(&["layers.0.mlp.act", "layers.2.mlp.act"], &[]), ["layers.0.mlp.act", "-"]);
+        assert_eq!(said(&["layers.3.output", "hidden_states.3"], &[]), ["-", "-"]);
+    }
+
+    #[test]
+    fn the_last_number_says_how_layers_are_counted() {
+        assert_eq!(said(&["layers.1.mlp.act", "l_out-2"], &[]), ["layers.0.mlp.act", "layers.1.output"]);
+        let states = ["layers.0.output", "layers.1.output", "layers.2.output", "layers.1.mlp.act"];
+        assert_eq!(said(&states, &[]), ["embed.scaled", "layers.0.output", "norm", "layers.1.mlp.act"]);
+        // An entry that names a layer means that layer; a pattern counts as the names do.
+        let entries = [("x", "layers.1.mlp.act"), ("out{l}", "layers.{l}.output")];
+        assert_eq!(said(&["x", "out1", "out2"], &entries), ["layers.1.mlp.act", "layers.0.output", "layers.1.output"]);
+        assert!(of(&["layers.1.output"], &[]).may_count_from_one());
+        for names in
+            [&["layers.0.output", "layers.1.output"][..], &["hidden_states.2"], &["layers.2.output"], &["norm"]]
+        {
+            assert!(!of(names, &[]).may_count_from_one(), "{names:?}");
+        }
     }
 
     #[test]

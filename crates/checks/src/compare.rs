@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use loupe_candidate::{Aligned, Dump, KnownRows, Meaning, Names, Sorted, Source, sort, stacked};
+use loupe_candidate::{Aligned, Counting, Dump, KnownRows, Meaning, Names, Sorted, Source, sort, stacked};
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{Candidate, CandidateInfo, Judged, Judgement, Verdict, Verdicts, judge, judge_values, text};
 use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input, ModelRef};
@@ -40,11 +40,10 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
         let stimuli =
             folder.as_ref().map(|folder| if several { folder.join((at + 1).to_string()) } else { folder.clone() });
         let asked = Question { compare, saved: saved.as_ref(), stimuli };
-        let mut answer = one(loaded, &asked, &mut references, None)?;
+        let mut answer = one(loaded, &asked, &mut references, Guess::default())?;
         let rows = answer.other_rows;
-        // As many rows as there are may be all that the engine ran: without <bos>, for example.
-        for ran in std::mem::take(&mut answer.others) {
-            let again = one(loaded, &asked, &mut references, Some(ran))?;
+        for guess in std::mem::take(&mut answer.guesses) {
+            let again = one(loaded, &asked, &mut references, guess)?;
             if again.needed < answer.needed {
                 answer = again;
             }
@@ -121,13 +120,22 @@ struct Question<'a> {
     stimuli: Option<PathBuf>,
 }
 
+/// What a candidate may be that does not say so itself.
+#[derive(Default)]
+struct Guess {
+    /// As many rows as there are may be all that the engine ran: without `<bos>`, for example.
+    ran: Option<Ran>,
+    /// How its names count layers; `None`: as their numbers say.
+    counting: Option<Counting>,
+}
+
 /// A verdict, and what it leaves open.
 struct Answer {
     verdict: Verdict,
     /// How many stages are unexplained, and how many mistakes explain the others.
     needed: (usize, usize),
-    /// Prompts that it may be of, where its rows are not those of the one it was judged as.
-    others: Vec<Ran>,
+    /// What it may be else, where that explains more.
+    guesses: Vec<Guess>,
     /// How many rows it has, where those are not the prompt's tokens and nothing says which they are.
     other_rows: Option<usize>,
     /// The prompt that it was judged as does not begin with `<bos>`.
@@ -168,19 +176,20 @@ fn recorded_prompt(
     Ok(Some(own))
 }
 
-/// The verdict on one candidate; `ran` is the prompt that it is taken to have run.
+/// The verdict on one candidate, of which `guess` is taken to be true.
 fn one(
     loaded: &Loaded,
     question: &Question<'_>,
     references: &mut References,
-    ran: Option<Ran>,
+    guess: Guess,
 ) -> Result<Answer, CheckError> {
     let Loaded { path: shown, report, source } = loaded;
     let Question { compare, saved, stimuli } = question;
     let (compare, saved, shown) = (*compare, *saved, shown.clone());
     let model = model_of(compare, saved, report.as_ref(), &shown)?;
     let (checkpoint, weights) = references.open(&model)?;
-    let names = Names::of(&source.names(), &compare.names, Some(checkpoint.config().num_hidden_layers));
+    let layers = Some(checkpoint.config().num_hidden_layers);
+    let names = Names::counted(&source.names(), &compare.names, layers, guess.counting);
     let is_known = |meaning: &Meaning| !matches!(meaning, Meaning::Unknown(_) | Meaning::Nothing(_));
     let tensors = names.entries.iter().filter(|(name, meaning)| is_known(meaning) && source.shape(name).is_some());
     let known: Vec<&str> = tensors.map(|(name, _)| name.as_str()).collect();
@@ -212,7 +221,7 @@ fn one(
             let found = tensors.into_iter().map(|(name, _)| name).collect();
             return Err(CheckError::NoValues { path: verdict.candidate.path, found });
         }
-        return Ok(Answer { verdict, needed: (0, 0), others: Vec::new(), other_rows: None, without_bos: false });
+        return Ok(Answer { verdict, needed: (0, 0), guesses: Vec::new(), other_rows: None, without_bos: false });
     }
 
     let recorded = recorded_prompt(loaded, &names, &mut tensors, || asked_for(compare, saved, checkpoint))?;
@@ -220,8 +229,8 @@ fn one(
     let recorded = recorded.map(|own| own.ids);
     let recorded = recorded.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
     let mut prompt = Prompt::of(recorded, compare, saved, checkpoint, &shown)?;
-    let is_open = ran.is_none() && compare.positions.is_none();
-    if let Some(ran) = ran {
+    let is_open = guess.ran.is_none() && compare.positions.is_none();
+    if let Some(ran) = guess.ran {
         prompt = Prompt { is_said: true, ..prompt.but_ran(ran.ids, ran.how, compare, checkpoint) };
     }
     let as_tensor = |ids: &[usize]| {
@@ -280,10 +289,14 @@ fn one(
         (sorted, candidate, judged) = (sorted_otherwise, other, again);
     }
     let needed = needed(&judged);
-    let others = match other_rows.filter(|_| needed > (0, 0)) {
-        Some(rows) => other_prompts(rows, &sorted, &prompt.ids, weights, checkpoint.config())?,
-        None => Vec::new(),
-    };
+    let mut guesses = Vec::new();
+    if let Some(rows) = other_rows.filter(|_| needed > (0, 0)) {
+        let others = other_prompts(rows, &sorted, &prompt.ids, weights, checkpoint.config())?;
+        guesses.extend(others.into_iter().map(|ran| Guess { ran: Some(ran), counting: None }));
+    }
+    if needed.0 > 0 && report.is_none() && names.may_count_from_one() {
+        guesses.push(Guess { ran: None, counting: Some(Counting::FromOne) });
+    }
     let Judged { mut verdict, level, .. } = judged;
     let recorded = candidate.trace.keys().chain(candidate.fragments.keys()).copied();
     let recorded = recorded.filter(|probe| *probe != Probe::TokenIds).collect();
@@ -305,7 +318,7 @@ fn one(
     let without_bos = prompt.ids.first() != Some(&BOS);
     let input = compare.reference.input.clone().unwrap_or(Input::TokenIds(prompt.ids));
     verdict.next = Some(next(&verdict, compare, level, &model, &input, checkpoint.config()));
-    Ok(Answer { verdict, needed, others, other_rows, without_bos })
+    Ok(Answer { verdict, needed, guesses, other_rows, without_bos })
 }
 
 /// How many stages are unexplained, and how many mistakes explain the others. What is not decided explains none.

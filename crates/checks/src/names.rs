@@ -32,6 +32,9 @@ pub(crate) fn run(
     if !names.sources.is_empty() {
         text::field(&mut out, "names", &names.line());
     }
+    if let Some(remark) = names.counting.remark() {
+        text::field(&mut out, "note", remark);
+    }
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_header(["tensor", "probe point", "layers", "or, by its values"]);
     for Line { first, own, probes, others, count } in lines(&names) {

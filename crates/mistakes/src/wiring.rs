@@ -79,7 +79,10 @@ impl Plant for PostNormAfterResidual {
             right: "residual = residual + post_norm(branch)",
             wrong: "residual = post_norm(residual + branch)",
         },
-        right: right!("crates/spec/src/probe.rs", "Stage::PostAttentionLayernorm => &[Stage::OProj],"),
+        right: right!(
+            "crates/spec/src/probe.rs",
+            "Stage::ResidualAttn => &[Stage::Input, Stage::PostAttentionLayernorm],"
+        ),
         hidden_when: "never",
         at: |probe| is_post_norm(probe) || in_stages(probe, &[Stage::ResidualAttn, Stage::Output]),
     };

@@ -66,9 +66,13 @@ impl Scene<'_> {
         let recorded: BTreeSet<Probe> = self.segments.own.keys().copied().collect();
         let (mut trials, mut not_tried) = (Vec::new(), BTreeMap::new());
         for mistake in self.replayer.mistakes() {
-            let fine = self.planted.is_empty();
+            // Of a layer's half each stage is tried by itself.
+            let is_tried = |scope: Scope| match scope {
+                Scope::Half(_) => false,
+                _ => self.planted.is_empty() || !scope.is_fine(),
+            };
             for hypothesis in
-                scopes(mistake, self.segments, &recorded).into_iter().filter(|h| fine || !h.scope.is_fine())
+                scopes(mistake, self.segments, &recorded).into_iter().filter(|hypothesis| is_tried(hypothesis.scope))
             {
                 let affected = self.affected(|probe| hypothesis.touches(probe));
                 if affected.is_empty() {
@@ -265,7 +269,7 @@ impl Scene<'_> {
                         probes.extend(blunt.map(|(site, _)| site));
                     }
                 }
-                Scope::Stage(_) | Scope::Site(_) => {
+                Scope::Half(_) | Scope::Stage(_) | Scope::Site(_) => {
                     probes.extend(self.blunt_sites(trial).into_iter().map(|(site, _)| site))
                 }
                 Scope::Layer(_) => {}

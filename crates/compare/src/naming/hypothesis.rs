@@ -6,11 +6,29 @@ use loupe_spec::{Mistake, Probe, Stage};
 
 use crate::segments::Segments;
 
+/// A layer's two halves, each of which ends where it joins the residual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Half {
+    /// `input_layernorm` to `residual_attn`.
+    Attention,
+    /// `pre_feedforward_layernorm` to `output`.
+    Feedforward,
+}
+
+impl Half {
+    /// The one that `stage` is of.
+    fn of(stage: Stage) -> Half {
+        if stage <= Stage::ResidualAttn { Half::Attention } else { Half::Feedforward }
+    }
+}
+
 /// Where a mistake is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// Wherever it can be.
     Everywhere,
+    /// In one half of every layer.
+    Half(Half),
     /// At one stage of every layer.
     Stage(Stage),
     /// In one layer.
@@ -20,9 +38,9 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Whether it is one stage among several that the mistake is made at.
+    /// Whether it is one stage, or a layer's half, among several that the mistake is made at.
     pub fn is_fine(self) -> bool {
-        matches!(self, Scope::Stage(_) | Scope::Site(_))
+        matches!(self, Scope::Half(_) | Scope::Stage(_) | Scope::Site(_))
     }
 }
 
@@ -38,6 +56,7 @@ impl Hypothesis {
     pub fn touches(&self, probe: Probe) -> bool {
         let inside = match self.scope {
             Scope::Everywhere => true,
+            Scope::Half(half) => matches!(probe, Probe::Layer(_, own) if Half::of(own) == half),
             Scope::Stage(stage) => matches!(probe, Probe::Layer(_, own) if own == stage),
             Scope::Layer(layer) => probe.layer() == Some(layer),
             Scope::Site(site) => probe == site,
@@ -51,7 +70,9 @@ impl Hypothesis {
         match self.scope {
             Scope::Everywhere => vec![name],
             Scope::Layer(layer) => vec![format!("{name}@{layer}")],
-            Scope::Stage(_) | Scope::Site(_) => touched.iter().map(|probe| format!("{name}@{probe}")).collect(),
+            Scope::Half(_) | Scope::Stage(_) | Scope::Site(_) => {
+                touched.iter().map(|probe| format!("{name}@{probe}")).collect()
+            }
         }
     }
 }
@@ -73,7 +94,7 @@ pub fn scopes(mistake: &'static Mistake, segments: &Segments, probes: &BTreeSet<
         let several_stages = touched.len() > own_layers.len();
         if several_stages {
             stages.extend(touched.iter().filter_map(|probe| match probe {
-                Probe::Layer(_, stage) => Some(Scope::Stage(*stage)),
+                Probe::Layer(_, stage) => Some(*stage),
                 _ => None,
             }));
         }
@@ -84,6 +105,11 @@ pub fn scopes(mistake: &'static Mistake, segments: &Segments, probes: &BTreeSet<
             );
         }
     }
-    let all = std::iter::once(Scope::Everywhere).chain(stages).chain(layers).chain(sites);
+    // A half of which one stage is touched is that stage.
+    let of_half = |half: &Half| stages.iter().filter(|stage| Half::of(**stage) == *half).count();
+    let both = [Half::Attention, Half::Feedforward];
+    let halves = both.into_iter().filter(|half| of_half(half) > 1 && of_half(half) < stages.len()).map(Scope::Half);
+    let stages = stages.iter().copied().map(Scope::Stage);
+    let all = std::iter::once(Scope::Everywhere).chain(halves).chain(stages).chain(layers).chain(sites);
     all.map(|scope| Hypothesis { mistake, scope }).collect()
 }

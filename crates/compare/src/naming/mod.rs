@@ -124,8 +124,8 @@ impl Scene<'_> {
                 format!("the reference with this mistake is the same as yours in {told}, value by value")
             } else {
                 format!(
-                    "the reference with this mistake agrees with yours in {told}, to {} of the limit; your difference is {:.3} \
-                     times what the mistake makes",
+                    "the reference with this mistake agrees with yours in {told}, to {} of the limit; your error is {:.3} times \
+                     the one that it makes (all of it: 1, none: 0)",
                     share(worst / TENSOR_LIMIT),
                     slope.beta
                 )

@@ -132,7 +132,7 @@ impl Slope {
     pub fn evidence(self) -> String {
         let Slope { beta, error, .. } = self;
         format!(
-            "no stage is beyond its limit by itself; all differences together are {beta:.3} ± {error:.3} times what the mistake makes (right code: 0)"
+            "no stage is beyond its limit by itself; your errors together are {beta:.3} ± {error:.3} times those that it makes (all of them: 1, right code: 0)"
         )
     }
 
