@@ -143,6 +143,21 @@ fn a_mistake_in_one_layer_or_at_one_norm_is_named_there() {
     }
 }
 
+/// Layers without a window are the same with a wider one.
+#[test]
+fn a_mistake_is_named_in_the_layers_that_it_changes() {
+    let case = Case::open("builtin");
+    let run = case.forward("flex", Dtype::F32, case.probes(), &["window_off_by_one".to_string()]);
+    for kept in [Kept::Everything, Kept::Layers] {
+        let verdict = verdict(&case, &run, kept, Some(Dtype::F32));
+        assert_eq!(
+            (ids(&verdict), &verdict.mistakes[0].layers[..]),
+            (vec!["window_off_by_one"], &[0, 2][..]),
+            "{kept:?}"
+        );
+    }
+}
+
 /// A block that was taken from another family is wrong in its own half of each layer; the other half is not accused.
 #[test]
 fn a_mistake_in_one_half_of_every_layer_is_named_there() {

@@ -158,7 +158,8 @@ impl Scene<'_> {
         let made = self.made(hypothesis, &found.stages, found.everywhere);
         let alternatives = alternatives.into_iter().map(str::to_string).collect();
         let first = found.stages.first().copied();
-        findings.name(hypothesis.mistake, first, &made.sites, alternatives, slope.evidence());
+        let sites = self.changed(found.trial, &made.sites);
+        findings.name(hypothesis.mistake, first, &sites, alternatives, slope.evidence());
         Ok(made)
     }
 

@@ -132,7 +132,8 @@ impl Scene<'_> {
             };
             let mistake = best.trial.hypothesis.mistake;
             let alternatives = best.alternatives.iter().map(ToString::to_string).collect();
-            findings.name(mistake, best.explained.first().copied(), &made.sites, alternatives, evidence);
+            let sites = self.changed(best.trial, &made.sites);
+            findings.name(mistake, best.explained.first().copied(), &sites, alternatives, evidence);
             self.plant(&made)?;
             return Ok(true);
         }

@@ -258,6 +258,18 @@ impl<'a> Scene<'a> {
         Made { names, sites }
     }
 
+    /// Those of `sites` at which the mistake of `trial` changes what was recorded: a wider window changes nothing in a layer
+    /// that has none.
+    pub fn changed(&self, trial: &Trial, sites: &BTreeSet<Probe>) -> BTreeSet<Probe> {
+        let is_unchanged = |stage: &Probe| trial.parts.get(stage).is_some_and(|part| !part.is_there());
+        let shows = |site: &&Probe| {
+            let mut reached = self.segments.reach.iter().filter(|(_, reach)| reach.contains(*site));
+            !reached.all(|(stage, _)| is_unchanged(stage))
+        };
+        let changed: BTreeSet<Probe> = sites.iter().filter(shows).copied().collect();
+        if changed.is_empty() { sites.clone() } else { changed }
+    }
+
     /// Plants `names`, which are made at `sites`, for good.
     pub fn plant(&mut self, Made { names, sites }: &Made) -> Result<(), ReplayError> {
         self.planted.extend_from_slice(names);
