@@ -70,6 +70,62 @@ fn eight_numbers_are_a_candidate() {
     assert!(run.code == 1 && named(&wrong).contains("gelu_erf"), "{} {wrong:#}", run.stderr);
 }
 
+/// Lines as engines and libraries print them, of what a mistake of the engine makes too.
+#[test]
+fn lines_of_many_programs_are_read() {
+    let sandbox = Sandbox::new();
+    for mistake in ["", "gelu_erf"] {
+        let planted = if mistake.is_empty() { "[]".to_string() } else { format!("[\"{mistake}\"]") };
+        let trace = trace(&sandbox, &planted);
+        let outputs: Vec<loupe_spec::HostTensor> = (0..4).map(|l| trace(&format!("layers.{l}.output"))).collect();
+        let numbers = |layer: usize, token: usize| -> String {
+            outputs[layer].token(token).iter().take(8).map(|value| format!(" {value:.4}")).collect()
+        };
+        // As numpy prints it: the first and the last rows and lanes.
+        let array = |layer: usize| -> String {
+            let row = |token: usize| {
+                let values = outputs[layer].token(token);
+                let some = |values: &[f64]| values.iter().map(|v| format!("{v:.7}")).collect::<Vec<_>>().join(" ");
+                format!("[{} ... {}]", some(&values[..3]), some(&values[57..]))
+            };
+            let rows: Vec<String> = [0, 1, 2].into_iter().map(row).chain(["...".to_string()]).chain([row(6)]).collect();
+            format!("layers.{layer}.output\n[{}]", rows.join("\n "))
+        };
+        let lines: [&dyn Fn(usize) -> String; 5] = [
+            &|layer| format!("L{layer} t6{}", numbers(layer, 6)),
+            &|layer| format!("layer {layer} pos 6: sum=17.6513{}", numbers(layer, 6)),
+            &|layer| format!("layer {layer} out (last tok) shape=(60,):{}", numbers(layer, 6)),
+            &|layer| format!("[dbg] layer {layer} out tok=6:{}", numbers(layer, 6)),
+            &array,
+        ];
+        for line in lines {
+            let text: Vec<String> = (0..4).map(line).collect();
+            let (run, verdict) = log(&sandbox, &text.join("\n"));
+            let (code, probes) = (i32::from(!mistake.is_empty()), verdict["coverage"]["probes"].as_u64());
+            assert_eq!((run.code, probes), (code, Some(4)), "{} {verdict:#}", text[0]);
+            assert!(mistake.is_empty() || named(&verdict).contains(mistake), "{} {verdict:#}", text[0]);
+        }
+    }
+}
+
+/// Of a name that nobody has the config says what it is; of a line without a token it is said that it was not read.
+#[test]
+fn what_a_log_calls_by_its_own_name_can_be_mapped() {
+    let sandbox = Sandbox::new();
+    let output = trace(&sandbox, "[]")("layers.2.output");
+    let numbers: String = output.token(6).iter().take(8).map(|value| format!(" {value:.4}")).collect();
+    let text = format!("my stream-2, token 6:{numbers}\nlayer 3: 1.5 2.5 3.5\nlayer 1: 1.5 2.5 3.5\n");
+    std::fs::write(sandbox.path("run.log"), text).unwrap();
+    let head =
+        r#""check": "compare", "model": "builtin:tiny", "prompt": "The color of the sky is", "candidate": "run.log""#;
+    let run = sandbox.config(&format!("{{{head}}}"));
+    assert!(run.code == 2 && run.stderr.contains("\"my stream-2\""), "{}", run.stderr);
+    let run = sandbox.config(&format!(r#"{{{head}, "names": {{"my stream-{{l}}": "layers.{{l}}.output"}}}}"#));
+    assert!(run.code == 0 && run.stdout.contains("looked at: 1 of 97 stages"), "{}{}", run.stdout, run.stderr);
+    let said = "note: \"layer 3: 1.5 2.5 3.5\" and 1 more line: numbers of a tensor, but no token is said";
+    assert!(run.stdout.contains(said), "{}", run.stdout);
+}
+
 /// What the checks print is what people paste.
 #[test]
 fn the_text_of_a_check_is_a_candidate() {

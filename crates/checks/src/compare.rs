@@ -249,6 +249,7 @@ fn one(
         is_report: report.is_some(),
     };
     let mut sorted = sort(dump, &replayer)?;
+    source.unread().into_iter().for_each(|what| sorted.say(what));
     if let Some(Batch { prompts, judged }) = batch {
         sorted.say(format!("{prompts} prompts, of which number {} is judged", judged + 1));
     }

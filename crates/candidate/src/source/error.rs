@@ -24,10 +24,10 @@ pub enum SourceError {
     )]
     OldTorch { path: PathBuf },
     #[error(
-        "{} is a text in which no line says a tensor, a token and at least three of its numbers; print them so: \
+        "{} is a text in which no line says a tensor, a token and at least three of its numbers{near}; print them so: \
          layer 12, token -1, first 8: 0.1234, -1.2000, …", echo_path(.path)
     )]
-    NoNumbers { path: PathBuf },
+    NoNumbers { path: PathBuf, near: String },
     #[error("{}: {}", echo_path(.path), echo(.what))]
     Broken { path: PathBuf, what: String },
 }

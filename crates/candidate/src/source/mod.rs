@@ -26,16 +26,16 @@ mod timeline;
 mod torch;
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use loupe_report::{TensorFile, read_safetensors};
-use loupe_spec::HostTensor;
+use loupe_spec::{HostTensor, echo};
 
 pub use error::SourceError;
 
 use crate::Sample;
-use crate::text::samples;
+use crate::text::{Read, read};
 
 /// An open candidate.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ enum Reader {
     Npy,
     /// Type, shape and place of each tensor in a file of numbers alone.
     Raw(BTreeMap<String, raw::Part>),
+    /// A text's numbers are its samples. The first line that says a tensor but no token, and how many there are of these.
+    Text(Option<(String, usize)>),
     /// A JSON is parsed as a whole; what it names of other files is read when it is asked for.
     Json(BTreeMap<String, json::Array>),
     /// Files, and of each name which of them holds it under which name.
@@ -130,6 +132,17 @@ impl Source {
         self.tensors.iter().find(|(own, _)| own == name).map(|(_, shape)| shape.as_slice())
     }
 
+    /// What it holds that could not be read, a sentence.
+    pub fn unread(&self) -> Option<String> {
+        let Reader::Text(Some((line, count))) = &self.reader else { return None };
+        let more = match count - 1 {
+            0 => String::new(),
+            1 => " and 1 more line".to_string(),
+            more => format!(" and {more} more lines"),
+        };
+        Some(format!("\"{}\"{more}: numbers of a tensor, but no token is said; they are not judged", echo(line)))
+    }
+
     /// Reads one tensor.
     ///
     /// # Errors
@@ -140,6 +153,7 @@ impl Source {
             Reader::Safetensors(file) => Ok(file.get(name)?),
             Reader::Archive(archive) => archive.get(&self.path, name),
             Reader::Npy => npy::get(&self.path),
+            Reader::Text(_) => Err(missing()),
             Reader::Raw(parts) => parts.get(name).ok_or_else(missing)?.get(),
             Reader::Json(arrays) => arrays.get(name).ok_or_else(missing)?.get(),
             Reader::Folder(files, held) => {
@@ -155,11 +169,12 @@ const LARGEST_TEXT: u64 = 256 << 20;
 
 fn of_text(path: &Path) -> Result<Source, SourceError> {
     let bytes = loupe_files::read(path, LARGEST_TEXT).map_err(SourceError::io(path))?;
-    let samples = samples(&String::from_utf8_lossy(&bytes));
+    let Read { samples, without_token } = read(&String::from_utf8_lossy(&bytes));
     if samples.is_empty() {
-        return Err(SourceError::NoNumbers { path: path.to_path_buf() });
+        let near = without_token.map_or(String::new(), |(line, _)| format!("; \"{}\" says no token", echo(&line)));
+        return Err(SourceError::NoNumbers { path: path.to_path_buf(), near });
     }
-    let reader = Reader::Json(BTreeMap::new());
+    let reader = Reader::Text(without_token);
     Ok(Source { path: path.to_path_buf(), kind: "a text", tensors: Vec::new(), samples, reader })
 }
 

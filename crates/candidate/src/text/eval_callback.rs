@@ -110,7 +110,7 @@ fn header(line: &str) -> Option<(String, Vec<usize>)> {
 
 #[cfg(test)]
 mod tests {
-    use crate::text::samples;
+    use crate::text::read;
 
     #[test]
     fn rows_of_tensors_are_read_with_their_places() {
@@ -125,7 +125,7 @@ mod tests {
                     common_debug_cb_eval:  Qcur-0 = (f32) ROPE(Qcur-0 (reshaped){4, 2, 7, 1}, inp_pos{7, 1, 1, 1}}) = {4, 2, 7, 1}\n\
                     [\n [\n  [ 0.5, 0.25, 0.125, ...],\n  [ 1.5, 1.25, 1.125, ...],\n ],\n ...,\n [\n  [ 4.5, 4.25, 4.125, ...],\n ],\n]\n\
                     ggml_debug: Qcur-0 = (f32) MUL_MAT(w{8, 8, 1, 1}, x{8, 1, 1, 1}}) = {8, 1, 1, 1}\n[\n[\n[ 0.5, 0.25, 0.125 ],\n],\n]\n";
-        let found = samples(text);
+        let found = read(text).samples;
         let places: Vec<(&str, i64, Vec<usize>)> =
             found.iter().map(|sample| (sample.name.as_str(), sample.token, sample.lanes.clone())).collect();
         let ends = vec![0, 1, 2, 5, 6, 7];

@@ -8,7 +8,8 @@
 //! token 6, first 8          -8.1470    -1.3362
 //! ```
 //!
-//! A line without numbers may say of those below it which layer or token they are of. Of an array that is printed in part,
+//! A line without numbers may say of those below it which layer or token they are of, or be the name of an array (`array.rs`). A
+//! name that no program is known to have is taken as it stands: the config's "names" may say what it is. Of an array that is printed in part,
 //! `tensor([0.1234, -1.2000, 3.5, ..., 0.25])`, what stands before the dots is read: nobody knows which the others are.
 
 use std::collections::HashMap;
@@ -16,6 +17,12 @@ use std::collections::HashMap;
 use crate::Sample;
 use crate::names::is_known;
 use crate::sample::{Printed, lanes_from};
+use crate::text::Read;
+use crate::text::array::{After, Array};
+use crate::text::label::{
+    after_word, index, is_statistic, own_name, spelled_out, token, without_remarks, without_statistics, words,
+};
+use crate::text::row::{Row, opens, split};
 
 /// Fewer numbers than this are a time, a count or a version.
 const FEWEST: usize = 3;
@@ -32,6 +39,8 @@ pub(super) struct Pasted {
     statistics: bool,
     /// An array whose bracket is still open: numpy breaks a long one over several lines.
     open: Option<Open>,
+    /// A whole tensor that is being printed.
+    array: Option<Array>,
     /// Whether a word is a tensor's name: a log says the same words over and over.
     known: HashMap<String, bool>,
 }
@@ -57,47 +66,90 @@ const IS_NO_NAME: [&str; 26] = [
 const MOST_WORDS: usize = 1 << 16;
 
 impl Pasted {
-    /// The sample of `line`, where it ends in numbers whose tensor and token are said, here or above.
-    pub fn sample(&mut self, line: &str) -> Option<Sample> {
+    /// Adds what `line` says to `read`: numbers whose tensor and token are said, here or above.
+    pub fn read(&mut self, line: &str, read: &mut Read) {
+        match self.array.take().map(|array| array.line(line)) {
+            Some(After::Open(array)) => return self.array = Some(array),
+            Some(After::Closed(rows)) => return read.samples.extend(rows),
+            // What is left of it is no array of its own.
+            Some(After::Other) => self.name = None,
+            None => {}
+        }
+        if let Some((label, _)) = line.split_once("[[")
+            && self.begins_array(label, line, read)
+        {
+            return;
+        }
         let Row { label, numbers, goes_on } = split(line);
         if let Some(open) = self.open.take().filter(|_| !label.contains(char::is_alphanumeric)) {
-            return self.continued(open, numbers, goes_on, line);
+            return read.samples.extend(self.continued(open, numbers, goes_on, line));
         }
-        let name = self.name_in(label);
-        let token = token(label);
+        let values = &line[label.len()..];
+        // Numbers that are parted by blanks alone, after one that a statistic is.
+        let stated = label.ends_with('=') && numbers.len() > FEWEST && !values.contains([',', '[', '(']);
+        let (label, numbers) = match without_statistics(label) {
+            rest if stated && rest.len() < label.len() => (rest, numbers[1..].to_vec()),
+            _ => (label, numbers),
+        };
+        let spelled = spelled_out(label);
+        let name = self.name_in(&spelled);
+        let token = token(&spelled);
         if numbers.len() < FEWEST {
-            if label.chars().any(char::is_alphabetic) {
-                self.rotated = label.to_lowercase().contains("after rope");
-                // Of a tensor that it names, it may say the shape or the mean before the values.
-                self.statistics = name.is_none() && is_statistic(label);
-            }
-            // A heading: what it does not say is open again.
-            if name.is_some() || (numbers.is_empty() && token.is_some()) {
-                (self.name, self.token) = (name, token);
-                let lower = label.to_lowercase();
-                let layer = after_word(&lower, "layer").or_else(|| after_word(&lower, "block"));
-                self.layer = layer.and_then(|layer| usize::try_from(layer).ok());
-            }
-            return None;
+            return self.heading(&spelled, name, token, numbers.is_empty());
         }
-        if self.statistics || is_statistic(label) {
-            return None;
+        if self.statistics || is_statistic(&spelled) {
+            return;
         }
         // Words that are no name say that it is another tensor than the one above.
-        let more = words(&without_remarks(label))
-            .filter(|word| word.chars().any(char::is_alphabetic))
-            .any(|word| !IS_NO_NAME.contains(&word.to_lowercase().as_str()));
-        let name = name.or_else(|| self.name.clone().filter(|_| !more))?;
-        let token = token.or(self.token)?;
+        let above = || self.name.clone().filter(|_| !says_more(&spelled));
+        let Some(token) = token.or(self.token) else {
+            // Whole numbers are ids or counts.
+            if name.or_else(above).is_some() && numbers.iter().any(|number| number.unit < 1.0) {
+                read.pass_over(line);
+            }
+            return;
+        };
+        let Some(name) = name.or_else(above).or_else(|| own_name(&spelled, self.layer)) else { return };
         let projected = ["q", "k"].into_iter().find(|which| name.ends_with(&format!(".{which}")));
         let name = match projected {
             Some(_) if self.rotated => format!("{name}_rope"),
             _ => name,
         };
-        let from = index(label).map_or(0, |(_, from)| from);
+        let from = index(&spelled).map_or(0, |(_, from)| from);
         let next = Some(from.saturating_add(numbers.len())).filter(|_| goes_on);
-        self.open = opens(&line[label.len()..]).then(|| Open { name: name.clone(), token, next });
-        Some(Sample { name, token, lanes: lanes_from(from, numbers.len()), numbers, ..Sample::default() })
+        self.open = opens(values).then(|| Open { name: name.clone(), token, next });
+        let lanes = lanes_from(from, numbers.len());
+        read.samples.push(Sample { name, token, lanes, numbers, ..Sample::default() });
+    }
+
+    /// Whether an array begins in `line`, after `label`, which names its tensor if the line above does not.
+    fn begins_array(&mut self, label: &str, line: &str, read: &mut Read) -> bool {
+        if token(label).is_some() || (self.token.is_some() && self.name.is_some()) {
+            return false;
+        }
+        let name = self.name_in(label).or_else(|| self.name.clone().filter(|_| !says_more(label)));
+        match name.and_then(|name| Array::begin(name, line)) {
+            Some(After::Open(array)) => self.array = Some(array),
+            Some(After::Closed(rows)) => read.samples.extend(rows),
+            Some(After::Other) | None => return false,
+        }
+        true
+    }
+
+    /// Keeps what a line without values says of those below it.
+    fn heading(&mut self, label: &str, name: Option<String>, token: Option<i64>, is_words: bool) {
+        if label.chars().any(char::is_alphabetic) {
+            self.rotated = label.to_lowercase().contains("after rope");
+            // Of a tensor that it names, it may say the shape or the mean before the values.
+            self.statistics = name.is_none() && is_statistic(label);
+        }
+        // What it does not say is open again.
+        if name.is_some() || (is_words && token.is_some()) {
+            (self.name, self.token) = (name, token);
+            let lower = label.to_lowercase();
+            let layer = after_word(&lower, "layer").or_else(|| after_word(&lower, "block"));
+            self.layer = layer.and_then(|layer| usize::try_from(layer).ok());
+        }
     }
 
     /// The numbers of `line`, which go on with `open`.
@@ -158,156 +210,20 @@ impl Pasted {
     }
 }
 
-/// A line that may end in numbers.
-struct Row<'a> {
-    /// What stands before them.
-    label: &'a str,
-    numbers: Vec<Printed>,
-    /// No dots follow: the next line's are the next ones.
-    goes_on: bool,
-}
-
-/// How left-out numbers are printed.
-const DOTS: [&str; 2] = ["...", "…"];
-
-/// `line` in its parts. Of an array with dots in it the numbers are those before the first dots.
-fn split(line: &str) -> Row<'_> {
-    let (mut label, mut numbers) = numbers_at_end(line);
-    let mut goes_on = true;
-    while let Some(before) = DOTS.iter().find_map(|dots| label.trim_end_matches(is_separator).strip_suffix(dots)) {
-        (label, numbers) = numbers_at_end(before);
-        goes_on = false;
-    }
-    Row { label, numbers, goes_on }
-}
-
-fn is_separator(c: char) -> bool {
-    c.is_whitespace() || matches!(c, ',' | '[' | ']' | '(' | ')' | ';')
-}
-
-/// Whether a bracket is still open at the end of `array`.
-fn opens(array: &str) -> bool {
-    array.matches('[').count() > array.matches(']').count()
-}
-
-/// What stands before the numbers at the end of `line`, and the numbers.
-fn numbers_at_end(line: &str) -> (&str, Vec<Printed>) {
-    let mut end = line.trim_end_matches(is_separator).len();
-    let mut numbers = Vec::new();
-    loop {
-        let rest = &line[..end];
-        let before = rest.char_indices().rev().find(|(_, c)| is_separator(*c) || matches!(c, '=' | ':'));
-        let start = before.map_or(0, |(at, c)| at + c.len_utf8());
-        let Some(number) = Printed::parse(&rest[start..]).filter(|number| number.value.is_finite()) else { break };
-        // "hidden_states[1][0, -1, :8] [0.1": an index is none of the numbers.
-        if is_index(line, start, end) {
-            break;
-        }
-        // "first 8: 0.1": after a colon or an equals sign, the numbers have begun.
-        let begins = rest[..start].ends_with(['=', ':']);
-        numbers.push(number);
-        end = rest[..start].trim_end_matches(is_separator).len();
-        if begins {
-            break;
-        }
-        // "first 8 0.1 0.2", "token 6 0.1": a count or a token is none of the numbers; "last token 0.1" is a token already.
-        let mut before = line[..end].rsplit(|c: char| !c.is_alphanumeric());
-        let word = before.next().unwrap_or_default();
-        let is_count = rest[start..].parse::<i64>().is_ok() && before.next() != Some("last");
-        if is_count && matches!(word, "first" | "token" | "layer") {
-            numbers.pop();
-            end = rest.len();
-            break;
-        }
-    }
-    numbers.reverse();
-    (&line[..end], numbers)
-}
-
-/// Whether the integer `line[start..end]` stands in brackets that follow a name, or other brackets, at once.
-fn is_index(line: &str, start: usize, end: usize) -> bool {
-    let is_whole = line[start..end].bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    let mut depth = 0_usize;
-    for (at, c) in line[..start].char_indices().rev() {
-        match c {
-            ']' => depth += 1,
-            '[' if depth == 0 => {
-                let before = line[..at].chars().next_back();
-                return is_whole && before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | ']'));
-            }
-            '[' => depth -= 1,
-            _ => {}
-        }
-    }
-    false
-}
-
-/// `label` without what stands in parentheses.
-fn without_remarks(label: &str) -> String {
-    let mut depth = 0_usize;
-    let keep = |c: &char| {
-        match c {
-            '(' => depth += 1,
-            ')' => {
-                depth = depth.saturating_sub(1);
-                return false;
-            }
-            _ => {}
-        }
-        depth == 0
-    };
-    label.chars().filter(keep).collect()
-}
-
-/// Whether the numbers are sizes of a whole tensor and no values of it.
-fn is_statistic(label: &str) -> bool {
-    let label = label.to_lowercase();
-    ["max", "mean", "min", "std", "sum", "shape", "rms"].iter().any(|word| words(&label).any(|found| found == *word))
-}
-
-fn words(label: &str) -> impl Iterator<Item = &str> {
-    label.split(|c: char| !c.is_alphanumeric() && c != '_')
-}
-
-/// The token that `label` speaks of.
-fn token(label: &str) -> Option<i64> {
-    let lower = label.to_lowercase();
-    if lower.contains("last token") {
-        return Some(-1);
-    }
-    if let Some(after) = ["token", "pos", "position"].iter().find_map(|word| after_word(&lower, word)) {
-        return Some(after);
-    }
-    index(label)?.0
-}
-
-/// The index before the slice in `[0, -1, 16:24]` or `[0][-1][:8]`, if there is one, and where the slice begins; without a slice
-/// the last of several.
-fn index(label: &str) -> Option<(Option<i64>, usize)> {
-    let label = label.replace("][", ",");
-    let (_, inside) = label.split_once('[')?;
-    let parts: Vec<&str> = inside.split(']').next()?.split(',').map(str::trim).collect();
-    let Some(slice) = parts.iter().position(|part| part.contains(':')) else {
-        // One alone is an index into a list.
-        let last = parts.last().filter(|_| parts.len() > 1)?;
-        return Some((Some(last.parse().ok()?), 0));
-    };
-    let before = slice.checked_sub(1).and_then(|at| parts[at].parse().ok());
-    Some((before, parts[slice].split(':').next()?.trim().parse().unwrap_or(0)))
-}
-
-/// The integer after `word`, with or without `=` or `:` between.
-fn after_word(label: &str, word: &str) -> Option<i64> {
-    label.match_indices(word).find_map(|(at, _)| {
-        let rest = label[at + word.len()..].trim_start_matches([' ', '=', ':', '#']);
-        let end = rest.char_indices().find(|(at, c)| !(c.is_ascii_digit() || (*at == 0 && *c == '-')));
-        rest[..end.map_or(rest.len(), |(at, _)| at)].parse().ok()
-    })
+/// Whether `label` has words that are no name and more than fill.
+fn says_more(label: &str) -> bool {
+    words(&without_remarks(label))
+        .filter(|word| word.chars().any(char::is_alphabetic))
+        .any(|word| !IS_NO_NAME.contains(&word.to_lowercase().as_str()))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::text::samples;
+    use crate::text::read;
+
+    fn samples(text: &str) -> Vec<crate::Sample> {
+        read(text).samples
+    }
 
     #[track_caller]
     fn is(text: &str, name: &str, token: i64, lanes: std::ops::Range<usize>, first: f64) {
@@ -380,12 +296,41 @@ mod tests {
             "1.0 2.0 3.0",
             "layer 3: 1.0 2.0",
             "layer 3, no token said: 1.0 2.0 3.0",
-            "layer 0 after attention, token 8: 1.0 2.0 3.0",
-            "layer 0 gate activations token 8: 1.0 2.0 3.0",
-            "layer 0\nsomething token 8: 1.0 2.0 3.0",
             "last token, first 3\nmax abs per token\nembed 1.0 2.0 3.0",
         ] {
             assert!(samples(text).is_empty(), "{text}: {:?}", samples(text));
         }
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_is_taken_as_it_stands() {
+        is("layer 0 after attention, token 8: 1.0 2.0 3.0", "layer 0 after attention", 8, 0..3, 1.0);
+        is("[dbg] my_block-3[0, -1, 4:7] = 1.0 2.0 3.0", "my_block-3", -1, 4..7, 1.0);
+        is("layer 0\nsomething token 8: 1.0 2.0 3.0", "layer 0 something", 8, 0..3, 1.0);
+    }
+
+    #[test]
+    fn short_words_statistics_and_shapes_stand_beside_values() {
+        is("L3 t6 1.0 2.0 3.0", "layer_3", 6, 0..3, 1.0);
+        is("[L3] tok=6: 1.0 2.0 3.0", "layer_3", 6, 0..3, 1.0);
+        is("layer 3 pos 6: sum=17.65 1.0 2.0 3.0", "layer_3", 6, 0..3, 1.0);
+        is("layer 3 pos 6 mean=0.5 std=17.65 1.0 2.0 3.0", "layer_3", 6, 0..3, 1.0);
+        is("layer 3 out (last tok) shape=(60,): 1.0 2.0 3.0", "layer_3.layer_out", -1, 0..3, 1.0);
+        for text in
+            ["L2 norm t6: 1.0 2.0 3.0", "layer 3 pos 6: sum=1.0, 2.0, 3.0, 4.0", "layer 3 token 6 shape: 1 7 60"]
+        {
+            assert!(
+                samples(text).iter().all(|sample| !sample.name.starts_with("layer")),
+                "{text}: {:?}",
+                samples(text)
+            );
+        }
+    }
+
+    #[test]
+    fn what_says_no_token_is_counted() {
+        let found = read("layer 3: 1.0 2.0 3.0\nlayer 4: 1.0 2.0 3.0\nlayer 5 token 6: 1.0 2.0 3.0\nids: 2 356 366");
+        assert_eq!(found.samples.len(), 1);
+        assert_eq!(found.without_token, Some(("layer 3: 1.0 2.0 3.0".to_string(), 2)));
     }
 }
