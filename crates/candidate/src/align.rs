@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use loupe_compare::{Fragment, MOST_NAMES, ReplayError, Replayer, Rows, Trace, found};
+use loupe_compare::{Fragment, ReplayError, Replayer, Rows, Trace, found};
 use loupe_spec::{Config, HostTensor, Probe, echo};
 
 use crate::Sample;
 use crate::choose::{Open, choose, hold_to_names, otherwise};
 use crate::digest::tensor_of;
 use crate::doubts::doubts;
+use crate::entries::entries;
 use crate::found::hidden_state;
 use crate::fragments::{Gathered, gathered, meant};
 use crate::hidden::{right_masks, take_hidden};
@@ -405,15 +406,4 @@ fn remarks(opens: &[Open]) -> Vec<String> {
         });
     }
     remarks
-}
-
-/// Entries of "names" for the unknown names that are like a probe's; if none is, what an entry looks like.
-fn entries(names: &Names) -> String {
-    // An entry is made to be copied: of a name that cannot be shown whole there is none.
-    let entry = |(name, meaning): &(String, Meaning)| match meaning {
-        Meaning::Unknown(Some(near)) if echo(name) == *name => Some(format!("\"{name}\": \"{near}\"")),
-        _ => None,
-    };
-    let entries: Vec<String> = names.entries.iter().filter_map(entry).take(MOST_NAMES).collect();
-    if entries.is_empty() { "\"ITS_NAME\": \"layers.0.output\"".to_string() } else { entries.join(", ") }
 }

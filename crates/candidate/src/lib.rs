@@ -18,6 +18,7 @@ mod counting;
 mod dialects;
 mod digest;
 mod doubts;
+mod entries;
 mod found;
 mod fragments;
 mod hidden;
@@ -33,6 +34,7 @@ mod text;
 
 pub use align::{AlignError, Aligned, Dump, Sorted, sort};
 pub use counting::Counting;
+pub use entries::in_any_layer;
 pub use layout::KnownRows;
 pub use names::{Meaning, Names, Whose};
 pub use parts::stacked;

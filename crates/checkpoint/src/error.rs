@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use loupe_spec::{ConfigError, echo, echo_path};
+use loupe_spec::{ConfigError, echo, echo_path, hint};
 
 /// Why a checkpoint could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +172,18 @@ pub enum CheckpointError {
         endpoint: String,
         /// Why, and what to do.
         reason: String,
+    },
+    /// No folder, and no model that could be had from the hub.
+    #[error("there is no folder \"{}\" in {}{}; as a model of the hub: {hub}", echo(model), echo_path(here), hint(near.as_deref()))]
+    NotHere {
+        /// As given.
+        model: String,
+        /// The working folder.
+        here: PathBuf,
+        /// The folder beside it that is most like it.
+        near: Option<String>,
+        /// What the hub said.
+        hub: Box<CheckpointError>,
     },
     /// A checkpoint that cannot be written as asked.
     #[error("cannot write a checkpoint to {}: {reason}", echo_path(folder))]

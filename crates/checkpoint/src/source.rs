@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use loupe_spec::echo_path;
+use loupe_spec::{echo_path, nearest};
 
 use crate::CheckpointError;
 use crate::builtin;
@@ -54,7 +54,7 @@ impl Source {
         } else if path.is_file() {
             Err(wrong("is a file; name the folder that holds config.json and model.safetensors".into()))
         } else if is_hub_id(model) {
-            HubModel::find(model, revision, settings).map(Source::Hub)
+            HubModel::find(model, revision, settings).map(Source::Hub).map_err(|error| not_here(model, error))
         } else {
             let here = std::env::current_dir().map(|d| format!(" (from {})", echo_path(&d))).unwrap_or_default();
             Err(wrong(format!(
@@ -119,4 +119,22 @@ fn open(path: PathBuf) -> Result<File, CheckpointError> {
         Ok((bytes, pages)) => Ok(File { path, bytes, pages: Some(pages) }),
         Err(source) => Err(CheckpointError::Io { doing: "read", path, source }),
     }
+}
+/// What to say of a name that may be a folder's, where the hub was asked and said `error`.
+fn not_here(model: &str, error: CheckpointError) -> CheckpointError {
+    let beside = |parent: &Path| -> Option<String> {
+        let names: Vec<String> = std::fs::read_dir(parent)
+            .ok()?
+            .filter_map(|entry| entry.ok().filter(|entry| entry.path().is_dir()))
+            .filter_map(|entry| parent.join(entry.file_name()).to_str().map(str::to_string))
+            .collect();
+        nearest(model, names.iter().map(String::as_str)).map(str::to_string)
+    };
+    let near = Path::new(model).parent().and_then(beside);
+    // What the hub says of a model that it knows is said as it is.
+    if near.is_none() && !matches!(error, CheckpointError::Hub { .. }) {
+        return error;
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    CheckpointError::NotHere { model: model.to_string(), here, near, hub: Box::new(error) }
 }

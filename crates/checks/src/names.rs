@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use comfy_table::{Table, presets};
-use loupe_candidate::{Meaning, Names};
+use loupe_candidate::{Meaning, Names, in_any_layer};
 use loupe_checkpoint::Checkpoint;
 use loupe_config::ModelRef;
 use loupe_spec::{NameEntry, Probe, Stage, echo, hint};
@@ -128,17 +128,4 @@ fn lines(names: &Names) -> Vec<Line> {
         }
     }
     lines
-}
-
-/// `name` with `{l}` in the place of the first run of digits that is `layer`.
-fn in_any_layer(name: &str, layer: usize) -> String {
-    let digits = layer.to_string();
-    let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
-    let alone = |(at, _): &(usize, &str)| {
-        !is_digit(name[..*at].chars().next_back()) && !is_digit(name[at + digits.len()..].chars().next())
-    };
-    match name.match_indices(&digits).find(alone) {
-        Some((at, _)) => format!("{}{{l}}{}", &name[..at], &name[at + digits.len()..]),
-        None => name.to_string(),
-    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use loupe_compare::{Judgement, Level, Verdict};
 use loupe_config::{Common, Compare, Input, ModelRef};
 use loupe_engine::mistakes;
-use loupe_spec::{Arithmetic, Config, Probe, Stage};
+use loupe_spec::{Arithmetic, Config, Dtype, MistakeKind, Probe, Stage};
 use serde_json::json;
 
 use crate::run::{next_config, short};
@@ -110,8 +110,14 @@ pub(crate) fn next(
                     None => "record whole tensors: these few values cannot tell everything that they touch".to_string(),
                 };
             }
-            if !verdict.indistinguishable.is_empty() && !compare.stimulus {
-                return "add \"stimulus\": true and an \"output\": Loupe then makes inputs that show what this one hides".to_string();
+            // In these no input shows where a cast stands.
+            let is_wide = matches!(verdict.candidate.dtype, Dtype::F32 | Dtype::F64);
+            let of_casts = |id: &String| {
+                is_wide && mistakes().iter().any(|known| known.id == id && known.kind == MistakeKind::DtypePolicy)
+            };
+            if verdict.indistinguishable.iter().any(|id| !of_casts(id)) && !compare.stimulus {
+                return "add \"stimulus\": true and an \"output\": Loupe then looks for inputs that show what this one hides"
+                    .to_string();
             }
             "a longer prompt, or the engine's next backend or precision".to_string()
         }

@@ -93,7 +93,9 @@ pub(crate) fn names(fields: &Fields) -> Result<Vec<NameEntry>, Noted> {
     let mut entries: Vec<NameEntry> = Vec::new();
     for (own, target) in names.entries(text)? {
         let entry = NameEntry::new(&own, &target).map_err(|error| match error {
-            NameEntryError::Unknown(unknown) => names.mismatch_of(&own, "the name of a probe point", unknown.nearest),
+            NameEntryError::Unknown(unknown) => {
+                names.mismatch_of(&own, "the name of a probe point (docs/probes.md has them)", unknown.nearest)
+            }
             NameEntryError::OneSided { .. } => names.note_key(&own, format!("\"{}\": {error}", echo(&own)), None),
         })?;
         if let Some(earlier) =

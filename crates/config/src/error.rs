@@ -16,7 +16,7 @@ use crate::excerpt::Excerpt;
 pub enum ConfigError {
     /// There is no such file, or it cannot be read.
     #[error("cannot read the config {}: {reason}", echo_path(path))]
-    #[diagnostic(help("loupe takes the path of one JSON file, or - for standard input"))]
+    #[diagnostic(help("loupe takes the path of one JSON file, or - for standard input{}", with_ending(path)))]
     Read {
         /// The path as given.
         path: PathBuf,
@@ -30,9 +30,23 @@ pub enum ConfigError {
         /// The path as given.
         path: PathBuf,
     },
+    /// What Loupe judges, and no config.
+    #[error("{} is {what}, expected a config: a JSON file that says what to do with it", echo_path(path))]
+    #[diagnostic(help(
+        "write {{{keys}: \"{}\"}} into a file, with your own model, and give loupe that",
+        echo_path(path)
+    ))]
+    Candidate {
+        /// The path as given.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// What a config says of it.
+        keys: &'static str,
+    },
     /// The file holds bytes that are no UTF-8 text.
     #[error("the config {} is not UTF-8 text: byte {offset} is wrong", echo_path(path))]
-    #[diagnostic(help("save it as UTF-8; a .safetensors or .gguf file goes into a config, by its path"))]
+    #[diagnostic(help("save it as UTF-8; a dump or weights go into a config, by their path"))]
     NotUtf8 {
         /// The path as given.
         path: PathBuf,
@@ -48,11 +62,38 @@ pub enum ConfigError {
 /// Far above any config with a prompt as long as Gemma 2's context, 8,192 tokens.
 const LARGEST: u64 = 16 << 20;
 
+/// Bytes that tell what a file is.
+const HEAD: u64 = 16;
+
+/// What to say of a path that is a file's but for its ending.
+fn with_ending(path: &Path) -> String {
+    let whole = path.with_added_extension("json");
+    if whole.is_file() { format!("; there is a file {}", echo_path(&whole)) } else { String::new() }
+}
+
+/// What begins so is a dump, or weights; a config begins with a brace or a comment.
+fn candidate(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let dump = r#""check": "compare", "model": "builtin:tiny", "candidate""#;
+    Some(match bytes {
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => ("a zip, as numpy's .npz and torch's .pt are", dump),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => ("an array of numpy's", dump),
+        [_, _, _, _, _, 0, 0, 0, b'{', ..] => ("a safetensors file", dump),
+        [b'G', b'G', b'U', b'F', ..] => ("a GGUF", r#""check": "weights", "model": "builtin:tiny", "against""#),
+        _ => return None,
+    })
+}
+
 /// Reads a file, telling the ways in which that fails apart.
 pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
     let owned = path.to_path_buf();
     if path.is_dir() {
         return Err(ConfigError::Folder { path: owned });
+    }
+    let mut begins = Vec::new();
+    // A dump may be larger than any config. What cannot be read is said below.
+    let head = loupe_files::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut begins));
+    if let Some((what, keys)) = candidate(&begins).filter(|_| head.is_ok()) {
+        return Err(ConfigError::Candidate { path: owned, what, keys });
     }
     let bytes = loupe_files::read(path, LARGEST).map_err(|reason| ConfigError::Read { path: owned, reason })?;
     in_utf8(path, bytes)

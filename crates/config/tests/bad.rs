@@ -181,6 +181,21 @@ fn a_file_that_cannot_be_read_says_why() {
     let missing = shown(&read(&folder.path().join("none.json")).unwrap_err());
     assert!(missing.contains("cannot read the config") && missing.contains("none.json"), "{missing}");
     assert!(shown(&read(folder.path()).unwrap_err()).contains("is a folder, expected a JSON file"));
+    // A path without its ending, and a dump in the place of a config.
+    std::fs::write(folder.path().join("mine.json"), "{}").unwrap();
+    let near = shown(&read(&folder.path().join("mine")).unwrap_err());
+    assert!(near.contains("; there is a file ") && near.contains("mine.json"), "{near}");
+    for (bytes, what, key) in [
+        (&b"PK\x03\x04rest"[..], "is a zip", "\"candidate\": "),
+        (b"\x93NUMPY\x01", "is an array of numpy's", "\"candidate\": "),
+        (b"\x40\0\0\0\0\0\0\0{\"a\"", "is a safetensors file", "\"candidate\": "),
+        (b"GGUF\x03", "is a GGUF", "\"against\": "),
+    ] {
+        let path = folder.path().join("dump");
+        std::fs::write(&path, bytes).unwrap();
+        let shown = shown(&read(&path).unwrap_err());
+        assert!(shown.contains(what) && shown.contains(key), "{shown}");
+    }
     let latin = folder.path().join("latin.json");
     std::fs::write(&latin, b"{\"prompt\": \"\xe9\"}").unwrap();
     assert!(shown(&read(&latin).unwrap_err()).contains("is not UTF-8 text: byte 12 is wrong"));

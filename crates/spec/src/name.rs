@@ -77,7 +77,11 @@ impl NameEntry {
             Target::Renamed(target.to_string())
         } else if target.contains(LAYER) {
             // Layer 0 stands for all.
-            match target.replace(LAYER, "0").parse()? {
+            let first = |unknown: UnknownProbe| UnknownProbe {
+                name: target.to_string(),
+                nearest: unknown.nearest.map(|near| near.replacen("layers.0.", "layers.{l}.", 1)),
+            };
+            match target.replace(LAYER, "0").parse().map_err(first)? {
                 Probe::Layer(_, stage) => Target::InLayer(stage),
                 other => Target::Probe(other),
             }
@@ -200,6 +204,6 @@ mod tests {
             assert!(matches!(error, NameEntryError::OneSided { .. }), "{own}: {error}");
         }
         let error = NameEntry::new("a{l}", "layers.{l}.otput").unwrap_err().to_string();
-        assert!(error.contains("layers.0.output"), "{error}");
+        assert!(error.contains("layers.{l}.output"), "{error}");
     }
 }

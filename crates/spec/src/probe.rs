@@ -329,9 +329,21 @@ impl FromStr for Probe {
 
     fn from_str(name: &str) -> Result<Probe, UnknownProbe> {
         Probe::named(name).ok_or_else(|| {
-            let names: Vec<String> = Probe::like(name).map(|probe| probe.to_string()).collect();
-            let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_string);
-            UnknownProbe { name: name.to_string(), nearest }
+            // A layer's number alone makes no name like another.
+            let stage = |name: &str| match name.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) {
+                Some((_, stage)) => stage.to_string(),
+                None => name.to_string(),
+            };
+            // "o_proj" means "self_attn.o_proj".
+            let mut names: Vec<(String, Probe)> = Vec::new();
+            for probe in Probe::like(name) {
+                let own = stage(&probe.to_string());
+                let last = own.rsplit('.').next().unwrap_or_default().to_string();
+                names.extend([(own, probe), (last, probe)]);
+            }
+            let nearest = nearest(&stage(name), names.iter().map(|(own, _)| own.as_str()));
+            let probe = nearest.and_then(|nearest| names.iter().find(|(own, _)| own == nearest));
+            UnknownProbe { name: name.to_string(), nearest: probe.map(|(_, probe)| probe.to_string()) }
         })
     }
 }

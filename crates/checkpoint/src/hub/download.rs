@@ -33,8 +33,7 @@ impl HubModel {
                 file,
                 format!(
                     "{error}; run again to go on where it stopped, set HF_ENDPOINT to use a mirror, or give the folder \
-                     of a checkpoint (there is none called \"{}\" here)",
-                    self.id
+                     of a checkpoint"
                 ),
             )),
         }

@@ -93,10 +93,7 @@ impl HubModel {
 
     /// The hub answered that it has no such file.
     pub fn no_such_file(&self, file: &str) -> CheckpointError {
-        self.failed(
-            file,
-            format!("there is no such model, revision or file there, and no folder called \"{}\" here", self.id),
-        )
+        self.failed(file, "there is no such model, revision or file there".to_string())
     }
 
     fn failed(&self, file: &str, reason: String) -> CheckpointError {

@@ -133,8 +133,18 @@ fn a_hub_without_the_model_and_no_hub_at_all_both_mention_the_folder() {
         let error =
             Checkpoint::open_with("fixtures/tiny", None, &settings(scratch.path(), endpoint, false)).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains(part) && text.contains("called \"fixtures/tiny\" here"), "{text}");
+        assert!(text.contains(part) && text.contains("no folder \"fixtures/tiny\" in /"), "{text}");
     }
+}
+
+/// A misspelt folder reads as an id of the hub.
+#[test]
+fn the_folder_that_was_meant_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    // Tests run in the folder of their crate.
+    let settings = settings(scratch.path(), "http://127.0.0.1:9", false);
+    let text = Checkpoint::open_with("src/hubb", None, &settings).unwrap_err().to_string();
+    assert!(text.contains("no folder \"src/hubb\" in /") && text.contains("the nearest is \"src/hub\""), "{text}");
 }
 
 #[test]
