@@ -6,6 +6,8 @@
 
 use loupe_spec::{Config, HostTensor, Probe, Stage, Values};
 
+use crate::held::{KnownRows, RowsHeld, has_keys, row_counts};
+
 /// Where each element of a probe point stands in a tensor's flat numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
@@ -90,15 +92,6 @@ fn called(probe: Probe) -> &'static [&'static str] {
     }
 }
 
-/// What is known of the rows of a dump's tensors.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct KnownRows<'a> {
-    /// The tokens that the config says they are.
-    pub positions: Option<&'a [usize]>,
-    /// Rows before the first token's and after the last one's, by the ids that the dump holds.
-    pub padding: (usize, usize),
-}
-
 /// Every way in which `probe` may lie in a tensor of shape `found`, the documented one first. Empty: none is known.
 pub fn layouts(probe: Probe, found: &[usize], config: &Config, tokens: usize, known: KnownRows<'_>) -> Vec<Layout> {
     let expected = probe.shape(config, tokens);
@@ -143,130 +136,6 @@ fn same(one: &Layout, other: &Layout) -> bool {
     };
     let begins = |layout: &Layout| (layout.offset, layout.interleaved);
     one.shape == other.shape && begins(one) == begins(other) && one.rows == other.rows && steps(one) == steps(other)
-}
-
-/// How many rows a tensor holds, where they begin, and which tokens they are.
-#[derive(Clone, Debug)]
-struct RowsHeld {
-    /// Rows in the tensor.
-    held: usize,
-    /// The first that is read.
-    from: usize,
-    /// Which tokens those read are.
-    tokens: Vec<usize>,
-    /// Prompts in the tensor, and which of them is read.
-    batch: (usize, usize),
-    /// Keys in the tensor, where keys are an axis, and the first that is read.
-    keys: usize,
-    keys_from: usize,
-    words: String,
-}
-
-/// More prompts in one tensor than a person would hold against one.
-const MOST_PROMPTS: usize = 16;
-
-fn row_counts(
-    probe: Probe,
-    lengths: &[usize],
-    count: usize,
-    held: &[usize],
-    layers: usize,
-    tokens: usize,
-    known: KnownRows<'_>,
-) -> Vec<RowsHeld> {
-    let positions = known.positions;
-    let keyed = has_keys(probe);
-    let all: Vec<usize> = positions.map_or_else(|| (0..tokens).collect(), <[usize]>::to_vec);
-    let seen = all.iter().max().map_or(tokens, |last| last + 1);
-    let whole = |held: usize, keys: usize| RowsHeld {
-        held,
-        from: 0,
-        tokens: all.clone(),
-        batch: (1, 0),
-        keys,
-        keys_from: 0,
-        words: String::new(),
-    };
-    let mut rows = vec![whole(all.len(), tokens)];
-    // A decode step knows only the keys up to its own.
-    if keyed && seen < tokens {
-        rows.push(whole(all.len(), seen));
-    }
-    // Numbers of one row.
-    let axis = probe.token_axis();
-    let others = held.iter().enumerate().filter(|(at, _)| *at != axis && !(keyed && *at + 1 == held.len()));
-    let width: usize = others.map(|(_, length)| *length).product();
-    if width == 0 || count == 0 {
-        return rows;
-    }
-    if positions.is_none() {
-        rows.extend(fewer(count, width, keyed, tokens));
-    }
-    // More rows than tokens: padding at the end, or before the first.
-    let padded = match keyed {
-        true => lengths.iter().copied().filter(|length| length * length * width == count).collect(),
-        false if count.is_multiple_of(width) => vec![count / width],
-        false => Vec::new(),
-    };
-    for held in padded.into_iter().filter(|held| *held > all.len()) {
-        let keys = if keyed { held } else { tokens };
-        let ends = [(0, "at the end"), (held - all.len(), "before the first")];
-        let (before, after) = known.padding;
-        let is_known = before + after > 0 && held == tokens + before + after;
-        let ends = if is_known && before > 0 && after > 0 { [(before, "at both ends"); 2] } else { ends };
-        rows.extend(ends.into_iter().filter(|(from, _)| !is_known || *from == before).map(|(from, place)| RowsHeld {
-            from,
-            // What stands before the first token stands before the first key.
-            keys_from: if keyed { from } else { 0 },
-            words: format!("{held} rows, of which {} are padding {place}", held - all.len()),
-            ..whole(held, keys)
-        }));
-        let prompts = held / all.len().max(1);
-        // As many as there are layers, or one more, are layers.
-        let are_layers = prompts == layers || prompts == layers + 1;
-        if !keyed && held.is_multiple_of(all.len()) && prompts <= MOST_PROMPTS && !are_layers {
-            rows.extend((0..prompts).map(|prompt| RowsHeld {
-                batch: (prompts, prompt),
-                words: format!("{prompts} prompts, of which number {} is judged", prompt + 1),
-                ..whole(all.len(), tokens)
-            }));
-        }
-    }
-    rows
-}
-
-/// Fewer rows than tokens: the last ones, the first ones, or one of any token.
-fn fewer(count: usize, width: usize, keyed: bool, tokens: usize) -> Vec<RowsHeld> {
-    let key_counts = if keyed { (1..=tokens).rev().collect() } else { vec![tokens] };
-    let mut rows = Vec::new();
-    for keys in key_counts {
-        let numbers = if keyed { width * keys } else { width };
-        let held = count / numbers;
-        if !count.is_multiple_of(numbers) || held == 0 || held >= tokens {
-            continue;
-        }
-        let mut firsts = vec![tokens - held, 0];
-        if held == 1 {
-            firsts.extend((1..tokens - 1).rev());
-        }
-        for first in firsts {
-            let tokens_read: Vec<usize> = (first..first + held).collect();
-            // Keys that a query does not see are there or not.
-            if keyed && keys < first + held {
-                continue;
-            }
-            let words = match held {
-                1 => format!("one row, token {first}"),
-                _ => format!("{held} rows, tokens {first} to {}", first + held - 1),
-            };
-            rows.push(RowsHeld { held, from: 0, tokens: tokens_read, batch: (1, 0), keys, keys_from: 0, words });
-        }
-    }
-    rows
-}
-
-fn has_keys(probe: Probe) -> bool {
-    probe.token_axis() == 1 || matches!(probe, Probe::Layer(_, Stage::Mask))
 }
 
 /// Axes in the orders in which a tensor may hold them, the documented one first.

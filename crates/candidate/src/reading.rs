@@ -2,7 +2,8 @@
 
 use loupe_spec::{Config, HostTensor, Probe, Stage, Values};
 
-use crate::layout::{KnownRows, Layout, layouts};
+use crate::held::KnownRows;
+use crate::layout::{Layout, layouts};
 
 /// One way to read a tensor.
 #[derive(Clone, Debug, PartialEq)]
