@@ -19,6 +19,7 @@ use crate::misfit::{Misfit, misfit};
 use crate::names::{Meaning, Names};
 use crate::parts::{split, stacked};
 use crate::reading::{Form, in_words, readings};
+use crate::tokens::placed;
 
 /// A candidate that cannot be judged at all.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,8 @@ pub struct Dump<'a> {
     pub token_ids: HostTensor,
     /// What is known of the rows of its tensors.
     pub rows: KnownRows<'a>,
+    /// Whether its samples are taken to count tokens from 1; `None`: they do not, whatever the numbers say.
+    pub tokens_from_one: Option<bool>,
     /// It is a report of Loupe's: everything is what it is called.
     pub is_report: bool,
 }
@@ -207,9 +210,12 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
         }
     }
     let Sorting { mut opens, misfits, ignored, misshapen, mut not_comparable } = sorted;
-    let others = dump.samples.iter().filter(|sample| !by_digest.contains(sample.name.as_str()));
-    let Gathered { mut fragments, unread, besides } = gathered(others, dump.names, config, tokens);
+    let (samples, remark) = placed(dump.samples, dump.names, &dump.token_ids, dump.tokens_from_one, replayer)?;
+    said.extend(remark);
+    let others = samples.iter().filter(|sample| !by_digest.contains(sample.name.as_str()));
+    let Gathered { mut fragments, unread, again, besides } = gathered(others, dump.names, config, tokens);
     not_comparable.extend(unread);
+    said.extend(again);
     for (probe, name) in misfits {
         if let Some(other) = opens.iter().find(|open| open.readings[0].probe == probe) {
             let (first, second) = (name.clone().min(other.name.clone()), name.max(other.name.clone()));

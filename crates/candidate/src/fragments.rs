@@ -8,6 +8,7 @@ use loupe_spec::{Config, HostTensor, Probe, Simulation, echo};
 use crate::Sample;
 use crate::names::{Meaning, Names};
 use crate::reading::{neighbour, neighbour_in_words};
+use crate::sample::Printed;
 
 /// What samples hold.
 pub struct Gathered {
@@ -15,6 +16,8 @@ pub struct Gathered {
     pub fragments: BTreeMap<Probe, Fragment>,
     /// A sentence for each name of which some could not be taken.
     pub unread: Vec<String>,
+    /// A sentence, where rows were printed more than once with other values.
+    pub again: Option<String>,
     /// What a program writes under the name of each besides.
     pub besides: BTreeMap<Probe, BTreeSet<Probe>>,
 }
@@ -30,16 +33,46 @@ pub fn gathered<'s>(
     let mut fragments: BTreeMap<Probe, Fragment> = BTreeMap::new();
     let mut unread: BTreeMap<&str, String> = BTreeMap::new();
     let mut besides: BTreeMap<Probe, BTreeSet<Probe>> = BTreeMap::new();
+    let samples: Vec<&Sample> = samples.collect();
+    // What was printed before it was computed.
+    let is_zero =
+        |sample: &Sample| !sample.numbers.is_empty() && sample.numbers.iter().all(|number| number.value == 0.0);
+    let written: BTreeSet<(&str, i64)> =
+        samples.iter().filter(|sample| !is_zero(sample)).map(|sample| (sample.name.as_str(), sample.token)).collect();
+    // Rows of which another print has begun.
+    let mut printed: BTreeMap<(Probe, i64), BTreeMap<usize, f64>> = BTreeMap::new();
+    let mut closed: BTreeSet<(Probe, i64)> = BTreeSet::new();
+    let mut repeated: BTreeMap<(Probe, i64), &str> = BTreeMap::new();
     for sample in samples {
         let Some(Meaning::Values(probes)) = meanings.get(sample.name.as_str()) else { continue };
         let Some(probe) = probes.first().copied().filter(|probe| *probe != Probe::TokenIds) else { continue };
         besides.entry(probe).or_default().extend(&probes[1..]);
+        let row = (probe, sample.token);
+        if is_zero(sample) && written.contains(&(&sample.name, sample.token)) {
+            repeated.entry(row).or_insert(&sample.name);
+            continue;
+        }
+        let known = printed.entry(row).or_default();
+        let is_other = |(lane, number): (&usize, &Printed)| {
+            known.get(lane).is_some_and(|value| *value != number.value && !(value.is_nan() && number.value.is_nan()))
+        };
+        if closed.contains(&row) || sample.lanes.iter().zip(&sample.numbers).any(is_other) {
+            // The first print stands as it is: no row is made of two.
+            repeated.entry(row).or_insert(&sample.name);
+            closed.insert(row);
+            continue;
+        }
+        known.extend(sample.lanes.iter().copied().zip(sample.numbers.iter().map(|number| number.value)));
         if let Err(error) = sample.add_to(fragments.entry(probe).or_default(), probe, config, tokens) {
             unread.entry(&sample.name).or_insert_with(|| format!("{}: {error}", echo(&sample.name)));
         }
     }
     fragments.retain(|_, fragment| !fragment.places.is_empty() || !fragment.statistics.is_empty());
-    Gathered { fragments, unread: unread.into_values().collect(), besides }
+    let again = repeated.iter().next().map(|((_, token), name)| {
+        let more = if repeated.len() > 1 { format!(" and {} more rows", repeated.len() - 1) } else { String::new() };
+        format!("\"{}\", token {token}{more}: printed several times with other values; the first that are not all 0 are judged", echo(name))
+    });
+    Gathered { fragments, unread: unread.into_values().collect(), again, besides }
 }
 
 /// Values of another stage are this much nearer to that one's.

@@ -32,6 +32,7 @@ mod rows;
 mod sample;
 mod source;
 mod text;
+mod tokens;
 
 pub use align::{AlignError, Aligned, Dump, Sorted, sort};
 pub use counting::Counting;
@@ -41,6 +42,7 @@ pub use names::{Meaning, Names, Whose};
 pub use parts::stacked;
 pub use sample::{Printed, Sample, lanes_from};
 pub use source::{Source, SourceError};
+pub use tokens::may_count_from_one;
 
 /// For tests: two layers, six wide, two query heads on one key head of four.
 #[cfg(test)]

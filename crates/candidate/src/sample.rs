@@ -11,6 +11,8 @@ pub struct Sample {
     pub name: String,
     /// The row's token; a negative one counts from the end.
     pub token: i64,
+    /// Nobody says which token it is.
+    pub is_of_some_token: bool,
     /// The lane of each number, heads flattened.
     pub lanes: Vec<usize>,
     /// The numbers, as many.

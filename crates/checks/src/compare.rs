@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use loupe_candidate::{Aligned, Counting, Dump, KnownRows, Meaning, Names, Sorted, Source, sort, stacked};
+use loupe_candidate::{
+    Aligned, Counting, Dump, KnownRows, Meaning, Names, Sorted, Source, may_count_from_one, sort, stacked,
+};
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{Candidate, CandidateInfo, Judged, Judgement, Verdict, Verdicts, judge, judge_values, text};
 use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input, ModelRef};
@@ -127,6 +129,8 @@ struct Guess {
     ran: Option<Ran>,
     /// How its names count layers; `None`: as their numbers say.
     counting: Option<Counting>,
+    /// Whether its samples count tokens from 1.
+    tokens_from_one: bool,
 }
 
 /// A verdict, and what it leaves open.
@@ -246,6 +250,7 @@ fn one(
         names: &names,
         token_ids: as_tensor(&prompt.ids),
         rows: KnownRows { positions: compare.positions.as_deref(), padding },
+        tokens_from_one: source.is_text().then_some(guess.tokens_from_one),
         is_report: report.is_some(),
     };
     let mut sorted = sort(dump, &replayer)?;
@@ -293,10 +298,14 @@ fn one(
     let mut guesses = Vec::new();
     if let Some(rows) = other_rows.filter(|_| needed > (0, 0)) {
         let others = other_prompts(rows, &sorted, &prompt.ids, weights, checkpoint.config())?;
-        guesses.extend(others.into_iter().map(|ran| Guess { ran: Some(ran), counting: None }));
+        guesses.extend(others.into_iter().map(|ran| Guess { ran: Some(ran), ..Guess::default() }));
     }
-    if needed.0 > 0 && report.is_none() && names.may_count_from_one() {
-        guesses.push(Guess { ran: None, counting: Some(Counting::FromOne) });
+    let may_be_else = needed > (0, 0) && report.is_none();
+    if may_be_else && names.may_count_from_one() {
+        guesses.push(Guess { counting: Some(Counting::FromOne), ..Guess::default() });
+    }
+    if may_be_else && source.is_text() && may_count_from_one(&source.samples, prompt.ids.len()) {
+        guesses.push(Guess { tokens_from_one: true, ..Guess::default() });
     }
     let Judged { mut verdict, level, .. } = judged;
     let recorded = candidate.trace.keys().chain(candidate.fragments.keys()).copied();

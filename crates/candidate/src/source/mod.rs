@@ -35,7 +35,7 @@ use loupe_spec::{HostTensor, echo};
 pub use error::SourceError;
 
 use crate::Sample;
-use crate::text::{Read, read};
+use crate::text::{Passed, Read, read};
 
 /// An open candidate.
 #[derive(Debug)]
@@ -56,8 +56,8 @@ enum Reader {
     Npy,
     /// Type, shape and place of each tensor in a file of numbers alone.
     Raw(BTreeMap<String, raw::Part>),
-    /// A text's numbers are its samples. The first line that says a tensor but no token, and how many there are of these.
-    Text(Option<(String, usize)>),
+    /// A text's numbers are its samples. What was passed over.
+    Text(Option<Passed>),
     /// A JSON is parsed as a whole; what it names of other files is read when it is asked for.
     Json(BTreeMap<String, json::Array>),
     /// Files, and of each name which of them holds it under which name.
@@ -132,15 +132,20 @@ impl Source {
         self.tensors.iter().find(|(own, _)| own == name).map(|(_, shape)| shape.as_slice())
     }
 
+    /// Whether it is lines of a log, in which nothing is certain.
+    pub fn is_text(&self) -> bool {
+        matches!(self.reader, Reader::Text(_))
+    }
+
     /// What it holds that could not be read, a sentence.
     pub fn unread(&self) -> Option<String> {
-        let Reader::Text(Some((line, count))) = &self.reader else { return None };
+        let Reader::Text(Some(Passed { line, why, count })) = &self.reader else { return None };
         let more = match count - 1 {
             0 => String::new(),
             1 => " and 1 more line".to_string(),
             more => format!(" and {more} more lines"),
         };
-        Some(format!("\"{}\"{more}: numbers of a tensor, but no token is said; they are not judged", echo(line)))
+        Some(format!("\"{}\"{more}: not read; it holds {why}", echo(line)))
     }
 
     /// Reads one tensor.
@@ -169,12 +174,18 @@ const LARGEST_TEXT: u64 = 256 << 20;
 
 fn of_text(path: &Path) -> Result<Source, SourceError> {
     let bytes = loupe_files::read(path, LARGEST_TEXT).map_err(SourceError::io(path))?;
-    let Read { samples, without_token } = read(&String::from_utf8_lossy(&bytes));
+    let mut text = read(&String::from_utf8_lossy(&bytes));
+    if text.samples.is_empty() {
+        text.samples = text.of_one_token();
+        text.passed = text.passed.filter(|_| text.samples.is_empty());
+    }
+    let Read { samples, passed, .. } = text;
     if samples.is_empty() {
-        let near = without_token.map_or(String::new(), |(line, _)| format!("; \"{}\" says no token", echo(&line)));
+        let near =
+            passed.map_or(String::new(), |Passed { line, why, .. }| format!("; \"{}\" holds {why}", echo(&line)));
         return Err(SourceError::NoNumbers { path: path.to_path_buf(), near });
     }
-    let reader = Reader::Text(without_token);
+    let reader = Reader::Text(passed);
     Ok(Source { path: path.to_path_buf(), kind: "a text", tensors: Vec::new(), samples, reader })
 }
 

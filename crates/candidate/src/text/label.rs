@@ -1,133 +1,260 @@
 //! What the words before the numbers of a line say.
 
-use std::borrow::Cow;
+use crate::text::row::is_separator;
 
-/// `label` without what stands in parentheses.
-pub fn without_remarks(label: &str) -> String {
-    let mut depth = 0_usize;
-    let keep = |c: &char| {
-        match c {
-            '(' => depth += 1,
-            ')' => {
-                depth = depth.saturating_sub(1);
-                return false;
-            }
-            _ => {}
-        }
-        depth == 0
-    };
-    label.chars().filter(keep).collect()
+/// A line's words, without what they say of layer, token and lanes.
+#[derive(Debug, Default, PartialEq)]
+pub struct Label {
+    /// The layer that is said.
+    pub layer: Option<usize>,
+    /// The token that is said.
+    pub token: Option<i64>,
+    /// The lane of the first number.
+    pub from: usize,
+    /// What is left, in its order; an index into a list of tensors stands with the list.
+    pub words: Vec<String>,
+    /// The numbers are sizes of a whole tensor and no values of it.
+    pub is_statistic: bool,
+    /// A whole number that nothing says what it is: it may be the token.
+    pub has_stray_number: bool,
+    /// Why nobody knows which lanes the numbers are.
+    pub unplaced: Option<&'static str>,
 }
 
 /// What numbers of a whole tensor are called that are no values of it.
-const STATISTICS: [&str; 6] = ["max", "mean", "min", "std", "sum", "rms"];
+const STATISTICS: [&str; 8] = ["max", "mean", "min", "std", "sum", "rms", "maxabs", "norm2"];
+/// Before the number of a layer; of a token.
+const LAYER: [&str; 3] = ["layer", "block", "blk"];
+const TOKEN: [&str; 5] = ["token", "tok", "pos", "position", "t"];
+/// Lists of tensors, whose index is a part of the name.
+const LISTS: [&str; 2] = ["hidden_states", "attentions"];
+/// Words that say nothing of which tensor it is, where a layer's number does.
+const IS_NO_NAME: [&str; 29] = [
+    "layer",
+    "block",
+    "blk",
+    "token",
+    "tok",
+    "pos",
+    "position",
+    "last",
+    "first",
+    "values",
+    "value",
+    "val",
+    "vals",
+    "output",
+    "out",
+    "hidden",
+    "state",
+    "states",
+    "tensor",
+    "array",
+    "float32array",
+    "float16array",
+    "f32",
+    "f16",
+    "bf16",
+    "the",
+    "of",
+    "at",
+    "bos",
+];
 
-/// Whether the numbers that follow `label` are sizes of a whole tensor and no values of it.
-pub fn is_statistic(label: &str) -> bool {
-    let label = label.to_lowercase();
-    // A shape that is said in full is followed by something else.
-    words(&label).any(|word| STATISTICS.contains(&word))
-        || words(&label).rfind(|word| !word.is_empty()) == Some("shape")
-}
-
-/// `label`, at whose end a statistic may be said at once, `mean=0.5 sum=17.65`, without it.
-pub fn without_statistics(label: &str) -> &str {
-    let mut label = label.trim_end();
-    loop {
-        let (rest, last) = label.rsplit_once(char::is_whitespace).unwrap_or(("", label));
-        let is_one = last.split_once('=').is_some_and(|(word, number)| {
-            STATISTICS.contains(&word.to_lowercase().as_str()) && (number.is_empty() || number.parse::<f64>().is_ok())
-        });
-        if !is_one {
-            return label;
+impl Label {
+    /// Of the words in `text`.
+    pub fn of(text: &str) -> Label {
+        let mut label = Label::default();
+        let plain = label.without_brackets(text);
+        let words: Vec<&str> = pieces(without_prefix(&plain)).collect();
+        let numbered = |word: &str, names: &[&str]| -> Option<usize> {
+            let lower = word.to_lowercase();
+            names
+                .iter()
+                .find_map(|name| lower.strip_prefix(name)?.trim_start_matches(['.', '_', '#', '-']).parse().ok())
+        };
+        let mut at = 0;
+        while at < words.len() {
+            let (word, lower) = (words[at], words[at].to_lowercase());
+            let next = words.get(at + 1).copied().unwrap_or_default();
+            let number = integer(next);
+            let said = |names: &[&str]| names.contains(&lower.as_str());
+            at += 1;
+            if said(&LAYER) && number.is_some() {
+                label.layer = label.layer.or(number.and_then(|number| usize::try_from(number).ok()));
+                at += 1;
+            } else if said(&TOKEN) && number.is_some() {
+                label.token = label.token.or(number);
+                at += 1;
+                // "token 6 of 7"
+                if words.get(at) == Some(&"of") && words.get(at + 1).is_some_and(|count| integer(count).is_some()) {
+                    at += 2;
+                }
+            } else if lower == "last" && ["token", "tok"].contains(&next.to_lowercase().as_str()) {
+                label.token = label.token.or(Some(-1));
+                at += 1;
+            } else if lower == "last" && number.is_some() {
+                label.unplaced = Some("the last lanes of a row");
+                at += 1;
+            } else if (lower == "first" && number.is_some())
+                || (lower == "shape" && next.starts_with(|c: char| c.is_ascii_digit()))
+            {
+                at += 1;
+            } else if said(&STATISTICS) {
+                // One that is said in full stands beside the values.
+                let is_said = next.parse::<f64>().is_ok();
+                label.is_statistic |= !is_said;
+                at += usize::from(is_said);
+            } else if lower == "shape" {
+                label.is_statistic = true;
+            } else if let Some(layer) = numbered(word, &LAYER) {
+                label.layer = label.layer.or(Some(layer));
+            } else if let Some(layer) =
+                numbered(word, &["l"]).filter(|_| word.starts_with('L') && !next.eq_ignore_ascii_case("norm"))
+            {
+                label.layer = label.layer.or(Some(layer));
+            } else if let Some(token) = numbered(word, &["token", "tok", "pos", "t"]) {
+                label.token = label.token.or(i64::try_from(token).ok());
+            } else if word.parse::<f64>().is_ok() {
+                label.number(word);
+            } else {
+                label.words.push(word.to_string());
+            }
         }
-        label = rest.trim_end();
+        label
     }
-}
 
-/// `label` with `L12` and `t6` spelled out, where it says both a layer and a token so or otherwise.
-pub fn spelled_out(label: &str) -> Cow<'_, str> {
-    let numbered = |word: &str, letters: &[char]| -> Option<usize> { word.strip_prefix(letters)?.parse().ok() };
-    let mut words = label.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).peekable();
-    let (mut layer, mut position) = (None, token(label).map(|_| ""));
-    while let Some(word) = words.next() {
-        // "L2 norm" is no layer.
-        if numbered(word, &['L']).is_some() && words.peek().is_none_or(|next| !next.eq_ignore_ascii_case("norm")) {
-            layer = layer.or(Some(word));
-        } else if numbered(word, &['t', 'T']).is_some() {
-            position = position.or(Some(word));
+    /// A number among the words.
+    fn number(&mut self, word: &str) {
+        match (self.words.last_mut(), integer(word)) {
+            (Some(list), Some(index)) if LISTS.contains(&list.as_str()) => *list = format!("{list}[{index}]"),
+            // "head 0": a part of the name.
+            (words, Some(_)) => {
+                self.has_stray_number = true;
+                if words.is_some() {
+                    self.words.push(word.to_string());
+                }
+            }
+            (_, None) => self.unplaced = Some("numbers that others stand before"),
         }
     }
-    let (Some(layer), Some(position)) = (layer, position) else { return Cow::Borrowed(label) };
-    let said = label.replacen(layer, &format!("layer {}", &layer[1..]), 1);
-    Cow::Owned(match position {
-        "" => said,
-        short => said.replacen(short, &format!("token {}", &short[1..]), 1),
-    })
-}
 
-/// What `label` calls a tensor that no program is known to have, in `layer` where it says none itself: all that stands before
-/// the token, the index or the count.
-pub fn own_name(label: &str, layer: Option<usize>) -> Option<String> {
-    let label = without_remarks(label);
-    // "[debug] "
-    let label = label.trim_start();
-    let label = label.strip_prefix('[').and_then(|tag| tag.split_once(']')).map_or(label, |(_, rest)| rest);
-    let lower = label.to_lowercase();
-    // Lower case may be longer than its letter.
-    let ends = ["token", "tok ", "tok=", "pos", "first", "last", "[", "="].iter().filter_map(|word| lower.find(word));
-    let end = ends.min().filter(|_| lower.len() == label.len()).unwrap_or(label.len());
-    let name = label.get(..end)?.trim_matches(|c: char| !c.is_alphanumeric());
-    let has_layer = ["layer", "block"].iter().any(|word| after_word(&lower, word).is_some());
-    let is_name = name.len() <= LONGEST_OWN_NAME && name.chars().any(char::is_alphabetic);
-    is_name.then(|| match layer.filter(|_| !has_layer) {
-        Some(layer) => format!("layer {layer} {name}"),
-        None => name.to_string(),
-    })
+    /// `text` without what stands in brackets: an index that follows a name at once is taken, and of the rest what says a layer
+    /// or a token stays.
+    fn without_brackets(&mut self, text: &str) -> String {
+        // "[0][-1][:8]" is one index.
+        let text = text.replace("][", ",");
+        let (mut plain, mut rest) = (String::new(), text.as_str());
+        while let Some(open) = rest.find(['[', '(']) {
+            let close = if rest[open..].starts_with('[') { ']' } else { ')' };
+            plain.push_str(&rest[..open]);
+            let Some((inside, after)) = rest[open + 1..].split_once(close) else {
+                // What is still open are the values.
+                return plain;
+            };
+            if close == ']' && plain.ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                self.index(inside, &mut plain);
+            } else if says_place(inside) {
+                plain = format!("{plain} {inside} ");
+            } else if let Some(before) = plain.trim_end_matches([' ', '=', ':']).strip_suffix("shape") {
+                plain = before.to_string();
+            }
+            rest = after;
+        }
+        plain + rest
+    }
+
+    /// `0, -1, 16:24` after a name: the token before the slice, and where the slice begins; without a slice the last of several.
+    /// Of a list of tensors the first is a part of the name.
+    fn index(&mut self, inside: &str, name: &mut String) {
+        let mut parts: Vec<&str> = inside.split(',').map(str::trim).collect();
+        let is_list = LISTS.iter().any(|list| name.to_lowercase().ends_with(list));
+        if let Some(index) = parts.first().copied().filter(|first| is_list && integer(first).is_some()) {
+            *name = format!("{name}[{index}]");
+            parts.remove(0);
+        }
+        match parts.iter().position(|part| part.contains(':')) {
+            Some(slice) => {
+                self.from = parts[slice].split(':').next().and_then(|from| from.trim().parse().ok()).unwrap_or(0);
+                let before = slice.checked_sub(1).and_then(|at| parts[at].parse().ok());
+                self.token = before.or(self.token);
+            }
+            // One alone may be a length.
+            None if parts.len() > 1 => self.token = parts.last().and_then(|last| last.parse().ok()).or(self.token),
+            None => {}
+        }
+    }
+
+    /// Whether words are left that are of a name.
+    pub fn says_more(&self) -> bool {
+        self.words.iter().any(|word| !is_filler(word))
+    }
+
+    /// What it calls a tensor that no program is known to have, in `layer` where it says none itself.
+    pub fn own_name(&self, layer: Option<usize>) -> Option<String> {
+        let first = self.words.iter().position(|word| !is_filler(word))?;
+        let last = self.words.iter().rposition(|word| !is_filler(word))?;
+        let name = self.words[first..=last].join(" ");
+        let is_name = name.len() <= LONGEST_OWN_NAME && name.chars().any(char::is_alphabetic);
+        is_name.then(|| match self.layer.or(layer) {
+            Some(layer) => format!("layer {layer} {name}"),
+            None => name,
+        })
+    }
 }
 
 /// More letters than a name has that a person gives a tensor.
 const LONGEST_OWN_NAME: usize = 60;
 
-/// The words of `label`, names with underscores whole.
-pub fn words(label: &str) -> impl DoubleEndedIterator<Item = &str> {
-    label.split(|c: char| !c.is_alphanumeric() && c != '_')
+/// Whether `word` says nothing of which tensor it is.
+pub fn is_filler(word: &str) -> bool {
+    IS_NO_NAME.contains(&word.to_lowercase().as_str())
 }
 
-/// The token that `label` speaks of.
-pub fn token(label: &str) -> Option<i64> {
-    let lower = label.to_lowercase();
-    if lower.contains("last tok") {
-        return Some(-1);
+/// The number of a layer or a token: "6", "-1", "6/7".
+fn integer(word: &str) -> Option<i64> {
+    let number = word.split_once('/').map_or(word, |(number, count)| if is_whole(count) { number } else { word });
+    number.parse().ok()
+}
+
+fn is_whole(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether what stands in brackets says a layer or a token: "token 6", "last tok", "L3".
+pub fn says_place(inside: &str) -> bool {
+    let words: Vec<&str> = pieces(inside).collect();
+    let is_place = |word: &str| LAYER.contains(&word) || TOKEN.contains(&word) || word == "last";
+    let short = |word: &str| word.strip_prefix(['L', 't']).is_some_and(is_whole);
+    words.first().is_some_and(|first| is_place(&first.to_lowercase()) || short(first))
+}
+
+/// The words of `text`.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| is_separator(c) || matches!(c, '=' | ':'))
+        .map(|word| word.trim_end_matches(['-', '*', '#', '.']).trim_start_matches(['*', '#', '.']))
+        .map(|word| {
+            word.strip_prefix('-').filter(|rest| !rest.starts_with(|c: char| c.is_ascii_digit())).unwrap_or(word)
+        })
+        .filter(|word| !word.is_empty())
+}
+
+/// `text` without what a logger puts before every line: times, levels, names of files and modules.
+fn without_prefix(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    while let Some((word, after)) = rest.split_once(char::is_whitespace) {
+        let is_time = word.chars().any(|c| c.is_ascii_digit())
+            && word.contains([':', '.', '-'])
+            && word.chars().all(|c| c.is_ascii_digit() || matches!(c, ':' | '.' | ',' | '-' | 'T' | 'Z' | '+'));
+        let is_level = ["TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "I", "D", "W", "E"].contains(&word);
+        let says_layer = LAYER.iter().any(|name| after.to_lowercase().contains(name));
+        // "engine.cpp:214", "I/gemma:"
+        let is_tag = word.contains(':') && word.contains(['.', '/', ':']) && says_layer && integer(word).is_none();
+        let is_tag = is_tag && !LAYER.iter().chain(&TOKEN).any(|name| word.to_lowercase().starts_with(name));
+        if !(is_time || is_level || is_tag) {
+            break;
+        }
+        rest = after.trim_start();
     }
-    if let Some(after) = ["token", "tok", "pos", "position"].iter().find_map(|word| after_word(&lower, word)) {
-        return Some(after);
-    }
-    index(label)?.0
-}
-
-/// The index before the slice in `[0, -1, 16:24]` or `[0][-1][:8]`, if there is one, and where the slice begins; without a slice
-/// the last of several.
-pub fn index(label: &str) -> Option<(Option<i64>, usize)> {
-    let label = label.replace("][", ",");
-    // "[debug]" is no index.
-    label.split('[').skip(1).find_map(|group| {
-        let parts: Vec<&str> = group.split(']').next()?.split(',').map(str::trim).collect();
-        let Some(slice) = parts.iter().position(|part| part.contains(':')) else {
-            // One alone is an index into a list.
-            let last = parts.last().filter(|_| parts.len() > 1)?;
-            return Some((Some(last.parse().ok()?), 0));
-        };
-        let before = slice.checked_sub(1).and_then(|at| parts[at].parse().ok());
-        Some((before, parts[slice].split(':').next()?.trim().parse().unwrap_or(0)))
-    })
-}
-
-/// The integer after `word`, with or without `=` or `:` between.
-pub fn after_word(label: &str, word: &str) -> Option<i64> {
-    label.match_indices(word).find_map(|(at, _)| {
-        let rest = label[at + word.len()..].trim_start_matches([' ', '=', ':', '#']);
-        let end = rest.char_indices().find(|(at, c)| !(c.is_ascii_digit() || (*at == 0 && *c == '-')));
-        rest[..end.map_or(rest.len(), |(at, _)| at)].parse().ok()
-    })
+    rest
 }
