@@ -321,6 +321,50 @@ fn quantised(case: &Case, mistakes: &[String]) -> Trace {
     replayer.replay(Replay { given, wanted: &case.probes(), mistakes, simulation }).unwrap()
 }
 
+/// A precision shows in every layer and in every token; what shows in some is a mistake. The head's may be its own.
+#[test]
+fn a_precision_is_not_what_some_layers_or_tokens_show() {
+    let case = Case::open("builtin");
+    let tokens = case.f32[&Probe::TokenIds].values.len();
+    let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without: &[] };
+    let outputs = |probe: &Probe| matches!(probe, Probe::TokenIds | Probe::Layer(_, Stage::Output) | Probe::Norm);
+    let head = BTreeSet::from([Probe::LogitsRaw, Probe::Logits]);
+    let judged_as = |run: Trace| judged(&[], &case, &candidate(&case, run, Rows::All, None)).unwrap();
+    let (right, coarse) = (case.f32.clone(), quantised(&case, &[]));
+    // The head by itself, from the norm that was recorded.
+    let of_head = |norm: &Trace, simulation| {
+        let given = norm.iter().filter(|(probe, _)| **probe == Probe::Norm).map(|(p, t)| (*p, t.clone())).collect();
+        let replay = Replay { given: Given::whole(&given), wanted: &head, mistakes: &[], simulation };
+        replayer.replay(replay).unwrap()
+    };
+    let plain = Simulation { storage: Dtype::F32, ..Simulation::exact() };
+    let blocks = Simulation { weights: WeightForm::Blocks { bits: 4 }, rounding: Rounding::Stochastic(0x77), ..plain };
+
+    // Layers in four bits, the head as it is.
+    let mut run: Trace = coarse.clone().into_iter().filter(|(probe, _)| outputs(probe)).collect();
+    run.insert(Probe::Logits, of_head(&coarse, plain).remove(&Probe::Logits).unwrap());
+    let verdict = judged_as(run);
+    assert_eq!(verdict.verdict, Judgement::Inconclusive, "{:?} {:?}", verdict.detail, verdict.unexplained);
+
+    // Layers as they are: what is off in the head is none of theirs.
+    let mut run: Trace = right.clone().into_iter().filter(|(probe, _)| outputs(probe)).collect();
+    run.insert(Probe::LogitsRaw, of_head(&right, blocks).remove(&Probe::LogitsRaw).unwrap());
+    let verdict = judged_as(run);
+    assert_eq!(verdict.verdict, Judgement::Architectural, "{:?}", verdict.detail);
+    assert_eq!(verdict.unexplained, [Probe::LogitsRaw]);
+
+    // The last three tokens alone.
+    let mut run: Trace = right.into_iter().filter(|(probe, _)| outputs(probe)).collect();
+    for (probe, tensor) in run.iter_mut().filter(|(probe, _)| **probe != Probe::TokenIds) {
+        let (own, other) = (tensor.values.to_f64(), coarse[probe].values.to_f64());
+        let from = (tokens - 3) * own.len() / tokens;
+        let mixed = own[..from].iter().chain(&other[from..]).map(|value| *value as f32).collect();
+        tensor.values = Values::F32(mixed);
+    }
+    let verdict = judged_as(run);
+    assert_eq!(verdict.verdict, Judgement::Architectural, "{:?}", verdict.detail);
+}
+
 /// What four bits a weight lose hides erf-GELU and more: the verdict says how many, in its own line.
 #[test]
 fn what_a_coarse_precision_hides_is_counted() {

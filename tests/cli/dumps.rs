@@ -88,7 +88,7 @@ fn a_dump_with_no_known_name_is_refused_with_the_entries_that_would_map_it() {
 fn names_of_several_layers_are_mapped_by_one_entry() {
     let dump = Dump::right().only(&["layers.0.output", "layers.1.output"]);
     let dump = dump.rename("layers.0.output", "hidden_0").rename("layers.1.output", "hidden_1");
-    dump.refused(PROMPT, &["\"names\": {\"hidden_{l}\": \"layers.{l}.output\"}"]);
+    dump.refused(PROMPT, &["\"names\": {\"hidden_{l}\": \"layers.{l}.STAGE\"}"]);
     assert_eq!(dump.judge(&format!(r#"{PROMPT}, "names": {{"hidden_{{l}}": "layers.{{l}}.output"}}"#)).code, 0);
     dump.refused(
         &format!(r#"{PROMPT}, "names": {{"hidden_{{l}}": "layers.{{l}}.o_prj"}}"#),

@@ -612,6 +612,25 @@ fn values_that_nothing_computes_are_said() {
     assert!(!run.stdout.contains("bit for bit") && run.code == 0, "{}", run.stdout);
 }
 
+/// Logits that a far larger cap hardly touched are near those before the cap; where everything else is exact they are none.
+#[test]
+fn another_cap_is_not_a_precision() {
+    let bench = Bench::new();
+    let states = [
+        ("embed.scaled", "hidden_states.0"),
+        ("layers.0.output", "hidden_states.1"),
+        ("layers.1.output", "hidden_states.2"),
+        ("norm", "hidden_states.3"),
+        ("logits", "logits"),
+    ];
+    for keys in ["", r#", "candidate_dtype": "f32""#] {
+        let run = bench.judge(&bench.trace(&["final_softcap=20"]).called(&states), keys);
+        let verdict: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
+        let fitted = &verdict["verdicts"][0]["fitted"][0]["parameter"];
+        assert_eq!((run.code, fitted.as_str()), (1, Some("final_softcap")), "{}{}", run.stdout, run.stderr);
+    }
+}
+
 /// Embeddings say which tokens were run.
 #[test]
 fn another_prompt_is_read_off_the_embeddings() {

@@ -27,7 +27,7 @@ pub enum AlignError {
     /// Not one tensor has a name of ours.
     #[error(
         "{}: nothing to compare: none of its {count} tensors has a name that Loupe knows. It holds {found}. Map its \
-         names to probe points: \"names\": {{{entries}}}",
+         names to probe points (docs/probes.md): \"names\": {{{entries}}}",
         echo(.path)
     )]
     Nothing {

@@ -23,21 +23,27 @@ pub fn entries(names: &Names) -> String {
         let pattern = in_any_layer(name, layer);
         let is_of_it =
             |other: &str| (0..names.layers).any(|l| l != layer && pattern.replace("{l}", &l.to_string()) == other);
-        match pattern != name && unknown.iter().any(|(other, _)| is_of_it(other)) {
+        match pattern != name && near.layer().is_some() && unknown.iter().any(|(other, _)| is_of_it(other)) {
             true => format!("\"{pattern}\": \"{}\"", near.pattern()),
             false => format!("\"{name}\": \"{near}\""),
         }
     };
     let mut entries: Vec<String> = Vec::new();
+    let mut taken: Vec<Probe> = Vec::new();
     for (name, near) in unknown.iter().filter_map(|(name, near)| Some((*name, (*near)?))) {
         let entry = entry(name, near);
-        if !entries.contains(&entry) && entries.len() < MOST_NAMES {
+        // Two tensors are not one probe.
+        let is_free = !taken.contains(&near);
+        taken.push(near);
+        if is_free && !entries.contains(&entry) && entries.len() < MOST_NAMES {
             entries.push(entry);
         }
     }
     if entries.is_empty() {
-        let example = Probe::Layer(0, Stage::Output);
-        entries.push(entry(unknown.first().map_or("ITS_NAME", |(name, _)| name), example));
+        // Which stage it is, nobody can say but its author.
+        let example = entry(unknown.first().map_or("ITS_NAME", |(name, _)| name), Probe::Layer(0, Stage::Output));
+        let (name, target) = example.split_once(": ").unwrap_or((&example, "\"\""));
+        entries.push(format!("{name}: {}", target.replace("output", "STAGE")));
     }
     entries.join(", ")
 }

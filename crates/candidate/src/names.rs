@@ -185,15 +185,27 @@ fn like(entries: &mut [(String, Meaning)], layers: usize) {
         // Its own layer's names are those that it may be like.
         let digits: Vec<usize> = name.split(|c: char| !c.is_ascii_digit()).filter_map(|run| run.parse().ok()).collect();
         let layer = digits.into_iter().find(|layer| *layer < layers).unwrap_or(0);
-        let known: Vec<String> = outside
-            .into_iter()
-            .chain(Stage::ALL.map(|stage| Probe::Layer(layer, stage)))
-            .map(|probe| probe.to_string())
-            .collect();
-        let ends = known.iter().filter(|known| squashed(name).ends_with(&format!("_{}", squashed(known))));
-        let ends = ends.max_by_key(|known| known.len()).map(String::as_str);
-        let near = ends.or_else(|| nearest(name, known.iter().map(String::as_str)));
-        *meaning = Meaning::Unknown(near.map(str::to_string));
+        // A layer's number alone makes no name like another: "layer 3 foo" is held against the stages as "foo".
+        let number = layer.to_string();
+        let stage =
+            name.split_once(&number).map_or("", |(_, rest)| rest).trim_start_matches(|c: char| !c.is_alphabetic());
+        let own = squashed(if stage.is_empty() { name } else { stage });
+        let mut known: Vec<(String, Probe)> =
+            outside.into_iter().map(|probe| (squashed(&probe.to_string()), probe)).collect();
+        for stage in Stage::ALL {
+            let last = stage.path().rsplit('.').next().unwrap_or_default();
+            known.extend([stage.path(), last].map(|path| (squashed(path), Probe::Layer(layer, stage))));
+        }
+        // Of a layer's "attn_norm" the norm after the last is no part.
+        let is_end = |(known, probe): &&(String, Probe)| {
+            own == *known || (probe.layer().is_some() && own.ends_with(&format!("_{known}")))
+        };
+        let ends = known.iter().filter(is_end);
+        let ends = ends.max_by_key(|(known, _)| known.len()).map(|(known, _)| known.as_str());
+        let near = ends.or_else(|| nearest(&own, known.iter().map(|(known, _)| known.as_str())));
+        let near =
+            near.and_then(|near| known.iter().find(|(known, _)| known == near)).map(|(_, probe)| probe.to_string());
+        *meaning = Meaning::Unknown(near);
     }
 }
 

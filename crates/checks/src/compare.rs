@@ -6,7 +6,7 @@ use loupe_candidate::{
     Aligned, Counting, Dump, KnownRows, Meaning, Names, Sorted, Source, may_count_from_one, sort, stacked,
 };
 use loupe_checkpoint::{Checkpoint, Tensors};
-use loupe_compare::{Candidate, CandidateInfo, Judged, Judgement, Verdict, Verdicts, judge, judge_values, text};
+use loupe_compare::{Candidate, CandidateInfo, Judged, Judgement, Rows, Verdict, Verdicts, judge, judge_values, text};
 use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input, ModelRef};
 use loupe_engine::{Bytes, free_memory};
 use loupe_report::{Report, Written, read};
@@ -46,12 +46,13 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
         let rows = answer.other_rows;
         for guess in std::mem::take(&mut answer.guesses) {
             let again = one(loaded, &asked, &mut references, guess)?;
-            if again.needed < answer.needed {
+            // A guess that leaves most of it unexplained is none.
+            if again.needed < answer.needed && 2 * again.needed.0 <= answer.needed.0 {
                 answer = again;
             }
         }
-        if let Some(rows) = rows.filter(|_| answer.needed.0 > 0) {
-            let tokens = answer.verdict.coverage.of_tokens;
+        let tokens = answer.verdict.coverage.of_tokens;
+        if let Some(rows) = rows.filter(|rows| answer.needed.0 > 0 && *rows != tokens) {
             answer.verdict.next = Some(whose_rows(rows, tokens, answer.without_bos));
             answer.verdict.other_rows = Some(rows);
         }
@@ -299,6 +300,11 @@ fn one(
     if let Some(rows) = other_rows.filter(|_| needed > (0, 0)) {
         let others = other_prompts(rows, &sorted, &prompt.ids, weights, checkpoint.config())?;
         guesses.extend(others.into_iter().map(|ran| Guess { ran: Some(ran), ..Guess::default() }));
+    }
+    // The last row alone is of any prompt with that token.
+    let is_one_row = matches!(&candidate.rows, Rows::Positions(rows) if rows.len() == 1) && other_rows.is_none();
+    if is_open && is_one_row && !prompt.is_said && needed.0 > 0 && prompt.ids.len() > 2 && prompt.ids[0] == BOS {
+        guesses.push(Guess { ran: Some(Ran::without_bos(&prompt.ids)), ..Guess::default() });
     }
     let may_be_else = needed > (0, 0) && report.is_none();
     if may_be_else && names.may_count_from_one() {

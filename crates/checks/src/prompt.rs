@@ -164,6 +164,13 @@ pub(crate) struct Ran {
     pub how: &'static str,
 }
 
+impl Ran {
+    /// `asked` without its `<bos>`.
+    pub fn without_bos(asked: &[usize]) -> Ran {
+        Ran { ids: asked[1..].to_vec(), how: " (by what fits)" }
+    }
+}
+
 /// What says which prompt was run: its embeddings.
 pub(crate) const BY_EMBEDDINGS: &str = " (by its embeddings)";
 /// What says so: how many rows there are, where those explain more.

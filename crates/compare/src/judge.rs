@@ -199,6 +199,15 @@ const ELEVATED: f64 = 3.0;
 /// One in so many projections may be right by chance where a lesser precision spoils them all.
 const MOST_FAIL: usize = 10;
 
+/// A token's row this many times the limit is far off.
+const FAR: f64 = 30.0;
+
+/// Whether some tokens of `stage` are right where others are far off: a precision loses in every row.
+fn is_off_in_part(stage: &Stage) -> bool {
+    let sizes = stage.row_sizes(&stage.exact);
+    sizes.iter().any(|size| *size <= TENSOR_LIMIT) && sizes.iter().any(|size| *size > FAR * TENSOR_LIMIT)
+}
+
 /// A precision.
 struct Chosen {
     noise: Noise,
@@ -289,11 +298,22 @@ impl<'a> Case<'a> {
             }
             let is_first = first.is_none();
             first.get_or_insert(noise);
-            // A lesser precision would show in all of them, or in all segments that projections are hidden in.
-            let hidden = self.misfits(&stages, |_, segment| segment.iter().any(|inner| is_linear(*inner)));
-            let body = if alone { hidden } else { projections };
+            // A lesser precision would show in all of them, or in all segments that projections are hidden in. The head's is
+            // its own matter: many engines keep it as it is.
+            let is_head = |probe: Probe| matches!(probe, Probe::LogitsRaw | Probe::Logits);
+            let is_hidden = |segment: &BTreeSet<Probe>| segment.iter().any(|inner| is_linear(*inner));
+            let is_alone = |probe: Probe, segment: &BTreeSet<Probe>| is_linear(probe) && segment.len() == 1;
+            let of_layers = self.misfits(&stages, |probe, segment| !is_head(probe) && is_alone(probe, segment));
+            let in_layers = self.misfits(&stages, |probe, segment| !is_head(probe) && is_hidden(segment));
+            let hidden = self.misfits(&stages, |_, segment| is_hidden(segment));
+            let body = [of_layers, in_layers, projections, hidden]
+                .into_iter()
+                .find(|body| !body.is_empty())
+                .unwrap_or_default();
             let passing = body.iter().filter(|misfit| **misfit <= TENSOR_LIMIT).count();
-            let some_right = passing * MOST_FAIL > body.len();
+            let in_part =
+                stages.iter().any(|stage| is_hidden(&self.segments.own[&stage.probe]) && is_off_in_part(stage));
+            let some_right = passing * MOST_FAIL > body.len() || in_part;
             // A report that says strict is held to it where no projection says otherwise.
             if is_first && some_right {
                 // Some right by chance and all off as a body: sums in a half lose about as much as the limit allows.

@@ -9,6 +9,7 @@ pub(super) static DOPPLER: Dialect = Dialect {
     name: "DOPPLER stages",
     roots: &[""],
     layers: &["layer_{l}.", "layers.{l}.", "layer{l}.", "L{l}."],
+    after: &[],
     in_layer: &[
         ("layer_in", Holds::Values(&[l(Stage::Input)])),
         ("post_input_norm", Holds::Values(&[l(Stage::InputLayernorm)])),
@@ -46,6 +47,7 @@ pub(super) static DOPPLER_OPERATORS: Dialect = Dialect {
     name: "DOPPLER operators",
     roots: &[""],
     layers: &["layer.{l}."],
+    after: &[],
     in_layer: &[
         ("attn.post_input_norm", Holds::Values(&[l(Stage::InputLayernorm)])),
         ("attn.normed", Holds::Values(&[l(Stage::InputLayernorm)])),

@@ -20,6 +20,7 @@ pub(super) static HUGGING_FACE: Dialect = Dialect {
         "_orig_mod.model.",
     ],
     layers: &["layers.{l}"],
+    after: &[],
     in_layer: &[
         ("", Holds::Values(&[l(Stage::Output)])),
         (".input_layernorm", Holds::Values(&[l(Stage::InputLayernorm)])),

@@ -41,6 +41,8 @@ pub(crate) struct Dialect {
     roots: &'static [&'static str],
     /// What stands before a layer's names, with `{l}` for its number.
     layers: &'static [&'static str],
+    /// What stands after a layer's names, with `{l}` for its number.
+    after: &'static [&'static str],
     /// Names in a layer.
     in_layer: &'static [(&'static str, Holds)],
     /// Names outside of the layers, or with `{l}` at a place of their own.
@@ -69,8 +71,12 @@ impl Dialect {
             .layers
             .iter()
             .flat_map(|layer| self.in_layer.iter().map(move |(name, holds)| (format!("{layer}{name}"), *holds)));
+        let after = self
+            .after
+            .iter()
+            .flat_map(|layer| self.in_layer.iter().map(move |(name, holds)| (format!("{name}{layer}"), *holds)));
         let elsewhere = self.elsewhere.iter().map(|(name, holds)| (name.to_string(), *holds));
-        let names: Vec<(String, Holds)> = in_layer.chain(elsewhere).collect();
+        let names: Vec<(String, Holds)> = in_layer.chain(after).chain(elsewhere).collect();
         let rooted = self
             .roots
             .iter()
@@ -131,7 +137,8 @@ mod tests {
     #[test]
     fn no_two_entries_of_a_dialect_are_one_name() {
         for dialect in ALL {
-            let count = dialect.roots.len() * (dialect.layers.len() * dialect.in_layer.len() + dialect.elsewhere.len());
+            let layers = dialect.layers.len() + dialect.after.len();
+            let count = dialect.roots.len() * (layers * dialect.in_layer.len() + dialect.elsewhere.len());
             assert_eq!(dialect.table().len(), count, "{}", dialect.name);
         }
     }

@@ -9,6 +9,7 @@ pub(super) static SHORT: Dialect = Dialect {
     name: "short names",
     roots: &[""],
     layers: &["layer_{l}.", "layers.{l}.", "layer{l}.", "l{l}.", "block_{l}.", "blocks.{l}.", "h.{l}."],
+    after: &[],
     in_layer: &[
         ("input", Holds::Values(&[l(Stage::Input)])),
         ("in", Holds::Values(&[l(Stage::Input)])),

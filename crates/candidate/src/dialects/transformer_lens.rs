@@ -9,6 +9,7 @@ pub(super) static TRANSFORMER_LENS: Dialect = Dialect {
     name: "TransformerLens hooks",
     roots: &[""],
     layers: &["blocks.{l}."],
+    after: &[],
     in_layer: &[
         ("hook_resid_pre", Holds::Values(&[l(Stage::Input)])),
         ("hook_resid_mid", Holds::Values(&[l(Stage::ResidualAttn)])),

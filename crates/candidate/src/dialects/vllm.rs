@@ -10,6 +10,7 @@ pub(super) static VLLM: Dialect = Dialect {
     name: "vLLM modules",
     roots: &["", "model."],
     layers: &["layers.{l}."],
+    after: &[],
     in_layer: &[
         ("input_layernorm.0", Holds::Values(&[l(Stage::InputLayernorm)])),
         ("input_layernorm.1", Holds::Values(&[l(Stage::Input)])),

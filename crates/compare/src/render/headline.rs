@@ -9,7 +9,7 @@ use crate::words::{and, count, in_words};
 /// `architectural: gelu_erf, in every layer; explains 4 of 4 failing stages`
 pub fn headline(verdict: &Verdict) -> String {
     let what = match verdict.verdict {
-        Judgement::Exact => "every recorded value is the reference's, bit for bit".to_string(),
+        Judgement::Exact => "every judged value is the reference's, bit for bit".to_string(),
         Judgement::Numeric => numeric(verdict),
         Judgement::Architectural => architectural(verdict),
         Judgement::BackendFault => fault(verdict),
@@ -24,6 +24,10 @@ pub fn headline(verdict: &Verdict) -> String {
         true => String::new(),
         false => format!("; {} cannot be ruled out", count(hidden, "mistake")),
     };
+    let unknown = match verdict.coverage.unknown {
+        unknown if unknown > 0 && verdict.exit_code == 0 => format!("; {} not judged", count(unknown, "tensor")),
+        _ => String::new(),
+    };
     let apart = match verdict.coverage.not_comparable.len() {
         0 => String::new(),
         tensors => format!("; {} could not be compared", count(tensors, "tensor")),
@@ -35,7 +39,7 @@ pub fn headline(verdict: &Verdict) -> String {
         ),
         None => String::new(),
     };
-    format!("{}: {what}{rows}{apart}{unnoticed}", verdict.verdict.name())
+    format!("{}: {what}{rows}{apart}{unknown}{unnoticed}", verdict.verdict.name())
 }
 
 fn numeric(verdict: &Verdict) -> String {
