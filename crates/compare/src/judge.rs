@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Accumulator, Arithmetic, Dtype, HostTensor, Probe, Rounding, echo};
+use loupe_spec::{Arithmetic, Dtype, HostTensor, Probe, Rounding, echo};
 
+use crate::choose_level::Chosen;
 use crate::conclude::{Seen, conclude};
 use crate::faults::{f16_overflow, fault};
 use crate::metrics::{Metrics, relative_l2};
 use crate::naming::Search;
 use crate::noise::{Level, Noise, measure};
-use crate::precision::{infer_decimals, infer_storage, is_linear, ladder, median};
+use crate::precision::infer_storage;
 use crate::segments::Segments;
 use crate::stage::{Fit, Stage, TENSOR_LIMIT};
 use crate::verdict::{
@@ -194,40 +195,20 @@ fn nowhere(unseen: &[Unseen]) -> Vec<String> {
     ids.into_iter().map(str::to_string).collect()
 }
 
-/// Right code's projections lie at a quarter of their limit (docs/gpu.md): a third is off as a body.
-const ELEVATED: f64 = 3.0;
-/// One in so many projections may be right by chance where a lesser precision spoils them all.
-const MOST_FAIL: usize = 10;
-
-/// A token's row this many times the limit is far off.
-const FAR: f64 = 30.0;
-
-/// Whether some tokens of `stage` are right where others are far off: a precision loses in every row.
-fn is_off_in_part(stage: &Stage) -> bool {
-    let sizes = stage.row_sizes(&stage.exact);
-    sizes.iter().any(|size| *size <= TENSOR_LIMIT) && sizes.iter().any(|size| *size > FAR * TENSOR_LIMIT)
-}
-
-/// A precision.
-struct Chosen {
-    noise: Noise,
-    /// Where it was climbed to with no projection to tell it by: the one that loses least.
-    strictest: Option<Noise>,
-    /// Those that lose more, where the projections are off as a body.
-    lesser: Vec<Level>,
-}
-
 /// A candidate with everything that must be known before it can be judged.
-struct Case<'a> {
-    candidate: &'a Candidate,
-    replayer: &'a dyn Replayer,
+pub struct Case<'a> {
+    /// Who is judged.
+    pub candidate: &'a Candidate,
+    /// The model.
+    pub replayer: &'a dyn Replayer,
     /// The reference's own run from the token ids.
     reference: Trace,
     /// What was recorded and can be judged.
-    recorded: BTreeSet<Probe>,
+    pub recorded: BTreeSet<Probe>,
     /// Of it, what has a row for every token.
     whole: BTreeSet<Probe>,
-    segments: Segments,
+    /// What each is recomputed through.
+    pub segments: Segments,
     /// The tokens of what has not.
     rows: Vec<usize>,
     /// The precision was taken because it fits, with nothing to tell it by.
@@ -258,85 +239,13 @@ impl<'a> Case<'a> {
         Ok(Case { candidate, replayer, reference, recorded, whole, segments, rows, by_fallback: false, notes })
     }
 
-    fn given(&self) -> Given<'_> {
+    /// What the reference starts from.
+    pub fn given(&self) -> Given<'_> {
         Given { trace: &self.candidate.trace, rows: &self.rows }
     }
 
-    /// The first precision at which the projections are right as a body: a mistake spoils some of them, a precision
-    /// all. Without projections of their own, the first at which everything is.
-    fn choose_level(&self) -> Result<Chosen, JudgeError> {
-        let (trace, fragments) = (&self.candidate.trace, self.candidate.fragments_as_tensors());
-        let storage = self.candidate.declared.unwrap_or_else(|| infer_storage(trace, &self.candidate.fragments));
-        // Where there are tensors, the decimals of a fragment are its own.
-        let printed = if self.segments.given.is_empty() { &fragments } else { trace };
-        let mut levels = ladder(storage, self.replayer.weights_dtype(), infer_decimals(printed));
-        if let Some(arithmetic) = self.candidate.arithmetic {
-            let known: BTreeSet<&str> = levels.iter().filter_map(|l| l.arithmetic()).map(Arithmetic::name).collect();
-            if !known.contains(arithmetic.name()) {
-                let (path, known) = (self.candidate.path.clone(), known.into_iter().map(str::to_string).collect());
-                return Err(JudgeError::Arithmetic { path, arithmetic, storage, known });
-            }
-            levels.retain(|level| level.arithmetic() == Some(arithmetic));
-        }
-        let mut first: Option<Noise> = None;
-        let mut off_as_a_body = false;
-        let mut lesser = Vec::new();
-        for (at, level) in levels.iter().enumerate() {
-            let noise = measure(self.replayer, self.given(), &self.recorded, &[], *level)?;
-            let stages = self.stages(&noise);
-            let projections = self.misfits(&stages, |probe, segment| is_linear(probe) && segment.len() == 1);
-            let alone = projections.is_empty();
-            let middle = median(&projections);
-            off_as_a_body |= first.is_none() && middle.is_some_and(|middle| middle > TENSOR_LIMIT / ELEVATED);
-            let fits = match middle {
-                Some(middle) => middle <= TENSOR_LIMIT,
-                None => stages.iter().all(|stage| stage.fit(&stage.exact).passes()),
-            };
-            if fits {
-                let lesser = if off_as_a_body { levels[at + 1..].to_vec() } else { Vec::new() };
-                return Ok(Chosen { noise, strictest: first.filter(|_| alone), lesser });
-            }
-            let is_first = first.is_none();
-            first.get_or_insert(noise);
-            // A lesser precision would show in all of them, or in all segments that projections are hidden in. The head's is
-            // its own matter: many engines keep it as it is.
-            let is_head = |probe: Probe| matches!(probe, Probe::LogitsRaw | Probe::Logits);
-            let is_hidden = |segment: &BTreeSet<Probe>| segment.iter().any(|inner| is_linear(*inner));
-            let is_alone = |probe: Probe, segment: &BTreeSet<Probe>| is_linear(probe) && segment.len() == 1;
-            let of_layers = self.misfits(&stages, |probe, segment| !is_head(probe) && is_alone(probe, segment));
-            let in_layers = self.misfits(&stages, |probe, segment| !is_head(probe) && is_hidden(segment));
-            let hidden = self.misfits(&stages, |_, segment| is_hidden(segment));
-            let body = [of_layers, in_layers, projections, hidden]
-                .into_iter()
-                .find(|body| !body.is_empty())
-                .unwrap_or_default();
-            let passing = body.iter().filter(|misfit| **misfit <= TENSOR_LIMIT).count();
-            let in_part =
-                stages.iter().any(|stage| is_hidden(&self.segments.own[&stage.probe]) && is_off_in_part(stage));
-            let some_right = passing * MOST_FAIL > body.len() || in_part;
-            // A report that says strict is held to it where no projection says otherwise.
-            if is_first && some_right {
-                // Some right by chance and all off as a body: sums in a half lose about as much as the limit allows.
-                let halves = levels.iter().filter(|level| matches!(level.accumulator, Accumulator::Half(_)));
-                lesser = if off_as_a_body { halves.copied().collect() } else { Vec::new() };
-                break;
-            }
-            if alone && self.candidate.strict {
-                break;
-            }
-        }
-        // Nothing fits: judge by the strictest, where a mistake stands out most.
-        let noise = first.ok_or_else(|| ReplayError("no precision to judge by".to_string()))?;
-        Ok(Chosen { noise, strictest: None, lesser })
-    }
-
-    /// How far the stages that `pick` picks, by their probe and its segment, are off.
-    fn misfits(&self, stages: &[Stage], pick: impl Fn(Probe, &BTreeSet<Probe>) -> bool) -> Vec<f64> {
-        let picked = stages.iter().filter(|stage| pick(stage.probe, &self.segments.own[&stage.probe]));
-        picked.map(|stage| stage.fit(&stage.exact).tensor).collect()
-    }
-
-    fn stages(&self, noise: &Noise) -> Vec<Stage> {
+    /// The recorded stages, beside the noise of a precision.
+    pub fn stages(&self, noise: &Noise) -> Vec<Stage> {
         let stage = |probe: &Probe| match self.candidate.trace.get(probe) {
             Some(tensor) => Stage::new(*probe, tensor, noise, &self.judged(*probe)),
             None => Stage::of_fragment(*probe, self.candidate.fragments.get(probe)?, noise),

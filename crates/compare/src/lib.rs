@@ -7,6 +7,7 @@
 //! `noise.rs` has the statistics, `naming/` the search for a mistake; neither has a tolerance that was chosen.
 
 mod candidate;
+mod choose_level;
 mod conclude;
 mod faults;
 mod finding;
