@@ -158,22 +158,27 @@ fn is_place(before: &str, number: &str) -> bool {
             .contains(&word.as_str())
 }
 
+/// More letters than an index has.
+const LONGEST_INDEX: usize = 100;
+
 /// Whether the integer `line[start..end]` stands in brackets that follow a name, or other brackets, at once.
 fn is_index(line: &str, start: usize, end: usize) -> bool {
-    let is_whole = line[start..end].bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    if !line[start..end].bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
+        return false;
+    }
     let follows_a_name = |at: usize| {
         let before = line[..at].chars().next_back();
         before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | ']'))
     };
     // A length alone: "Float32Array(8)".
-    if is_whole && line[end..].starts_with(')') && line[..start].ends_with('(') && follows_a_name(start - 1) {
+    if line[end..].starts_with(')') && line[..start].ends_with('(') && follows_a_name(start - 1) {
         return true;
     }
     let mut depth = 0_usize;
-    for (at, c) in line[..start].char_indices().rev() {
+    for (at, c) in line[..start].char_indices().rev().take(LONGEST_INDEX) {
         match c {
             ']' => depth += 1,
-            '[' if depth == 0 => return is_whole && follows_a_name(at),
+            '[' if depth == 0 => return follows_a_name(at),
             '[' => depth -= 1,
             _ => {}
         }
