@@ -121,3 +121,30 @@ fn what_fills_a_prompt_up_before_its_first_token_is_no_part_of_it() {
     let ids = [&[0, 0], ONE.as_slice()].concat();
     is_judged_without_padding(&ids, filled_up, "7 rows, of which 2 are padding before the first");
 }
+
+/// Of two prompts the judged one may be the shorter, or there may be the last row of each alone; a mistake is found in each.
+#[test]
+fn two_prompts_without_their_ids_are_told_by_their_values() {
+    let longer = [ONE.as_slice(), &[369, 371]].concat();
+    for mistakes in ["[]", r#"["gelu_erf"]"#] {
+        let (one, other) = (recorded(&ONE, mistakes), recorded(&longer, mistakes));
+        let (mut filled, mut last) = (Dump::new(), Dump::new());
+        for (name, tensor) in one.iter().filter(|(name, _)| name.ends_with("output") || *name == "logits") {
+            let (own, values) = (f32s(tensor), f32s(&other[name]));
+            let width = tensor.shape[1];
+            filled.add(name, &[2, 7, width], &[vec![0.5; 2 * width], own.clone(), values.clone()].concat()).unwrap();
+            let row = |values: &[f32]| values[values.len() - width..].to_vec();
+            last.add(name, &[2, 1, width], &[row(&values), row(&own)].concat()).unwrap();
+        }
+        let said = [
+            "2 prompts, of which number 1 is judged: 7 rows, of which 2 are padding before the first",
+            "2 prompts, of which number 2 is judged: its last token",
+        ];
+        for (dump, said) in [filled, last].iter().zip(said) {
+            let (code, names, notes) = judged(dump, &format!(r#", "token_ids": {ONE:?}"#));
+            let named: Vec<String> = if mistakes == "[]" { vec![] } else { vec!["gelu_erf".to_string()] };
+            assert_eq!((code, names), (i32::from(mistakes != "[]"), named), "{notes}");
+            assert!(notes.contains(said), "{notes}");
+        }
+    }
+}

@@ -267,7 +267,8 @@ impl Sorted {
     pub fn other_rows(&self) -> Option<usize> {
         let held: BTreeSet<usize> =
             self.opens.iter().map(|open| open.reading().layout.held).filter(|n| *n > 1).collect();
-        held.first().copied().filter(|rows| held.len() == 1 && *rows != self.tokens)
+        // Several prompts of the same length are no other one.
+        held.first().copied().filter(|rows| held.len() == 1 && !rows.is_multiple_of(self.tokens))
     }
 
     /// Every row of its embeddings, one after the other, those of no token too.

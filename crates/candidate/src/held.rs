@@ -72,6 +72,9 @@ pub fn row_counts(
     if positions.is_none() {
         rows.extend(fewer(count, width, keyed, tokens));
     }
+    if !keyed && positions.is_none() {
+        rows.extend(of_a_batch(lengths, count / width, tokens, &whole));
+    }
     // More rows than tokens: padding at the end, or before the first.
     let padded = match keyed {
         true => lengths.iter().copied().filter(|length| length * length * width == count).collect(),
@@ -103,6 +106,41 @@ pub fn row_counts(
         }
     }
     rows
+}
+
+/// Of several prompts of `rows` rows together: one that was filled up to the length of another, or the last row of each.
+fn of_a_batch(
+    lengths: &[usize],
+    rows: usize,
+    tokens: usize,
+    whole: &dyn Fn(usize, usize) -> RowsHeld,
+) -> Vec<RowsHeld> {
+    let prompts = lengths.first().copied().filter(|prompts| (2..=MOST_PROMPTS).contains(prompts));
+    let Some(prompts) = prompts.filter(|prompts| rows.is_multiple_of(*prompts)) else { return Vec::new() };
+    let held = rows / prompts;
+    let judged = |prompt: usize| format!("{prompts} prompts, of which number {} is judged", prompt + 1);
+    let filled = |prompt: usize| {
+        let ends = [(0, "at the end"), (held - tokens, "before the first")];
+        ends.map(|(from, place)| RowsHeld {
+            from,
+            batch: (prompts, prompt),
+            words: format!("{}: {held} rows, of which {} are padding {place}", judged(prompt), held - tokens),
+            ..whole(held, tokens)
+        })
+    };
+    match held {
+        // About as many rows as tokens are a prompt's own.
+        1 if 2 * prompts <= tokens => (0..prompts)
+            .map(|prompt| RowsHeld {
+                tokens: vec![tokens - 1],
+                batch: (prompts, prompt),
+                words: format!("{}: its last token", judged(prompt)),
+                ..whole(1, tokens)
+            })
+            .collect(),
+        held if held > tokens => (0..prompts).flat_map(filled).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Fewer rows than tokens: the last ones, the first ones, or one of any token.

@@ -282,11 +282,12 @@ mod tests {
         only(Stage::Output, &[18], &["", "axes in the order lanes, tokens"]);
         only(Stage::Output, &[1, 1, 6], &["one row, token 2", "one row, token 0", "one row, token 1"]);
         only(Stage::Output, &[2, 6], &["2 rows, tokens 1 to 2", "2 rows, tokens 0 to 1"]);
-        only(
-            Stage::Output,
-            &[4, 6],
-            &["4 rows, of which 1 are padding at the end", "4 rows, of which 1 are padding before the first"],
-        );
+        let padded = ["at the end", "before the first"].map(|place| format!("4 rows, of which 1 are padding {place}"));
+        assert_eq!(words(Stage::Output, &[4, 6]), padded);
+        let filled = words(Stage::Output, &[2, 4, 6]);
+        assert!(filled.contains(
+            &"2 prompts, of which number 2 is judged: 4 rows, of which 1 are padding at the end".to_string()
+        ));
         assert!(words(Stage::Output, &[4, 3, 6]).contains(&"4 prompts, of which number 2 is judged".to_string()));
         assert!(words(Stage::QProj, &[2, 3, 4])[0].starts_with("axes in the order heads, tokens, lanes"));
         let flat = words(Stage::QProj, &[3, 8]);

@@ -45,7 +45,8 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
         let mut answer = one(loaded, &asked, &mut references, Guess::default())?;
         let rows = answer.other_rows;
         for guess in std::mem::take(&mut answer.guesses) {
-            let again = one(loaded, &asked, &mut references, guess)?;
+            // What cannot even be read so is no such thing.
+            let Ok(again) = one(loaded, &asked, &mut references, guess) else { continue };
             // A guess that leaves most of it unexplained is none.
             if again.needed < answer.needed && 2 * again.needed.0 <= answer.needed.0 {
                 answer = again;
