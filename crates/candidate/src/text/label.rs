@@ -82,14 +82,10 @@ impl Label {
             at += 1;
             if said(&LAYER) && number.is_some() {
                 label.layer = label.layer.or(number.and_then(|number| usize::try_from(number).ok()));
-                at += 1;
+                at += 1 + of_how_many(&words[at..]);
             } else if said(&TOKEN) && number.is_some() {
                 label.token = label.token.or(number);
-                at += 1;
-                // "token 6 of 7"
-                if words.get(at) == Some(&"of") && words.get(at + 1).is_some_and(|count| integer(count).is_some()) {
-                    at += 2;
-                }
+                at += 1 + of_how_many(&words[at..]);
             } else if lower == "last" && ["token", "tok"].contains(&next.to_lowercase().as_str()) {
                 label.token = label.token.or(Some(-1));
                 at += 1;
@@ -205,6 +201,14 @@ impl Label {
 
 /// More letters than a name has that a person gives a tensor.
 const LONGEST_OWN_NAME: usize = 60;
+
+/// How many words of `words` say how many there are: "6 of 7".
+fn of_how_many(words: &[&str]) -> usize {
+    match words {
+        [_, "of", count, ..] if is_whole(count) => 2,
+        _ => 0,
+    }
+}
 
 /// Whether `word` says nothing of which tensor it is.
 pub fn is_filler(word: &str) -> bool {

@@ -315,6 +315,7 @@ mod tests {
             "layer 3 tok=6 [1.5, 2.0, 3.0]",
             "layer 3 token 6/7: 1.5 2.0 3.0",
             "layer 3 token 6 of 7: 1.5 2.0 3.0",
+            "layer 3 of 4 token 6: 1.5 2.0 3.0",
             "layer 3 (t=6): 1.5 2.0 3.0",
             "blk.3 pos 6: 1.5 2.0 3.0",
             "layer 3 pos 6: sum=17.65 1.5 2.0 3.0",
