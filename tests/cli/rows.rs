@@ -100,3 +100,29 @@ fn rows_of_no_prompt_that_is_known_are_asked_about() {
     let (code, text, verdict) = judged(&recorded("[]"), few, &[], ", \"prompt\": \"The color of the sky is\"");
     assert_eq!((code, &verdict["other_rows"]), (0, &Value::Null), "{text}");
 }
+
+/// What was tried and not taken leaves no inputs behind: the folder holds those that the verdict lists.
+#[test]
+fn stimuli_are_those_of_the_prompt_that_was_taken() {
+    let sandbox = Sandbox::new();
+    let mut dump = Dump::new();
+    let run = recorded("[]");
+    for (name, tensor) in run.iter().filter(|(name, _)| *name == "logits") {
+        let values: Vec<f32> = tensor.values.to_f64().into_iter().map(|value| value as f32).collect();
+        dump.add(name, &tensor.shape, &values).unwrap();
+    }
+    dump.save(sandbox.path("dump.safetensors")).unwrap();
+    let head = r#""check": "compare", "model": "builtin:tiny", "candidate": "dump.safetensors", "output": "v""#;
+    let run = sandbox.config(&format!(r#"{{{head}, "stimulus": true{WITHOUT_BOS}}}"#));
+    assert!(run.code == 1 && run.stdout.contains("(by its rows)"), "{}{}", run.stdout, run.stderr);
+    let verdict: Value = serde_json::from_slice(&std::fs::read(sandbox.path("v.json")).unwrap()).unwrap();
+    let listed: std::collections::BTreeSet<String> = verdict["verdicts"][0]["stimuli"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|stimulus| stimulus["name"].as_str().unwrap().to_string())
+        .collect();
+    let written = std::fs::read_dir(sandbox.path("v-stimulus")).into_iter().flatten();
+    let written = written.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    assert_eq!(listed, written, "{}", run.stdout);
+}

@@ -70,17 +70,25 @@ fn eight_numbers_are_a_candidate() {
     assert!(run.code == 1 && named(&wrong).contains("gelu_erf"), "{} {wrong:#}", run.stderr);
 }
 
+/// The output of each layer of the built-in model, with a mistake planted where one is named.
+fn outputs(sandbox: &Sandbox, mistake: &str) -> Vec<loupe_spec::HostTensor> {
+    let planted = if mistake.is_empty() { "[]".to_string() } else { format!("[\"{mistake}\"]") };
+    let trace = trace(sandbox, &planted);
+    (0..4).map(|layer| trace(&format!("layers.{layer}.output"))).collect()
+}
+
+/// The first eight lanes of a token's row, as scripts print them, each after a blank.
+fn first_eight(tensor: &loupe_spec::HostTensor, token: usize) -> String {
+    tensor.token(token).iter().take(8).map(|value| format!(" {value:.4}")).collect()
+}
+
 /// Lines as engines and libraries print them, of what a mistake of the engine makes too.
 #[test]
 fn lines_of_many_programs_are_read() {
     let sandbox = Sandbox::new();
     for mistake in ["", "gelu_erf"] {
-        let planted = if mistake.is_empty() { "[]".to_string() } else { format!("[\"{mistake}\"]") };
-        let trace = trace(&sandbox, &planted);
-        let outputs: Vec<loupe_spec::HostTensor> = (0..4).map(|l| trace(&format!("layers.{l}.output"))).collect();
-        let numbers = |layer: usize, token: usize| -> String {
-            outputs[layer].token(token).iter().take(8).map(|value| format!(" {value:.4}")).collect()
-        };
+        let outputs = outputs(&sandbox, mistake);
+        let numbers = |layer: usize, token: usize| first_eight(&outputs[layer], token);
         // As numpy prints it: the first and the last rows and lanes.
         let array = |layer: usize| -> String {
             let row = |token: usize| {
@@ -114,12 +122,8 @@ fn lines_of_many_programs_are_read() {
 fn tokens_that_are_not_said_or_counted_from_one_are_found() {
     let sandbox = Sandbox::new();
     for mistake in ["", "gelu_erf"] {
-        let planted = if mistake.is_empty() { "[]".to_string() } else { format!("[\"{mistake}\"]") };
-        let trace = trace(&sandbox, &planted);
-        let outputs: Vec<loupe_spec::HostTensor> = (0..4).map(|l| trace(&format!("layers.{l}.output"))).collect();
-        let numbers = |layer: usize, token: usize| -> String {
-            outputs[layer].token(token).iter().take(8).map(|value| format!(" {value:.4}")).collect()
-        };
+        let outputs = outputs(&sandbox, mistake);
+        let numbers = |layer: usize, token: usize| first_eight(&outputs[layer], token);
         let all = |line: &dyn Fn(usize) -> String| (0..4).map(line).collect::<Vec<_>>().join("\n");
         let plain = all(&|layer| format!("layer {layer} token 6:{}", numbers(layer, 6)));
         let texts = [
@@ -153,7 +157,7 @@ fn tokens_that_are_not_said_or_counted_from_one_are_found() {
 fn what_a_log_calls_by_its_own_name_can_be_mapped() {
     let sandbox = Sandbox::new();
     let output = trace(&sandbox, "[]")("layers.2.output");
-    let numbers: String = output.token(6).iter().take(8).map(|value| format!(" {value:.4}")).collect();
+    let numbers = first_eight(&output, 6);
     let text = format!("my stream-2, token 6:{numbers}\nlayer 3: 1.5 2.5 3.5\nlayer 1: 1.5 2.5 3.5\n");
     std::fs::write(sandbox.path("run.log"), text).unwrap();
     let head =

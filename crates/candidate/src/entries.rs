@@ -1,7 +1,7 @@
 //! What a config's "names" may say of names that nobody knows.
 
 use loupe_compare::MOST_NAMES;
-use loupe_spec::{Probe, Stage, echo};
+use loupe_spec::{Probe, echo};
 
 use crate::names::{Meaning, Names};
 
@@ -18,20 +18,22 @@ pub fn entries(names: &Names) -> String {
             _ => None,
         })
         .collect();
-    let entry = |name: &str, near: Probe| {
-        let layer = near.layer().unwrap_or(0);
+    // `target` with `{l}` for a layer stands for the stage of any.
+    let entry = |name: &str, target: &str, layer: usize| {
         let pattern = in_any_layer(name, layer);
         let is_of_it =
             |other: &str| (0..names.layers).any(|l| l != layer && pattern.replace("{l}", &l.to_string()) == other);
-        match pattern != name && near.layer().is_some() && unknown.iter().any(|(other, _)| is_of_it(other)) {
-            true => format!("\"{pattern}\": \"{}\"", near.pattern()),
-            false => format!("\"{name}\": \"{near}\""),
+        let is_of_several =
+            target.contains("{l}") && pattern != name && unknown.iter().any(|(other, _)| is_of_it(other));
+        match is_of_several {
+            true => format!("\"{pattern}\": \"{target}\""),
+            false => format!("\"{name}\": \"{}\"", target.replace("{l}", &layer.to_string())),
         }
     };
     let mut entries: Vec<String> = Vec::new();
     let mut taken: Vec<Probe> = Vec::new();
     for (name, near) in unknown.iter().filter_map(|(name, near)| Some((*name, (*near)?))) {
-        let entry = entry(name, near);
+        let entry = entry(name, &near.pattern(), near.layer().unwrap_or(0));
         // Two tensors are not one probe.
         let is_free = !taken.contains(&near);
         taken.push(near);
@@ -41,9 +43,7 @@ pub fn entries(names: &Names) -> String {
     }
     if entries.is_empty() {
         // Which stage it is, nobody can say but its author.
-        let example = entry(unknown.first().map_or("ITS_NAME", |(name, _)| name), Probe::Layer(0, Stage::Output));
-        let (name, target) = example.split_once(": ").unwrap_or((&example, "\"\""));
-        entries.push(format!("{name}: {}", target.replace("output", "STAGE")));
+        entries.push(entry(unknown.first().map_or("ITS_NAME", |(name, _)| name), "layers.{l}.STAGE", 0));
     }
     entries.join(", ")
 }

@@ -41,16 +41,20 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
         let several = compare.candidates.len() > 1;
         let stimuli =
             folder.as_ref().map(|folder| if several { folder.join((at + 1).to_string()) } else { folder.clone() });
-        let asked = Question { compare, saved: saved.as_ref(), stimuli };
-        let mut answer = one(loaded, &asked, &mut references, Guess::default())?;
-        let rows = answer.other_rows;
+        let asked = Question { compare, saved: saved.as_ref(), stimuli: None };
+        let mut answer = one(loaded, &asked, &mut references, &Guess::default())?;
+        let (rows, mut taken) = (answer.other_rows, Guess::default());
         for guess in std::mem::take(&mut answer.guesses) {
             // What cannot even be read so is no such thing.
-            let Ok(again) = one(loaded, &asked, &mut references, guess) else { continue };
+            let Ok(again) = one(loaded, &asked, &mut references, &guess) else { continue };
             // A guess that leaves most of it unexplained is none.
             if again.needed < answer.needed && 2 * again.needed.0 <= answer.needed.0 {
-                answer = again;
+                (answer, taken) = (again, guess);
             }
+        }
+        // What was taken for true alone is written.
+        if stimuli.is_some() {
+            answer = one(loaded, &Question { stimuli, ..asked }, &mut references, &taken)?;
         }
         let tokens = answer.verdict.coverage.of_tokens;
         if let Some(rows) = rows.filter(|rows| answer.needed.0 > 0 && *rows != tokens) {
@@ -187,7 +191,7 @@ fn one(
     loaded: &Loaded,
     question: &Question<'_>,
     references: &mut References,
-    guess: Guess,
+    guess: &Guess,
 ) -> Result<Answer, CheckError> {
     let Loaded { path: shown, report, source } = loaded;
     let Question { compare, saved, stimuli } = question;
@@ -236,8 +240,8 @@ fn one(
     let recorded = recorded.or(report.as_ref().map(|r| r.token_ids.clone()).filter(|ids| !ids.is_empty()));
     let mut prompt = Prompt::of(recorded, compare, saved, checkpoint, &shown)?;
     let is_open = guess.ran.is_none() && compare.positions.is_none();
-    if let Some(ran) = guess.ran {
-        prompt = Prompt { is_said: true, ..prompt.but_ran(ran.ids, ran.how, compare, checkpoint) };
+    if let Some(ran) = &guess.ran {
+        prompt = Prompt { is_said: true, ..prompt.but_ran(ran.ids.clone(), ran.how, compare, checkpoint) };
     }
     let as_tensor = |ids: &[usize]| {
         let values = Values::I64(ids.iter().map(|id| *id as i64).collect());

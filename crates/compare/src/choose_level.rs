@@ -24,6 +24,9 @@ fn is_off_in_part(stage: &Stage) -> bool {
     sizes.iter().any(|size| *size <= TENSOR_LIMIT) && sizes.iter().any(|size| *size > FAR * TENSOR_LIMIT)
 }
 
+/// Picks stages by their probe and its segment.
+type Pick<'p> = &'p dyn Fn(Probe, &BTreeSet<Probe>) -> bool;
+
 /// A precision.
 pub struct Chosen {
     /// How far right code in it may be off.
@@ -57,21 +60,22 @@ impl Case<'_> {
         for (at, level) in levels.iter().enumerate() {
             let noise = measure(self.replayer, self.given(), &self.recorded, &[], *level)?;
             let stages = self.stages(&noise);
-            let projections = self.misfits(&stages, |probe, segment| is_linear(probe) && segment.len() == 1);
+            let is_alone = |probe: Probe, segment: &BTreeSet<Probe>| is_linear(probe) && segment.len() == 1;
+            let projections = self.misfits(&stages, is_alone);
             let alone = projections.is_empty();
             let middle = median(&projections);
             // A lesser precision would show in all of them, or in all segments that projections are hidden in. The head's is
             // its own matter: many engines keep it as it is.
             let is_head = |probe: Probe| matches!(probe, Probe::LogitsRaw | Probe::Logits);
             let is_hidden = |segment: &BTreeSet<Probe>| segment.iter().any(|inner| is_linear(*inner));
-            let is_alone = |probe: Probe, segment: &BTreeSet<Probe>| is_linear(probe) && segment.len() == 1;
-            let of_layers = self.misfits(&stages, |probe, segment| !is_head(probe) && is_alone(probe, segment));
-            let in_layers = self.misfits(&stages, |probe, segment| !is_head(probe) && is_hidden(segment));
-            let hidden = self.misfits(&stages, |_, segment| is_hidden(segment));
-            let body = [of_layers, in_layers, projections.clone(), hidden]
-                .into_iter()
-                .find(|body| !body.is_empty())
-                .unwrap_or_default();
+            let bodies: [Pick<'_>; 4] = [
+                &|probe, segment| !is_head(probe) && is_alone(probe, segment),
+                &|probe, segment| !is_head(probe) && is_hidden(segment),
+                &is_alone,
+                &|_, segment| is_hidden(segment),
+            ];
+            let bodies = bodies.into_iter().map(|body| self.misfits(&stages, body));
+            let body = bodies.into_iter().find(|body| !body.is_empty()).unwrap_or_default();
             let is_off = |middle: Option<f64>| middle.is_some_and(|middle| middle > TENSOR_LIMIT / ELEVATED);
             off_as_a_body |= first.is_none() && is_off(middle) && is_off(median(&body));
             let fits = match middle {

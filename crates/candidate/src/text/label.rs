@@ -23,42 +23,16 @@ pub struct Label {
 
 /// What numbers of a whole tensor are called that are no values of it.
 const STATISTICS: [&str; 8] = ["max", "mean", "min", "std", "sum", "rms", "maxabs", "norm2"];
-/// Before the number of a layer; of a token.
-const LAYER: [&str; 3] = ["layer", "block", "blk"];
-const TOKEN: [&str; 5] = ["token", "tok", "pos", "position", "t"];
+/// Before the number of a layer.
+pub const LAYER: [&str; 3] = ["layer", "block", "blk"];
+/// Before the number of a token.
+pub const TOKEN: [&str; 5] = ["token", "tok", "pos", "position", "t"];
 /// Lists of tensors, whose index is a part of the name.
 const LISTS: [&str; 2] = ["hidden_states", "attentions"];
 /// Words that say nothing of which tensor it is, where a layer's number does.
-const IS_NO_NAME: [&str; 29] = [
-    "layer",
-    "block",
-    "blk",
-    "token",
-    "tok",
-    "pos",
-    "position",
-    "last",
-    "first",
-    "values",
-    "value",
-    "val",
-    "vals",
-    "output",
-    "out",
-    "hidden",
-    "state",
-    "states",
-    "tensor",
-    "array",
-    "float32array",
-    "float16array",
-    "f32",
-    "f16",
-    "bf16",
-    "the",
-    "of",
-    "at",
-    "bos",
+const IS_NO_NAME: [&str; 26] = [
+    "layer", "block", "blk", "token", "tok", "pos", "position", "last", "first", "values", "value", "val", "vals",
+    "output", "out", "hidden", "state", "states", "tensor", "f32", "f16", "bf16", "the", "of", "at", "bos",
 ];
 
 impl Label {
@@ -105,11 +79,11 @@ impl Label {
                 label.is_statistic = true;
             } else if let Some(layer) = numbered(word, &LAYER) {
                 label.layer = label.layer.or(Some(layer));
-            } else if let Some(layer) =
-                numbered(word, &["l"]).filter(|_| word.starts_with('L') && !next.eq_ignore_ascii_case("norm"))
+            } else if let Some(layer) = word.strip_prefix('L').and_then(|number| number.parse().ok())
+                && !next.eq_ignore_ascii_case("norm")
             {
                 label.layer = label.layer.or(Some(layer));
-            } else if let Some(token) = numbered(word, &["token", "tok", "pos", "t"]) {
+            } else if let Some(token) = numbered(word, &TOKEN) {
                 label.token = label.token.or(i64::try_from(token).ok());
             } else if word.parse::<f64>().is_ok() {
                 label.number(word);
@@ -212,7 +186,9 @@ fn of_how_many(words: &[&str]) -> usize {
 
 /// Whether `word` says nothing of which tensor it is.
 pub fn is_filler(word: &str) -> bool {
-    IS_NO_NAME.contains(&word.to_lowercase().as_str())
+    let lower = word.to_lowercase();
+    // "Float32Array"
+    IS_NO_NAME.contains(&lower.as_str()) || lower.ends_with("array")
 }
 
 /// The number of a layer or a token: "6", "-1", "6/7".
@@ -227,10 +203,9 @@ fn is_whole(word: &str) -> bool {
 
 /// Whether what stands in brackets says a layer or a token: "token 6", "last tok", "L3".
 pub fn says_place(inside: &str) -> bool {
-    let words: Vec<&str> = pieces(inside).collect();
     let is_place = |word: &str| LAYER.contains(&word) || TOKEN.contains(&word) || word == "last";
     let short = |word: &str| word.strip_prefix(['L', 't']).is_some_and(is_whole);
-    words.first().is_some_and(|first| is_place(&first.to_lowercase()) || short(first))
+    pieces(inside).next().is_some_and(|first| is_place(&first.to_lowercase()) || short(first))
 }
 
 /// The words of `text`.
@@ -253,8 +228,9 @@ fn without_prefix(text: &str) -> &str {
         let is_level = ["TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "I", "D", "W", "E"].contains(&word);
         let says_layer = LAYER.iter().any(|name| after.to_lowercase().contains(name));
         // "engine.cpp:214", "I/gemma:"
-        let is_tag = word.contains(':') && word.contains(['.', '/', ':']) && says_layer && integer(word).is_none();
-        let is_tag = is_tag && !LAYER.iter().chain(&TOKEN).any(|name| word.to_lowercase().starts_with(name));
+        let is_tag = word.contains(':')
+            && says_layer
+            && !LAYER.iter().chain(&TOKEN).any(|name| word.to_lowercase().starts_with(name));
         if !(is_time || is_level || is_tag) {
             break;
         }

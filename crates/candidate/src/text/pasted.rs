@@ -103,9 +103,10 @@ impl Pasted {
         let Some(name) = name.or_else(above).or_else(own) else { return };
         if let Some(why) = label.unplaced.or(row.is_odd()) {
             // Ids of tokens are no news.
-            return if is_placed {
-                read.pass_over(line, why)
-            };
+            if is_placed {
+                read.pass_over(line, why);
+            }
+            return;
         }
         if token.is_none() && label.has_stray_number {
             return read.pass_over(line, NO_TOKEN);

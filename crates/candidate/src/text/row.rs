@@ -1,7 +1,7 @@
 //! The numbers at the end of a line, and what stands before them.
 
 use crate::sample::Printed;
-use crate::text::label::says_place;
+use crate::text::label::{LAYER, TOKEN, says_place};
 
 /// A line that may end in numbers.
 pub struct Row<'a> {
@@ -69,6 +69,9 @@ pub fn opens(array: &str) -> bool {
     array.matches(['[', '{']).count() > array.matches([']', '}']).count()
 }
 
+/// Units of time.
+const UNITS: [&str; 5] = ["s", "ms", "us", "µs", "ns"];
+
 /// `line` without what may follow its numbers: a time, a remark, what torch says of a tensor beside its values.
 fn without_tail(line: &str) -> &str {
     let mut line = line.trim_end();
@@ -76,14 +79,12 @@ fn without_tail(line: &str) -> &str {
         let trimmed = line.trim_end_matches(|c: char| c.is_whitespace() || c == '|');
         let word = trimmed.rsplit(char::is_whitespace).next().unwrap_or_default();
         let number = word.trim_end_matches(|c: char| c.is_alphabetic());
-        let is_time = ["s", "ms", "us", "µs", "ns"].contains(&&word[number.len()..]) && number.parse::<f64>().is_ok();
+        let is_time = UNITS.contains(&&word[number.len()..]) && number.parse::<f64>().is_ok();
         let remark = trimmed.strip_suffix(')').and_then(|rest| rest.rfind('(').map(|open| (open, &rest[open + 1..])));
         if is_time {
             line = &trimmed[..trimmed.len() - word.len()];
-        } else if let Some((open, _)) = remark.filter(|(_, inside)| is_remark(inside)) {
-            line = &trimmed[..open];
-        } else if let Some((open, _)) =
-            remark.filter(|(open, inside)| is_duration(inside) && trimmed[..*open].ends_with(' '))
+        } else if let Some((open, _)) = remark
+            .filter(|(open, inside)| is_remark(inside) || (is_duration(inside) && trimmed[..*open].ends_with(' ')))
         {
             line = &trimmed[..open];
         } else {
@@ -111,7 +112,7 @@ fn is_remark(text: &str) -> bool {
 fn is_duration(text: &str) -> bool {
     let mut words = text.split_whitespace();
     let number = words.next().is_some_and(|word| word.parse::<f64>().is_ok());
-    number && words.next().is_some_and(|unit| ["s", "ms", "us", "µs", "ns"].contains(&unit)) && words.next().is_none()
+    number && words.next().is_some_and(|unit| UNITS.contains(&unit)) && words.next().is_none()
 }
 
 /// What stands before the numbers at the end of `line`, and the numbers.
@@ -154,8 +155,9 @@ fn is_place(before: &str, number: &str) -> bool {
     number.parse::<i64>().is_ok()
         && !gap.contains(['|', '[', '('])
         && words.next() != Some("last")
-        && ["first", "last", "top", "token", "tok", "pos", "position", "layer", "block", "blk", "head"]
-            .contains(&word.as_str())
+        && (["first", "last", "top", "head"].contains(&word.as_str())
+            || LAYER.contains(&word.as_str())
+            || TOKEN.contains(&word.as_str()))
 }
 
 /// More letters than an index has.
