@@ -92,6 +92,24 @@ fn the_last_row_shows_each_mistake_of_one_layer_or_says_that_it_cannot() {
     assert!(named >= 60 && not_seen <= 4, "{named} named, {not_seen} not");
 }
 
+/// At one norm of one layer it is another mistake than at that norm of every layer: the rows before the last tell which.
+#[test]
+fn the_last_row_shows_a_mistake_at_one_norm() {
+    let case = Case::open("builtin");
+    for (id, norm) in [
+        ("post_norm_missing", Stage::PostFeedforwardLayernorm),
+        ("post_norm_missing", Stage::PostAttentionLayernorm),
+        ("pre_norm_missing", Stage::InputLayernorm),
+        ("norm_without_one", Stage::PreFeedforwardLayernorm),
+    ] {
+        let site = Probe::Layer(2, norm);
+        let run = case.forward("flex", Dtype::F32, case.probes(), &[format!("{id}@{site}")]);
+        let verdict = judged(&case, &run, &[last(&case)], Kept::Layers, Some(Dtype::F32));
+        assert_eq!(ids(&verdict), [id], "{id} at {site}: {:?}", verdict.detail);
+        assert_eq!(verdict.mistakes[0].sites, [site], "{id}");
+    }
+}
+
 /// Rows of a right run, put in their places, change nothing; those of one token in another's place would.
 #[test]
 fn a_replay_takes_recorded_rows_and_computes_the_others() {

@@ -380,7 +380,8 @@ fn what_a_coarse_precision_hides_is_counted() {
     assert!(verdict.indistinguishable.iter().any(|id| id == "gelu_erf"), "{:?}", verdict.indistinguishable);
     let below = verdict.unseen.iter().filter(|unseen| unseen.why == "below the noise" && unseen.sites.is_none());
     let below = below.map(|unseen| &unseen.id).collect::<BTreeSet<_>>().len();
-    let (hidden, line) = (verdict.indistinguishable.len(), format!(": {below} too small for this precision"));
+    let (hidden, line) =
+        (verdict.indistinguishable.len(), format!(": {below} smaller than rounding in this precision"));
     let text = text(&Verdicts::of(vec![verdict]), None);
     let first = text.lines().next().unwrap();
     assert!(first.ends_with(&format!("; {hidden} mistakes cannot be ruled out")), "{text}");

@@ -63,24 +63,29 @@ fn a_name_leads_to_the_check_that_shows_the_stage() {
     }
 }
 
+/// The verdict on the first four values that `run` has for `token` of three stages.
+fn judge_some(run: &str, token: impl Fn(usize) -> usize) -> Value {
+    let file = loupe_report::read_safetensors(&repository().join("tests/fixtures/mistakes").join(run)).unwrap();
+    let (sandbox, model) = (Sandbox::new(), repository().join("tests/fixtures/mini"));
+    let ids: Vec<i64> = file.get("token_ids").unwrap().values.to_f64().into_iter().map(|id| id as i64).collect();
+    let token = token(ids.len());
+    let mut typed = serde_json::Map::new();
+    for name in ["logits", "norm", "embed.scaled"] {
+        let first: Vec<f64> = file.get(name).unwrap().token(token).into_iter().take(4).collect();
+        typed.insert(name.to_string(), serde_json::json!({"token": token, "first": first}));
+    }
+    let config = serde_json::json!({
+        "check": "compare", "model": model, "token_ids": ids, "candidate": typed, "format": "json",
+    });
+    let verdicts: Value = serde_json::from_str(&sandbox.config(&config.to_string()).ok()).unwrap();
+    verdicts["verdicts"][0].clone()
+}
+
 /// After a few values, the tensor is named at which most of what they hide would show; recorded, it shows it.
 #[test]
 fn a_fragment_leads_to_the_tensor_that_decides() {
     let run = "benign-reversed-sums.safetensors";
-    let file = loupe_report::read_safetensors(&repository().join("tests/fixtures/mistakes").join(run)).unwrap();
-    let (sandbox, model) = (Sandbox::new(), repository().join("tests/fixtures/mini"));
-    let ids: Vec<f64> = file.get("token_ids").unwrap().values.to_f64();
-    let mut typed = serde_json::Map::new();
-    for name in ["logits", "norm", "embed.scaled"] {
-        let first: Vec<f64> = file.get(name).unwrap().token(0).into_iter().take(4).collect();
-        typed.insert(name.to_string(), serde_json::json!({"token": 0, "first": first}));
-    }
-    let config = serde_json::json!({
-        "check": "compare", "model": model, "token_ids": ids.iter().map(|id| *id as i64).collect::<Vec<_>>(),
-        "candidate": typed, "format": "json",
-    });
-    let verdicts: Value = serde_json::from_str(&sandbox.config(&config.to_string()).ok()).unwrap();
-    let verdict = &verdicts["verdicts"][0];
+    let verdict = &judge_some(run, |tokens| tokens - 1);
     let hidden = |verdict: &Value| -> Vec<String> {
         let unseen = verdict["unseen"].as_array().unwrap().iter().filter(|unseen| unseen.get("sites").is_none());
         unseen.map(|unseen| unseen["id"].as_str().unwrap().to_string()).collect()
@@ -93,6 +98,12 @@ fn a_fragment_leads_to_the_tensor_that_decides() {
     let layer = probe.split('.').take(2).collect::<Vec<_>>().join(".");
     let more = judge(run, |name| name == "token_ids" || name.starts_with(&layer), "");
     assert!(shown.iter().all(|id| !hidden(&more).contains(&id.to_string())), "{asked}: {:?}", hidden(&more));
+}
+
+#[test]
+fn the_first_token_leads_to_a_later_one() {
+    let verdict = judge_some("benign-reversed-sums.safetensors", |_| 0);
+    assert!(next(&verdict).starts_with("record a later token as well"), "{}", next(&verdict));
 }
 
 #[test]

@@ -71,7 +71,11 @@ pub(crate) fn next(
                         mistake.alternatives.join(", ")
                     )
                 }
-                (_, Some(Probe::TokenIds)) => "give the engine the ids of the prompt, and judge it again".to_string(),
+                (_, Some(Probe::TokenIds)) => {
+                    "give the engine the ids of the prompt; or, where yours are the ones that you meant, give them to Loupe as \
+                     \"token_ids\" in the place of \"prompt\"; then judge it again"
+                        .to_string()
+                }
                 (_, Some(probe)) if verdict.mistakes.is_empty() && verdict.fitted.is_empty() => format!(
                     "make sure that this tensor really is {probe} (\"check\": \"names\" says what was read as what); {}",
                     by_hand(probe)
@@ -88,14 +92,20 @@ pub(crate) fn next(
             }
         }
         Judgement::Exact | Judgement::Numeric => {
+            let coverage = &verdict.coverage;
+            if coverage.last_token == Some(0) && coverage.of_tokens > 1 {
+                return "record a later token as well, best of all the last: token 0 attends to itself alone, so that neither mask \
+                        nor rotation nor scores show in it"
+                    .to_string();
+            }
             let missing = |why: &str| verdict.unseen.iter().any(|unseen| unseen.why == why && unseen.sites.is_none());
             if missing("not recorded") {
                 let seen = |probe: Probe| verdict.stages.iter().any(|stage| stage.probe == probe.to_string());
                 let wanted = [Probe::Logits, Probe::LogitsRaw, Probe::Norm, Probe::EmbedScaled];
                 let wanted = wanted.into_iter().find(|probe| !seen(*probe)).unwrap_or(Probe::Layer(0, Stage::Output));
                 if wanted == Probe::Logits && seen(Probe::LogitsRaw) {
-                    return "record the logits after the cap; if those that were read as logits.raw are they, say so with \
-                            \"names\": {\"THEIR_NAME\": \"logits\"}"
+                    return "record the logits after the cap; if those that were read as logits.raw are what your engine samples from, it \
+                            has no cap (final_softcap_missing): say so with \"names\": {\"THEIR_NAME\": \"logits\"}"
                         .to_string();
                 }
                 return format!(

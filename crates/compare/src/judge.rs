@@ -266,6 +266,7 @@ impl<'a> Case<'a> {
         Coverage {
             tokens: tokens.len(),
             of_tokens: self.replayer.tokens(),
+            last_token: tokens.last().copied(),
             layers: layers.into_iter().collect(),
             of_layers: config.num_hidden_layers,
             probes: self.recorded.len(),
@@ -291,6 +292,7 @@ impl<'a> Case<'a> {
             values: [stage.recorded[at], stage.exact[at]],
             from: match own {
                 own if own.contains(&Probe::EmbedRaw) => Start::TokenIds,
+                own if *own != self.segments.reach[&stage.probe] => Start::RecordedRows,
                 own if own.len() > 1 => Start::Recorded,
                 _ => Start::OwnInputs,
             },

@@ -48,6 +48,7 @@ pub fn judge_values(candidate: CandidateInfo, recorded: &[(String, HostTensor)],
         candidate,
         coverage: Coverage {
             tokens: 0,
+            last_token: None,
             of_tokens: 0,
             layers: Vec::new(),
             of_layers: 0,

@@ -99,6 +99,8 @@ pub enum Start {
     OwnInputs,
     /// What was recorded further back.
     Recorded,
+    /// Rows that were recorded before it; what attention takes in of the other tokens, from their ids.
+    RecordedRows,
     /// The token ids: nothing before the stage was recorded.
     TokenIds,
 }
@@ -109,6 +111,9 @@ impl Start {
         match self {
             Start::OwnInputs => "your own inputs",
             Start::Recorded => "what you recorded before this stage",
+            Start::RecordedRows => {
+                "what you recorded before this stage, and the ids of the tokens that you did not record"
+            }
             Start::TokenIds => "the token ids",
         }
     }
@@ -216,6 +221,8 @@ pub struct Coverage {
     pub tokens: usize,
     /// Tokens of the prompt.
     pub of_tokens: usize,
+    /// The last of those judged, counted from 0.
+    pub last_token: Option<usize>,
     /// Layers of which at least one stage was recorded.
     pub layers: Vec<usize>,
     /// Layers of the model.

@@ -174,3 +174,30 @@ impl Plant for CausalOffByOne {
         };
     }
 }
+
+/// There is no mask: a query sees every key, those that come after it too.
+pub(crate) struct CausalMaskMissing;
+
+impl Plant for CausalMaskMissing {
+    const ABOUT: Mistake = Mistake {
+        id: "causal_mask_missing",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "There is no mask: a query sees every key of the prompt, those that come after it too.",
+        seen_in: "mlxcel #999; transformers #27819",
+        formula: Formula {
+            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
+            wrong: "visible(i, j) = true",
+        },
+        right: right!(
+            "crates/model/src/ops/mask.rs",
+            "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"
+        ),
+        hidden_when: "the prompt has one token",
+        at: is_mask,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.mask = |positions, _window| Mask::from_rule(positions, |_i, _j| true);
+    }
+}

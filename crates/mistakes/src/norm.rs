@@ -56,6 +56,27 @@ impl Plant for OneTwice {
     }
 }
 
+/// The normalised value is not multiplied by any weight.
+pub(crate) struct WeightMissing;
+
+impl Plant for WeightMissing {
+    const ABOUT: Mistake = Mistake {
+        id: "norm_weight_missing",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "The normalised value is not multiplied by 1 + w: the norm has no weight.",
+        seen_in: "no public port known; likely in ports that do not find the tensor, and take its initial value",
+        formula: Formula { right: "x / sqrt(mean(x^2) + eps) * (1 + w)", wrong: "x / sqrt(mean(x^2) + eps)" },
+        right: right!("crates/model/src/ops/norm.rs", "let weight = p.widen(weight).add_scalar(1.0).reshape([1, d]);"),
+        hidden_when: "the weight is zero",
+        at: is_norm,
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.rms_norm = |x, _weight, eps, p| p.op(x, |x| ops::norm::normalise(x, eps));
+    }
+}
+
 /// The normalised value is cast to the model's dtype before it is multiplied by 1 + w, as Llama does.
 pub(crate) struct CastFirst;
 

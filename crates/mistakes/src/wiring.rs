@@ -4,7 +4,31 @@ use burn::tensor::backend::Backend;
 use loupe_model::Operations;
 use loupe_spec::{Config, LayerWeight, Probe, Stage, Weight};
 
-use crate::{Formula, Kind, Mistake, Plant, in_stages, is_post_norm, right};
+use crate::{Formula, Kind, Mistake, Plant, in_stages, is_norm, is_post_norm, right};
+
+/// Attention, MLP or head reads the residual without the norm before it.
+pub(crate) struct PreNormMissing;
+
+impl Plant for PreNormMissing {
+    const ABOUT: Mistake = Mistake {
+        id: "pre_norm_missing",
+        variant: None,
+        kind: Kind::Architectural,
+        what: "Attention, MLP or head reads the residual without the norm before it.",
+        seen_in: "speculators #313 (before the head)",
+        formula: Formula { right: "branch = f(pre_norm(residual))", wrong: "branch = f(residual)" },
+        right: right!(
+            "crates/model/src/layer.rs",
+            "Stage::InputLayernorm | Stage::PreFeedforwardLayernorm => model.norm(probe, x, p)?.into(),"
+        ),
+        hidden_when: "never",
+        at: |probe| is_norm(probe) && !is_post_norm(probe),
+    };
+
+    fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
+        operations.rms_norm = |x, _weight, _eps, _p| x;
+    }
+}
 
 /// The output of attention or MLP joins the residual without its norm.
 pub(crate) struct PostNormMissing;

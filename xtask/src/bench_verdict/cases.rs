@@ -117,6 +117,7 @@ pub const ALL: &[Case] = &[
     Case { name: "embed_scale_rounded", kind: Kind::Policy, at: &["embed.scaled"], in_layers: false },
     wrong("norm_without_one", NORMS),
     wrong("norm_one_twice", NORMS),
+    wrong("norm_weight_missing", NORMS),
     policy("norm_cast_first", NORMS),
     policy("norm_weight_low", NORMS),
     wrong("norm_eps", NORMS),
@@ -149,6 +150,8 @@ pub const ALL: &[Case] = &[
     wrong("window_off_by_one", MASK),
     wrong("window_off_by_one--fewer", MASK),
     wrong("causal_off_by_one", MASK),
+    wrong("causal_mask_missing", MASK),
+    wrong("pre_norm_missing", &["input_layernorm", "pre_feedforward_layernorm", "norm"]),
     wrong("post_norm_missing", &["post_attention_layernorm", "post_feedforward_layernorm"]),
     wrong("norms_swapped", &["post_attention_layernorm", "pre_feedforward_layernorm"]),
     wrong(

@@ -100,6 +100,10 @@ pub fn scopes(mistake: &'static Mistake, segments: &Segments, probes: &BTreeSet<
         }
         if several_layers {
             layers.extend(own_layers.iter().flatten().map(|layer| Scope::Layer(*layer)));
+        }
+        // What is made at one stage of every layer changes what attention takes in of tokens that were not recorded: at
+        // one stage of one layer it is another mistake, also where only that layer is recomputed.
+        if several_layers || segments.in_part {
             sites.extend(
                 touched.iter().filter(|probe| several_stages || probe.layer().is_none()).map(|p| Scope::Site(*p)),
             );

@@ -43,6 +43,7 @@ fn judged(verdict: &Verdict) -> String {
     let printed = candidate.decimals.map(|decimals| format!(", printed with {}", count(decimals as usize, "decimal")));
     let inferred = if candidate.dtype_inferred { " (guessed from its values)" } else { "" };
     let answer = match verdict.exit_code {
+        0 if !verdict.mistakes.is_empty() => "right but for a cast",
         0 => "right",
         4 => "not decided",
         _ => "wrong",

@@ -14,7 +14,7 @@ pub fn headline(verdict: &Verdict) -> String {
         Judgement::Architectural => architectural(verdict),
         Judgement::BackendFault => fault(verdict),
         Judgement::Inconclusive => format!(
-            "rounding in {}{}, or a mistake: what was recorded cannot tell which",
+            "rounding, as much as in {}{}, or a mistake: what was recorded cannot tell which",
             verdict.candidate.dtype,
             lost(verdict).map(|lost| format!(" with {lost}")).unwrap_or_default()
         ),
@@ -39,14 +39,21 @@ pub fn headline(verdict: &Verdict) -> String {
         ),
         None => String::new(),
     };
-    format!("{}: {what}{rows}{apart}{unknown}{unnoticed}", verdict.verdict.name())
+    // An engine that has no cap gives the same values.
+    let seen = |probe: Probe| verdict.stages.iter().any(|stage| stage.probe == probe.to_string());
+    let uncapped = match verdict.exit_code == 0 && seen(Probe::LogitsRaw) && !seen(Probe::Logits) {
+        true => "; its logits are those before the cap",
+        false => "",
+    };
+    format!("{}: {what}{uncapped}{rows}{apart}{unknown}{unnoticed}", verdict.verdict.name())
 }
 
 fn numeric(verdict: &Verdict) -> String {
     let dtype = verdict.candidate.dtype;
     if !verdict.mistakes.is_empty() {
         return format!(
-            "{}, a cast elsewhere than in transformers; no other difference is larger than rounding in {dtype}",
+            "{}, a cast elsewhere than in transformers and no mistake of the formulas; no other difference is larger than rounding \
+             in {dtype}",
             named(verdict)
         );
     }
@@ -99,7 +106,7 @@ fn architectural(verdict: &Verdict) -> String {
     };
     let what = match (found, open.first()) {
         (0, Some(first)) if open.len() == 1 => unknown(first),
-        (0, Some(first)) => format!("{}; {} more likewise", unknown(first), count(open.len() - 1, "stage")),
+        (0, Some(first)) => format!("{}; the same goes for {} more", unknown(first), count(open.len() - 1, "stage")),
         (0, None) => match verdict.detail.as_deref() {
             _ if !verdict.structure.is_empty() => structure(&verdict.structure),
             Some("f16_overflow") => "values are beyond 65504, the largest of f16 (f16_overflow)".to_string(),

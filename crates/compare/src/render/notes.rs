@@ -89,7 +89,7 @@ fn reasons(verdict: &Verdict) -> Vec<String> {
     let mut counted: BTreeSet<&str> = BTreeSet::new();
     let mut parts = Vec::new();
     for (why, place) in [
-        ("below the noise", "too small for this precision"),
+        ("below the noise", "smaller than rounding in this precision"),
         ("identical here", "without effect on this input"),
         ("not recorded", "not covered by what was recorded"),
         ("not tried", "not tried in a model of this size"),

@@ -6,7 +6,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table, presets};
 use loupe_spec::echo;
 
-use crate::verdict::{Class, StageVerdict, Verdict, Verdicts};
+use crate::verdict::{Class, Judgement, StageVerdict, Verdict, Verdicts};
 use crate::words::{in_words, share};
 
 /// A table for each check, and one line that says what its columns are.
@@ -37,7 +37,7 @@ pub fn tables(verdicts: &Verdicts) -> String {
 
 /// What the columns are.
 const LEGEND: &str = "error: |yours - Gemma's| / |Gemma's| of the worst layer, each stage recomputed from what you recorded before it. of limit: \
-                      error / limit; the limit is three times what right code loses to rounding, 1 and above is wrong. A row is \
+                      error / limit; the limit is three times what right code loses to rounding, more is no rounding. A row is \
                       one stage of all layers; where stages are counted, each layer's is one.\n";
 
 /// The stages of one kind.
@@ -72,9 +72,12 @@ fn kinds<'a>(verdict: &'a Verdict, order: &mut Vec<&'a str>) -> BTreeMap<&'a str
 
 impl Kind<'_> {
     /// `WRONG in every layer, first in 0, worst in 2`
-    fn mark(&self, of_layers: usize) -> String {
+    fn mark(&self, verdict: &Verdict) -> String {
+        let of_layers = verdict.coverage.of_layers;
         let word = match self.worst.class {
             Class::Exact | Class::Numeric => return String::new(),
+            // Only a cast in another place is beyond the limit and still right.
+            Class::Wrong if verdict.verdict == Judgement::Numeric => "other cast",
             Class::Wrong => "WRONG",
             Class::Fault => "FAULT",
         };
@@ -107,7 +110,7 @@ impl Kind<'_> {
 fn of_one(verdict: &Verdict) -> Table {
     let mut order = Vec::new();
     let kinds = kinds(verdict, &mut order);
-    let mark = |kind: &Kind<'_>| kind.mark(verdict.coverage.of_layers);
+    let mark = |kind: &Kind<'_>| kind.mark(verdict);
     let any = kinds.values().any(|kind| !mark(kind).is_empty());
     let mut table =
         empty(["stage", "error", "of limit", "layers"].map(str::to_string)[..if any { 4 } else { 3 }].to_vec());
@@ -129,14 +132,14 @@ fn of_several(group: &[&Verdict]) -> Table {
         let kinds = kinds(verdict, &mut order);
         let new: Vec<&str> = order.into_iter().filter(|pattern| !patterns.contains(pattern)).collect();
         patterns.extend(new);
-        columns.push((verdict.coverage.of_layers, kinds));
+        columns.push((*verdict, kinds));
     }
     for pattern in patterns {
-        let cell = |(of_layers, kinds): &(usize, BTreeMap<&str, Kind<'_>>)| {
+        let cell = |(verdict, kinds): &(&Verdict, BTreeMap<&str, Kind<'_>>)| {
             let Some(kind) = kinds.get(pattern) else { return String::new() };
             // A number that fails by far says no more than that it does.
             let used = if kind.worst.class == Class::Numeric { format!("{:>4}", kind.used()) } else { String::new() };
-            let parts = [kind.error(), used, kind.mark(*of_layers)];
+            let parts = [kind.error(), used, kind.mark(verdict)];
             parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
         };
         table.add_row([pattern.to_string()].into_iter().chain(columns.iter().map(cell)));
