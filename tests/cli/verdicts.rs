@@ -186,6 +186,19 @@ fn a_cast_in_another_place() {
     assert!(text.starts_with(said), "{text}");
 }
 
+/// Layer 0 is within its limit with the mistake and without it, and likelier without.
+#[test]
+fn a_layer_that_may_be_right_is_not_called_wrong_because_another_is() {
+    let (sandbox, model) = (Sandbox::new(), repository().join("tests/fixtures/mini"));
+    let trace = format!(
+        r#"{{"check": "trace", "model": {model:?}, "token_ids": [2, 6, 2, 14, 3, 13, 14, 6, 5, 4, 0, 6], "output": "run",
+        "mistakes": ["norm_eps--none@1"], "probes": ["embed.scaled", "layers.0.output", "layers.1.output", "norm", "logits"]}}"#
+    );
+    sandbox.config(&trace).ok();
+    let run = sandbox.config(r#"{"check": "compare", "candidate": "run"}"#);
+    assert!(run.stdout.starts_with("architectural: norm_eps, in layer 1; "), "{}", run.stdout);
+}
+
 #[test]
 fn of_two_mistakes_the_first_stands_first() {
     let sandbox = Sandbox::new();

@@ -191,12 +191,7 @@ impl Scene<'_> {
     fn present<'t>(&self, trial: &'t Trial) -> Option<Present<'t>> {
         let slope = |probes: &BTreeSet<Probe>| trial.slope(probes.iter().copied());
         let shows = |probe: &Probe| slope(&BTreeSet::from([*probe])).present();
-        let likelier = |probes: &BTreeSet<Probe>| {
-            let slope = slope(probes);
-            slope.beta > 0.5 || slope.information == 0.0
-        };
-        let layers = groups(&trial.parts).into_values().filter(likelier);
-        let stages: BTreeSet<Probe> = layers.flatten().filter(|probe| likelier(&BTreeSet::from([*probe]))).collect();
+        let stages = trial.likelier();
         let alone: BTreeSet<Probe> = trial.parts.keys().copied().filter(shows).collect();
         let policy = trial.hypothesis.mistake.kind == MistakeKind::DtypePolicy;
         let stages = if policy && !slope(&stages).present() { alone } else { stages };
@@ -259,7 +254,8 @@ impl Scene<'_> {
                 }
                 Scope::Everywhere => {
                     if !by_layer {
-                        let blunt = groups(&trial.parts)
+                        let blunt = trial
+                            .layers()
                             .into_iter()
                             .filter(|(_, on)| !trial.decides(trial.slope(on.iter().copied())));
                         layers.extend(blunt.filter_map(|(layer, _)| layer));
@@ -301,15 +297,6 @@ fn by_layer(probes: &BTreeSet<Probe>) -> Vec<String> {
     let layers: BTreeSet<usize> = probes.iter().filter_map(|probe| probe.layer()).collect();
     let others = probes.iter().filter(|probe| probe.layer().is_none());
     layers.iter().map(ToString::to_string).chain(others.map(ToString::to_string)).collect()
-}
-
-/// Stages by layer.
-fn groups(parts: &BTreeMap<Probe, Part>) -> BTreeMap<Option<usize>, BTreeSet<Probe>> {
-    let mut groups: BTreeMap<Option<usize>, BTreeSet<Probe>> = BTreeMap::new();
-    for probe in parts.keys() {
-        groups.entry(probe.layer()).or_default().insert(*probe);
-    }
-    groups
 }
 
 #[cfg(test)]

@@ -322,6 +322,26 @@ impl Trial {
         Slope::of(self.parts.values())
     }
 
+    /// The stages that it changes, by layer.
+    pub fn layers(&self) -> BTreeMap<Option<usize>, BTreeSet<Probe>> {
+        let mut layers: BTreeMap<Option<usize>, BTreeSet<Probe>> = BTreeMap::new();
+        for probe in self.parts.keys() {
+            layers.entry(probe.layer()).or_default().insert(*probe);
+        }
+        layers
+    }
+
+    /// The stages that are likelier with the mistake than without it, in layers of which that is so. Where it changes no
+    /// value, nothing speaks against it.
+    pub fn likelier(&self) -> BTreeSet<Probe> {
+        let likelier = |probes: &BTreeSet<Probe>| {
+            let slope = self.slope(probes.iter().copied());
+            slope.beta > 0.5 || slope.information == 0.0
+        };
+        let layers = self.layers().into_values().filter(likelier);
+        layers.flatten().filter(|probe| likelier(&BTreeSet::from([*probe]))).collect()
+    }
+
     /// Whether `slope` says that the mistake is there. How a run rounds is a matter of chance that any other way to round
     /// shares half of: a cast in another place has to account for most of it.
     pub fn shows(&self, slope: Slope) -> bool {
