@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use loupe_model::{Operations, ops};
 use loupe_spec::{Config, LayerWeight, Probe, Stage, Weight};
 
-use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
+use crate::{Formula, Kind, Mistake, Plant, in_stages, is_norm, right};
 
 /// The stages that multiply by a matrix of the layer.
 pub(crate) fn is_projection(probe: Probe) -> bool {
@@ -24,7 +24,7 @@ impl Plant for QkvOrder {
         what: "The weights of k_proj and v_proj are swapped.",
         seen_in: "no public port known; likely in ports that fuse q, k and v",
         formula: Formula { right: "k = k_proj(x); v = v_proj(x)", wrong: "k = v_proj(x); v = k_proj(x)" },
-        right: right!("crates/spec/src/probe.rs", "Stage::KProj => LayerWeight::KProj,"),
+        right: right!("crates/spec/src/gemma2.rs", "let k = g.linear(\"self_attn.k_proj\", h, &[K, H]);"),
         hidden_when: "both tensors are equal",
         at: |probe| in_stages(probe, &[Stage::KProj, Stage::VProj]),
     };
@@ -49,12 +49,9 @@ impl Plant for LayerOffByOne {
         what: "Each layer runs with the next layer's weights (the last with the first's).",
         seen_in: "no public port known; likely in ports that count layers from 1",
         formula: Formula { right: "W = weights[layer]", wrong: "W = weights[(layer + 1) % num_hidden_layers]" },
-        right: right!(
-            "crates/spec/src/probe.rs",
-            "Probe::Layer(layer, stage) => stage.weight().map(|weight| Weight::Layer(layer, weight)),"
-        ),
+        right: right!("crates/spec/src/gemma2.rs", "x = g.layer(l, |g| decoder_layer(g, c, c.window(l), x));"),
         hidden_when: "the checkpoint has one layer",
-        at: |probe| matches!(probe, Probe::Layer(_, stage) if stage.weight().is_some()),
+        at: |probe| is_projection(probe) || (is_norm(probe) && probe.layer().is_some()),
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {

@@ -80,7 +80,7 @@ impl Plant for GateUpSwapped {
             right: "gate = gate_proj(x); up = up_proj(x)",
             wrong: "gate = up_proj(x); up = gate_proj(x)",
         },
-        right: right!("crates/spec/src/probe.rs", "Stage::GateProj => LayerWeight::GateProj,"),
+        right: right!("crates/spec/src/gemma2.rs", "let gate = g.linear(\"mlp.gate_proj\", h, &[F]);"),
         hidden_when: "both tensors are equal",
         at: |probe| in_stages(probe, &[Stage::GateProj, Stage::UpProj]),
     };
@@ -105,7 +105,7 @@ impl Plant for GateUpWiring {
         what: "The activation is applied to up_proj and the product taken with gate_proj.",
         seen_in: "no public port known; likely in ports that fuse the two projections",
         formula: Formula { right: "down_proj(gelu(gate) * up)", wrong: "down_proj(gelu(up) * gate)" },
-        right: right!("crates/spec/src/probe.rs", "Stage::Act => &[Stage::GateProj],"),
+        right: right!("crates/spec/src/gemma2.rs", "let act = g.gelu(\"mlp.act\", gate);"),
         hidden_when: "both tensors are equal",
         at: |probe| in_stages(probe, &[Stage::Act, Stage::Gated]),
     };

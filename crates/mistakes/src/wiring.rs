@@ -17,10 +17,7 @@ impl Plant for PreNormMissing {
         what: "Attention, MLP or head reads the residual without the norm before it.",
         seen_in: "speculators #313 (before the head)",
         formula: Formula { right: "branch = f(pre_norm(residual))", wrong: "branch = f(residual)" },
-        right: right!(
-            "crates/model/src/layer.rs",
-            "Stage::InputLayernorm | Stage::PreFeedforwardLayernorm => model.norm(probe, x, p)?.into(),"
-        ),
+        right: right!("crates/spec/src/gemma2.rs", "let h = g.rms_norm(\"input_layernorm\", x, c.rms_norm_eps);"),
         hidden_when: "never",
         at: |probe| is_norm(probe) && !is_post_norm(probe),
     };
@@ -42,8 +39,8 @@ impl Plant for PostNormMissing {
         seen_in: "flax #4567",
         formula: Formula { right: "residual = residual + post_norm(branch)", wrong: "residual = residual + branch" },
         right: right!(
-            "crates/model/src/layer.rs",
-            "Stage::PostAttentionLayernorm | Stage::PostFeedforwardLayernorm => model.norm(probe, x, p)?.into(),"
+            "crates/spec/src/gemma2.rs",
+            "let h = g.rms_norm(\"post_attention_layernorm\", h, c.rms_norm_eps);"
         ),
         hidden_when: "never",
         at: is_post_norm,
@@ -69,8 +66,8 @@ impl Plant for NormsSwapped {
             wrong: "attn = pre_feedforward_layernorm(attn); x = post_attention_layernorm(residual)",
         },
         right: right!(
-            "crates/spec/src/probe.rs",
-            "Stage::PostAttentionLayernorm => LayerWeight::PostAttentionLayernorm,"
+            "crates/spec/src/gemma2.rs",
+            "let h = g.rms_norm(\"post_attention_layernorm\", h, c.rms_norm_eps);"
         ),
         hidden_when: "both tensors are equal",
         at: |probe| in_stages(probe, &[Stage::PostAttentionLayernorm, Stage::PreFeedforwardLayernorm]),
@@ -103,10 +100,7 @@ impl Plant for PostNormAfterResidual {
             right: "residual = residual + post_norm(branch)",
             wrong: "residual = post_norm(residual + branch)",
         },
-        right: right!(
-            "crates/spec/src/probe.rs",
-            "Stage::ResidualAttn => &[Stage::Input, Stage::PostAttentionLayernorm],"
-        ),
+        right: right!("crates/spec/src/gemma2.rs", "let x = g.add(\"residual_attn\", x, h);"),
         hidden_when: "never",
         at: |probe| is_post_norm(probe) || in_stages(probe, &[Stage::ResidualAttn, Stage::Output]),
     };

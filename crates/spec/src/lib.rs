@@ -1,5 +1,5 @@
-//! What Gemma 2 *is*, as plain data: the checkpoint's [`Config`], the table of its tensors ([`Weight`]) and
-//! the graph of everything a forward pass computes ([`Probe`]).
+//! What Gemma 2 *is*, as plain data: the checkpoint's [`Config`], and the [`Graph`] of everything that a forward pass
+//! computes ([`Probe`]) from its tensors ([`Weight`]). [`gemma2`] is the model, read from top to bottom.
 //!
 //! Every other crate agrees on names through this one. It knows no burn, does no I/O and holds no arithmetic,
 //! so the judge (`loupe-compare`) and the model (`loupe-model`) can share it without sharing anything else.
@@ -21,6 +21,8 @@
 mod arithmetic;
 mod config;
 mod echo;
+mod gemma2;
+mod graph;
 mod mistake;
 mod name;
 mod nearest;
@@ -34,6 +36,8 @@ mod weight;
 pub use arithmetic::Arithmetic;
 pub use config::{Config, ConfigError, LayerType};
 pub use echo::{LONGEST_ECHO, echo, echo_path, hint, is_obeyed, printable};
+pub use gemma2::gemma2;
+pub use graph::{Axis, Graph, Node, Op};
 pub use mistake::{Code, Formula, Mistake, MistakeKind, NoLine};
 pub use name::{NameEntry, NameEntryError, Named};
 pub use nearest::nearest;

@@ -1,13 +1,9 @@
-//! The graph of a forward pass: every value that Loupe records, and what each is computed from.
-//!
-//! A probe is a function of the probes in [`Probe::inputs`] and the tensors in [`Probe::weights`], nothing else
-//! (positions and the mask's shape follow from the token count). That makes any segment between recorded probes
-//! runnable alone, which is what the verdict stands on.
+//! The names of the values of a forward pass. What each is computed from stands in [`crate::gemma2`].
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Config, LayerWeight, Weight, nearest};
+use crate::{Config, Graph, Weight, nearest};
 
 /// A value of one forward pass over one prompt, batch axis dropped. `Display` and `FromStr` use its trace name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,50 +131,6 @@ impl Stage {
             Stage::Output => "output",
         }
     }
-
-    /// The tensor of the layer that this stage reads, if it reads one.
-    pub fn weight(self) -> Option<LayerWeight> {
-        Some(match self {
-            Stage::InputLayernorm => LayerWeight::InputLayernorm,
-            Stage::QProj => LayerWeight::QProj,
-            Stage::KProj => LayerWeight::KProj,
-            Stage::VProj => LayerWeight::VProj,
-            Stage::OProj => LayerWeight::OProj,
-            Stage::PostAttentionLayernorm => LayerWeight::PostAttentionLayernorm,
-            Stage::PreFeedforwardLayernorm => LayerWeight::PreFeedforwardLayernorm,
-            Stage::GateProj => LayerWeight::GateProj,
-            Stage::UpProj => LayerWeight::UpProj,
-            Stage::DownProj => LayerWeight::DownProj,
-            Stage::PostFeedforwardLayernorm => LayerWeight::PostFeedforwardLayernorm,
-            _ => return None,
-        })
-    }
-
-    /// The stages of the same layer that this one is computed from, in the order its formula names them.
-    /// Empty for `Input` (it comes from outside the layer) and `Mask` (it follows from the positions alone).
-    fn inputs(self) -> &'static [Stage] {
-        match self {
-            Stage::Input | Stage::Mask => &[],
-            Stage::InputLayernorm => &[Stage::Input],
-            Stage::QProj | Stage::KProj | Stage::VProj => &[Stage::InputLayernorm],
-            Stage::QRope => &[Stage::QProj],
-            Stage::KRope => &[Stage::KProj],
-            Stage::Scores => &[Stage::QRope, Stage::KRope],
-            Stage::ScoresCapped => &[Stage::Scores],
-            Stage::Probs => &[Stage::ScoresCapped, Stage::Mask],
-            Stage::Context => &[Stage::Probs, Stage::VProj],
-            Stage::OProj => &[Stage::Context],
-            Stage::PostAttentionLayernorm => &[Stage::OProj],
-            Stage::ResidualAttn => &[Stage::Input, Stage::PostAttentionLayernorm],
-            Stage::PreFeedforwardLayernorm => &[Stage::ResidualAttn],
-            Stage::GateProj | Stage::UpProj => &[Stage::PreFeedforwardLayernorm],
-            Stage::Act => &[Stage::GateProj],
-            Stage::Gated => &[Stage::Act, Stage::UpProj],
-            Stage::DownProj => &[Stage::Gated],
-            Stage::PostFeedforwardLayernorm => &[Stage::DownProj],
-            Stage::Output => &[Stage::ResidualAttn, Stage::PostFeedforwardLayernorm],
-        }
-    }
 }
 
 impl Probe {
@@ -200,27 +152,12 @@ impl Probe {
 
     /// Every probe of a model, in an order in which each comes after its inputs.
     pub fn all(config: &Config) -> Vec<Probe> {
-        let mut all = vec![Probe::TokenIds, Probe::EmbedRaw, Probe::EmbedScaled];
-        for layer in 0..config.num_hidden_layers {
-            all.extend(Stage::ALL.map(|stage| Probe::Layer(layer, stage)));
-        }
-        all.extend([Probe::Norm, Probe::LogitsRaw, Probe::Logits]);
-        all
+        Graph::of(config).nodes().iter().map(|node| node.probe).collect()
     }
 
     /// The probes this one is computed from, in the order its formula names them.
     pub fn inputs(self, config: &Config) -> Vec<Probe> {
-        match self {
-            Probe::TokenIds => vec![],
-            Probe::EmbedRaw => vec![Probe::TokenIds],
-            Probe::EmbedScaled => vec![Probe::EmbedRaw],
-            Probe::Layer(0, Stage::Input) => vec![Probe::EmbedScaled],
-            Probe::Layer(layer, Stage::Input) => vec![Probe::Layer(layer - 1, Stage::Output)],
-            Probe::Layer(layer, stage) => stage.inputs().iter().map(|s| Probe::Layer(layer, *s)).collect(),
-            Probe::Norm => vec![Probe::Layer(config.num_hidden_layers - 1, Stage::Output)],
-            Probe::LogitsRaw => vec![Probe::Norm],
-            Probe::Logits => vec![Probe::LogitsRaw],
-        }
+        Graph::of(config).node(self).map(|node| node.inputs.clone()).unwrap_or_default()
     }
 
     /// The input of which a token's row takes in the rows of other tokens, too: attention, and nothing else, mixes them.
@@ -242,33 +179,21 @@ impl Probe {
 
     /// The checkpoint tensor this probe is computed with, if any.
     pub fn weight(self, config: &Config) -> Option<Weight> {
-        match self {
-            Probe::EmbedRaw => Some(Weight::EmbedTokens),
-            Probe::Layer(layer, stage) => stage.weight().map(|weight| Weight::Layer(layer, weight)),
-            Probe::Norm => Some(Weight::Norm),
-            Probe::LogitsRaw => Some(Weight::head(config)),
-            Probe::TokenIds | Probe::EmbedScaled | Probe::Logits => None,
-        }
+        Graph::of(config).node(self)?.weight
     }
 
     /// The probe's shape for a prompt of `tokens` tokens.
     pub fn shape(self, config: &Config, tokens: usize) -> Vec<usize> {
-        let (t, s) = (tokens, tokens);
-        let (d, f, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);
-        let (n, k, h) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
-        match self {
-            Probe::TokenIds => vec![t],
-            Probe::EmbedRaw | Probe::EmbedScaled | Probe::Norm => vec![t, d],
-            Probe::LogitsRaw | Probe::Logits => vec![t, v],
-            Probe::Layer(_, stage) => match stage {
-                Stage::QProj | Stage::QRope | Stage::Context => vec![t, n, h],
-                Stage::KProj | Stage::VProj | Stage::KRope => vec![t, k, h],
-                Stage::Scores | Stage::ScoresCapped | Stage::Probs => vec![n, t, s],
-                Stage::Mask => vec![t, s],
-                Stage::GateProj | Stage::UpProj | Stage::Act | Stage::Gated => vec![t, f],
-                _ => vec![t, d],
-            },
-        }
+        let graph = Graph::of(config);
+        let axes = graph.node(self).map(|node| node.shape.as_slice()).unwrap_or_default();
+        axes.iter().map(|axis| axis.len(config, tokens)).collect()
+    }
+
+    /// What is recorded under `path`, in a layer or outside of all.
+    pub(crate) fn recorded(layer: Option<usize>, path: &str) -> Probe {
+        let stage = |layer| Stage::ALL.into_iter().find(|stage| stage.path() == path).map(|s| Probe::Layer(layer, s));
+        let outside = || OUTSIDE.into_iter().find(|(_, name)| *name == path).map(|(probe, _)| probe);
+        layer.map_or_else(outside, stage).unwrap_or_else(|| unreachable!("{path} is the name of no probe"))
     }
 
     /// The layer this probe belongs to, if it belongs to one.
@@ -303,16 +228,21 @@ impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // `pad` so that tables can align names with `{:<32}`.
         match self {
-            Probe::TokenIds => f.pad("token_ids"),
-            Probe::EmbedRaw => f.pad("embed.raw"),
-            Probe::EmbedScaled => f.pad("embed.scaled"),
             Probe::Layer(layer, stage) => f.pad(&format!("layers.{layer}.{}", stage.path())),
-            Probe::Norm => f.pad("norm"),
-            Probe::LogitsRaw => f.pad("logits.raw"),
-            Probe::Logits => f.pad("logits"),
+            outside => f.pad(OUTSIDE.iter().find(|(probe, _)| probe == outside).map_or("", |(_, name)| name)),
         }
     }
 }
+
+/// The probes outside of the layers and their names.
+const OUTSIDE: [(Probe, &str); 6] = [
+    (Probe::TokenIds, "token_ids"),
+    (Probe::EmbedRaw, "embed.raw"),
+    (Probe::EmbedScaled, "embed.scaled"),
+    (Probe::Norm, "norm"),
+    (Probe::LogitsRaw, "logits.raw"),
+    (Probe::Logits, "logits"),
+];
 
 /// A name that is no probe point.
 #[derive(Debug, thiserror::Error)]
@@ -358,9 +288,7 @@ impl Probe {
     fn like(name: &str) -> impl Iterator<Item = Probe> {
         let layer_part = name.strip_prefix("layers.").and_then(|rest| rest.split_once('.'));
         let in_layer = layer_part.and_then(|(index, _)| index.parse::<usize>().ok()).unwrap_or(0);
-        [Probe::TokenIds, Probe::EmbedRaw, Probe::EmbedScaled, Probe::Norm, Probe::LogitsRaw, Probe::Logits]
-            .into_iter()
-            .chain(Stage::ALL.map(move |stage| Probe::Layer(in_layer, stage)))
+        OUTSIDE.map(|(probe, _)| probe).into_iter().chain(Stage::ALL.map(move |stage| Probe::Layer(in_layer, stage)))
     }
 }
 
@@ -375,17 +303,6 @@ mod tests {
                 "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4}"#,
         )
         .unwrap()
-    }
-
-    #[test]
-    fn every_probe_comes_after_its_inputs() {
-        let config = config();
-        let all = Probe::all(&config);
-        for (at, probe) in all.iter().enumerate() {
-            for input in probe.inputs(&config) {
-                assert!(all[..at].contains(&input), "{probe} before its input {input}");
-            }
-        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! The one table of a checkpoint's tensors: name and shape of each.
+//! The names of a checkpoint's tensors. Which there are, in which shape, stands in [`crate::gemma2`].
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Config, nearest};
+use crate::{Config, Graph, Probe, nearest};
 
 /// A tensor of the checkpoint. `Display` and `FromStr` use Hugging Face's state-dict names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,53 +67,29 @@ impl LayerWeight {
             LayerWeight::PostFeedforwardLayernorm => "post_feedforward_layernorm",
         }
     }
-
-    /// [out, in] of a projection (torch's `nn.Linear` layout), [D] of a norm.
-    pub fn shape(self, config: &Config) -> Vec<usize> {
-        let d = config.hidden_size;
-        let f = config.intermediate_size;
-        let q = config.num_attention_heads * config.head_dim;
-        let kv = config.num_key_value_heads * config.head_dim;
-        match self {
-            LayerWeight::QProj => vec![q, d],
-            LayerWeight::KProj | LayerWeight::VProj => vec![kv, d],
-            LayerWeight::OProj => vec![d, q],
-            LayerWeight::GateProj | LayerWeight::UpProj => vec![f, d],
-            LayerWeight::DownProj => vec![d, f],
-            LayerWeight::InputLayernorm
-            | LayerWeight::PostAttentionLayernorm
-            | LayerWeight::PreFeedforwardLayernorm
-            | LayerWeight::PostFeedforwardLayernorm => vec![d],
-        }
-    }
 }
 
 impl Weight {
     /// Every tensor the checkpoint must hold, in the order a forward pass uses them.
     pub fn all(config: &Config) -> Vec<Weight> {
-        let mut all = vec![Weight::EmbedTokens];
-        for layer in 0..config.num_hidden_layers {
-            all.extend(LayerWeight::ALL.map(|weight| Weight::Layer(layer, weight)));
-        }
-        all.push(Weight::Norm);
-        if !config.tie_word_embeddings {
-            all.push(Weight::LmHead);
-        }
-        all
+        Graph::of(config).weights().collect()
     }
 
     /// The table that turns the final norm into logits: the embedding itself unless config.json unties it.
     pub fn head(config: &Config) -> Weight {
-        if config.tie_word_embeddings { Weight::EmbedTokens } else { Weight::LmHead }
+        Probe::LogitsRaw.weight(config).unwrap_or(Weight::LmHead)
     }
 
     /// The tensor's shape in this checkpoint.
     pub fn shape(self, config: &Config) -> Vec<usize> {
-        match self {
-            Weight::EmbedTokens | Weight::LmHead => vec![config.vocab_size, config.hidden_size],
-            Weight::Norm => vec![config.hidden_size],
-            Weight::Layer(_, weight) => weight.shape(config),
-        }
+        Graph::of(config).shape_of(self, config).unwrap_or_default()
+    }
+
+    /// The tensor of what is recorded under `path`, in a layer or outside of all.
+    pub(crate) fn recorded(layer: Option<usize>, path: &str) -> Weight {
+        let own = |layer| LayerWeight::ALL.into_iter().find(|w| w.path() == path).map(|w| Weight::Layer(layer, w));
+        let outside = || (path == "norm").then_some(Weight::Norm);
+        layer.map_or_else(outside, own).unwrap_or_else(|| unreachable!("{path} has no tensor"))
     }
 }
 

@@ -1,0 +1,329 @@
+//! A forward pass as data: what each value is computed from, by which operation, with which tensor, in which shape.
+//!
+//! A node is a function of its inputs and its tensor, nothing else (positions and the mask's shape follow from the token
+//! count). That makes any segment between recorded values runnable alone, which is what the verdict stands on.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::{Config, Probe, Weight, gemma2};
+
+/// An axis of a value: the letters of this crate's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each is the letter in the table above
+pub enum Axis {
+    T,
+    S,
+    D,
+    F,
+    V,
+    N,
+    K,
+    H,
+}
+
+impl Axis {
+    /// How long it is for a prompt of `tokens` tokens.
+    pub fn len(self, config: &Config, tokens: usize) -> usize {
+        match self {
+            Axis::T | Axis::S => tokens,
+            Axis::D => config.hidden_size,
+            Axis::F => config.intermediate_size,
+            Axis::V => config.vocab_size,
+            Axis::N => config.num_attention_heads,
+            Axis::K => config.num_key_value_heads,
+            Axis::H => config.head_dim,
+        }
+    }
+}
+
+/// What a node computes, with the numbers that its formula holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Op {
+    /// Where everything starts.
+    TokenIds,
+    /// Rows of the embedding table.
+    Embed,
+    /// Times this.
+    Scale(f64),
+    /// RMSNorm, with a weight `1 + w`.
+    RmsNorm {
+        /// Added to the mean square.
+        eps: f64,
+    },
+    /// A projection without bias.
+    Linear,
+    /// The rotation of the halves of each head by its position.
+    Rope {
+        /// Base of the frequencies.
+        theta: f64,
+    },
+    /// Queries times keys.
+    Scores {
+        /// Times this.
+        scale: f64,
+    },
+    /// `cap * tanh(x / cap)`
+    Softcap {
+        /// `None` leaves the values.
+        cap: Option<f64>,
+    },
+    /// Which keys a query may attend to.
+    Mask {
+        /// The last so many, the query's own included; `None`: all before it.
+        window: Option<usize>,
+    },
+    /// Softmax over the visible keys.
+    Softmax,
+    /// Probabilities times values.
+    Context,
+    /// The activation.
+    Gelu,
+    /// Elementwise product.
+    Multiply,
+    /// Elementwise sum.
+    Add,
+    /// The same value under another name.
+    Same,
+}
+
+/// A value of the forward pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Its name.
+    pub probe: Probe,
+    /// What computes it.
+    pub op: Op,
+    /// What it is computed from, in the order in which its formula names them.
+    pub inputs: Vec<Probe>,
+    /// The tensor of the checkpoint that it is computed with.
+    pub weight: Option<Weight>,
+    /// Its axes.
+    pub shape: Vec<Axis>,
+}
+
+/// The dimensions of a tensor of the checkpoint, the output's before the input's: each is the product of some axes.
+type Dims = Vec<Vec<Axis>>;
+
+/// Every value of a forward pass, each after its inputs, and every tensor, each at its first use. [`gemma2`] records it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    at: BTreeMap<Probe, usize>,
+    weights: Vec<Weight>,
+    dims: BTreeMap<Weight, Dims>,
+    /// The layer that is being recorded.
+    layer: Option<usize>,
+}
+
+impl Graph {
+    /// That of `config`. A thread keeps the last one that it asked for.
+    pub fn of(config: &Config) -> Rc<Graph> {
+        thread_local! {
+            static LAST: RefCell<Option<(Config, Rc<Graph>)>> = const { RefCell::new(None) };
+        }
+        LAST.with_borrow_mut(|last| match last {
+            Some((own, graph)) if own == config => graph.clone(),
+            _ => {
+                let graph = Rc::new(gemma2(config));
+                *last = Some((config.clone(), graph.clone()));
+                graph
+            }
+        })
+    }
+
+    /// Every value, each after its inputs.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The value called `probe`.
+    pub fn node(&self, probe: Probe) -> Option<&Node> {
+        self.at.get(&probe).map(|at| &self.nodes[*at])
+    }
+
+    /// Every tensor that the checkpoint must hold, in the order of their first use.
+    pub fn weights(&self) -> impl Iterator<Item = Weight> {
+        self.weights.iter().copied()
+    }
+
+    /// The shape of `weight` in the checkpoint of `config`: [out, in] of a projection (torch's `nn.Linear` layout), [D] of a
+    /// norm, [V, D] of a table.
+    pub fn shape_of(&self, weight: Weight, config: &Config) -> Option<Vec<usize>> {
+        let length = |axes: &Vec<Axis>| axes.iter().map(|axis| axis.len(config, 0)).product();
+        Some(self.dims.get(&weight)?.iter().map(length).collect())
+    }
+}
+
+/// Recording.
+impl Graph {
+    /// What `record` adds is of layer `layer`.
+    pub(crate) fn layer(&mut self, layer: usize, record: impl FnOnce(&mut Graph) -> Probe) -> Probe {
+        self.layer = Some(layer);
+        let last = record(self);
+        self.layer = None;
+        last
+    }
+
+    pub(crate) fn token_ids(&mut self) -> Probe {
+        self.add_node("token_ids", Op::TokenIds, vec![], None, vec![Axis::T])
+    }
+
+    pub(crate) fn embed(&mut self, path: &str, ids: Probe, table: Weight) -> Probe {
+        self.read(table, vec![vec![Axis::V], vec![Axis::D]]);
+        self.add_node(path, Op::Embed, vec![ids], Some(table), vec![Axis::T, Axis::D])
+    }
+
+    pub(crate) fn scale(&mut self, path: &str, x: Probe, by: f64) -> Probe {
+        self.alike(path, Op::Scale(by), vec![x])
+    }
+
+    pub(crate) fn rms_norm(&mut self, path: &str, x: Probe, eps: f64) -> Probe {
+        let shape = self.axes(x);
+        let weight = self.own_weight(path, vec![shape[1..].to_vec()]);
+        self.add_node(path, Op::RmsNorm { eps }, vec![x], Some(weight), shape)
+    }
+
+    /// [T, …] → [T, `out`]
+    pub(crate) fn linear(&mut self, path: &str, x: Probe, out: &[Axis]) -> Probe {
+        let inner = self.axes(x)[1..].to_vec();
+        let weight = self.own_weight(path, vec![out.to_vec(), inner]);
+        let shape = [&[Axis::T], out].concat();
+        self.add_node(path, Op::Linear, vec![x], Some(weight), shape)
+    }
+
+    /// [T, D] → [T, V]
+    pub(crate) fn head(&mut self, path: &str, x: Probe, table: Weight) -> Probe {
+        self.read(table, vec![vec![Axis::V], vec![Axis::D]]);
+        self.add_node(path, Op::Linear, vec![x], Some(table), vec![Axis::T, Axis::V])
+    }
+
+    pub(crate) fn rope(&mut self, path: &str, x: Probe, theta: f64) -> Probe {
+        self.alike(path, Op::Rope { theta }, vec![x])
+    }
+
+    /// q [T, N, H] and k [T, K, H] → [N, T, S]
+    pub(crate) fn scores(&mut self, path: &str, q: Probe, k: Probe, scale: f64) -> Probe {
+        self.add_node(path, Op::Scores { scale }, vec![q, k], None, vec![Axis::N, Axis::T, Axis::S])
+    }
+
+    pub(crate) fn softcap(&mut self, path: &str, x: Probe, cap: Option<f64>) -> Probe {
+        self.alike(path, Op::Softcap { cap }, vec![x])
+    }
+
+    /// → [T, S]
+    pub(crate) fn mask(&mut self, path: &str, window: Option<usize>) -> Probe {
+        self.add_node(path, Op::Mask { window }, vec![], None, vec![Axis::T, Axis::S])
+    }
+
+    pub(crate) fn softmax(&mut self, path: &str, scores: Probe, mask: Probe) -> Probe {
+        self.alike(path, Op::Softmax, vec![scores, mask])
+    }
+
+    /// p [N, T, S] and v [T, K, H] → [T, N, H]
+    pub(crate) fn context(&mut self, path: &str, p: Probe, v: Probe) -> Probe {
+        self.add_node(path, Op::Context, vec![p, v], None, vec![Axis::T, Axis::N, Axis::H])
+    }
+
+    pub(crate) fn gelu(&mut self, path: &str, x: Probe) -> Probe {
+        self.alike(path, Op::Gelu, vec![x])
+    }
+
+    pub(crate) fn multiply(&mut self, path: &str, x: Probe, y: Probe) -> Probe {
+        self.alike(path, Op::Multiply, vec![x, y])
+    }
+
+    pub(crate) fn add(&mut self, path: &str, x: Probe, y: Probe) -> Probe {
+        self.alike(path, Op::Add, vec![x, y])
+    }
+
+    pub(crate) fn same(&mut self, path: &str, x: Probe) -> Probe {
+        self.alike(path, Op::Same, vec![x])
+    }
+
+    /// A value of the shape of its first input.
+    fn alike(&mut self, path: &str, op: Op, inputs: Vec<Probe>) -> Probe {
+        let shape = inputs.first().map(|first| self.axes(*first)).unwrap_or_default();
+        self.add_node(path, op, inputs, None, shape)
+    }
+
+    fn axes(&self, probe: Probe) -> Vec<Axis> {
+        self.node(probe).map(|node| node.shape.clone()).unwrap_or_default()
+    }
+
+    fn add_node(&mut self, path: &str, op: Op, inputs: Vec<Probe>, weight: Option<Weight>, shape: Vec<Axis>) -> Probe {
+        let probe = Probe::recorded(self.layer, path);
+        self.at.insert(probe, self.nodes.len());
+        self.nodes.push(Node { probe, op, inputs, weight, shape });
+        probe
+    }
+
+    /// The tensor of the same path.
+    fn own_weight(&mut self, path: &str, dims: Dims) -> Weight {
+        let weight = Weight::recorded(self.layer, path);
+        self.read(weight, dims);
+        weight
+    }
+
+    fn read(&mut self, weight: Weight, dims: Dims) {
+        if self.dims.insert(weight, dims).is_none() {
+            self.weights.push(weight);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{LayerWeight, Stage};
+
+    fn config(tied: bool) -> Config {
+        Config::from_json(&format!(
+            r#"{{"model_type":"gemma2","vocab_size":8,"hidden_size":6,"intermediate_size":5,"num_hidden_layers":2,
+                "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4,"tie_word_embeddings":{tied}}}"#
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn every_value_comes_once_and_after_its_inputs() {
+        let graph = gemma2(&config(true));
+        let mut before = BTreeSet::new();
+        for node in graph.nodes() {
+            assert!(node.inputs.iter().all(|input| before.contains(input)), "{} before {:?}", node.probe, node.inputs);
+            assert!(before.insert(node.probe), "{} twice", node.probe);
+        }
+        // A stage that no line records would be a name without a value; the plan of a run goes by the order of the enum.
+        assert_eq!(graph.nodes().len(), 6 + 2 * Stage::ALL.len());
+        assert!(graph.nodes().is_sorted_by_key(|node| node.probe));
+    }
+
+    #[test]
+    fn an_untied_head_is_a_tensor_of_its_own() {
+        let (tied, untied) = (config(true), config(false));
+        let weights = |config: &Config| gemma2(config).weights().collect::<Vec<_>>();
+        assert_eq!(weights(&tied).len(), 2 + 2 * LayerWeight::ALL.len());
+        assert_eq!(weights(&untied), [weights(&tied), vec![Weight::LmHead]].concat());
+        let shapes =
+            |config: &Config| -> Vec<_> { weights(config).iter().map(|weight| weight.shape(config)).collect() };
+        // embed_tokens; the norm, q, k, v and o of a layer, its norms and its MLP.
+        let layer: [&[usize]; 11] =
+            [&[6], &[8, 6], &[4, 6], &[4, 6], &[6, 8], &[6], &[6], &[5, 6], &[5, 6], &[6, 5], &[6]];
+        let right = [&[&[8usize, 6][..]], &layer[..], &layer[..], &[&[6][..], &[8, 6][..]]].concat();
+        assert_eq!(shapes(&untied), right);
+    }
+
+    /// The graph of one config is not taken for another's, whichever was asked for last.
+    #[test]
+    fn each_config_has_its_own() {
+        let (tied, untied) = (config(true), config(false));
+        for _ in 0..2 {
+            assert_eq!(Probe::LogitsRaw.weight(&tied), Some(Weight::EmbedTokens));
+            assert_eq!(Probe::LogitsRaw.weight(&untied), Some(Weight::LmHead));
+        }
+    }
+}
