@@ -29,19 +29,23 @@ pub(crate) struct Table {
 impl Table {
     pub fn check(config: &Config, shards: &Shards) -> Table {
         let mut table = Table { located: HashMap::new(), problems: Vec::new(), unused: Vec::new() };
-        let wanted: BTreeMap<String, Weight> = expected(config, shards).map(|w| (w.to_string(), w)).collect();
+        // A config.json may claim millions of layers; one more than there are tensors is enough to show what is missing.
+        let num_hidden_layers = config.num_hidden_layers.min(shards.holder.len() + 1);
+        let expected = Config { num_hidden_layers, ..config.clone() };
+        let wanted: BTreeMap<String, Weight> =
+            Weight::all(&expected).into_iter().map(|weight| (weight.to_string(), weight)).collect();
         let extra: Vec<&str> =
             shards.holder.keys().map(String::as_str).filter(|name| !wanted.contains_key(*name)).collect();
-        for weight in expected(config, shards) {
+        for weight in Weight::all(&expected) {
             let name = weight.to_string();
-            match table.locate(config, shards, weight, &name) {
+            match table.locate(&expected, shards, weight, &name) {
                 Ok(located) => drop(table.located.insert(weight, located)),
                 Err(Some(problem)) => table.problems.push(problem),
                 Err(None) => {
                     let near = nearest(&name, extra.iter().copied());
                     let near =
                         near.map(|near| format!("; the nearest unused name is {}", echo(near))).unwrap_or_default();
-                    table.problems.push(format!("missing: {name} {:?}{near}", weight.shape(config)));
+                    table.problems.push(format!("missing: {name} {:?}{near}", weight.shape(&expected)));
                 }
             }
         }
@@ -68,13 +72,6 @@ impl Table {
         };
         Ok(Located { name: name.into(), shape: expected, dtype, shard })
     }
-}
-
-/// The tensors that config.json calls for.
-fn expected(config: &Config, shards: &Shards) -> impl Iterator<Item = Weight> {
-    // A config.json may claim millions of layers; one more than there are tensors is enough to show what is missing.
-    let num_hidden_layers = config.num_hidden_layers.min(shards.holder.len() + 1);
-    Weight::all(&Config { num_hidden_layers, ..config.clone() }).into_iter()
 }
 
 fn unused(name: &str, config: &Config, wanted: &BTreeMap<String, Weight>) -> String {
