@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use loupe_checks::CheckpointReplayer;
-use loupe_compare::{Given, Judgement, Replay, Replayer, Rows, Verdict};
+use loupe_compare::{Given, Judgement, Replay, Replayer, Rows, Start, Verdict};
 use loupe_spec::{Dtype, HostTensor, Mistake, MistakeKind, Probe, Simulation, Stage, Values};
 use loupe_tests::judged::{Kept, budget_used, ids, verdict_of_rows};
 use loupe_tests::{Case, Trace, cases, errors, f64s, worst};
@@ -107,6 +107,7 @@ fn the_last_row_shows_a_mistake_at_one_norm() {
         let verdict = judged(&case, &run, &[last(&case)], Kept::Layers, Some(Dtype::F32));
         assert_eq!(ids(&verdict), [id], "{id} at {site}: {:?}", verdict.detail);
         assert_eq!(verdict.mistakes[0].sites, [site], "{id}");
+        assert_eq!(verdict.first_divergence.unwrap().from, Start::RecordedRows, "{id}");
     }
 }
 

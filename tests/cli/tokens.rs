@@ -22,6 +22,8 @@ fn each_mistake_of_the_prompt_is_named() {
         assert_eq!(verdict["verdict"], "architectural", "{id}");
         assert_eq!(verdict["mistakes"][0]["id"], *id);
         assert_eq!(verdict["mistakes"][0]["probe"], "token_ids");
+        // Which of both was meant is for the reader to say.
+        assert!(verdict["next"].as_str().unwrap().contains("\"token_ids\" in the place of \"prompt\""), "{verdict:#}");
         // With its own tokens it computes right.
         assert_eq!(verdict["mistakes"].as_array().unwrap().len(), 1, "{id}");
     }

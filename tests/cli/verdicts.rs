@@ -186,6 +186,32 @@ fn a_cast_in_another_place() {
     assert!(text.starts_with(said), "{text}");
 }
 
+/// Beyond the limit, and no mistake: nothing of it is called wrong.
+#[test]
+fn a_cast_that_is_beyond_the_limit() {
+    let sandbox = Sandbox::new();
+    let trace = r#"{"check": "trace", "model": "builtin:tiny", "prompt": "The color of the sky is", "output": "run",
+        "mistakes": ["embed_scale_rounded"]}"#;
+    sandbox.config(trace).ok();
+    let text = sandbox.config(r#"{"check": "compare", "candidate": "run"}"#).ok();
+    assert!(text.starts_with("numeric: embed_scale_rounded, at embed.scaled, a cast elsewhere"), "{text}");
+    assert!(text.contains(": right but for a cast\n") && text.contains("| other cast"), "{text}");
+    assert!(!text.contains("WRONG"), "{text}");
+}
+
+/// An engine without a cap gives the same values as one whose logits were recorded before it.
+#[test]
+fn logits_before_the_cap_are_said_first() {
+    let sandbox = Sandbox::new();
+    let trace = r#"{"check": "trace", "model": "builtin:tiny", "prompt": "The color of the sky is", "output": "run",
+        "probes": ["norm", "logits.raw"]}"#;
+    sandbox.config(trace).ok();
+    let text = sandbox.config(r#"{"check": "compare", "candidate": "run"}"#).ok();
+    let first = text.lines().next().unwrap();
+    assert!(first.contains("; its logits are those before the cap"), "{text}");
+    assert!(text.contains("it has no cap (final_softcap_missing)"), "{text}");
+}
+
 /// Layer 0 is within its limit with the mistake and without it, and likelier without.
 #[test]
 fn a_layer_that_may_be_right_is_not_called_wrong_because_another_is() {

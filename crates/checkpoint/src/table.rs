@@ -32,11 +32,11 @@ impl Table {
         // A config.json may claim millions of layers; one more than there are tensors is enough to show what is missing.
         let num_hidden_layers = config.num_hidden_layers.min(shards.holder.len() + 1);
         let expected = Config { num_hidden_layers, ..config.clone() };
-        let wanted: BTreeMap<String, Weight> =
-            Weight::all(&expected).into_iter().map(|weight| (weight.to_string(), weight)).collect();
+        let weights = Weight::all(&expected);
+        let wanted: BTreeMap<String, Weight> = weights.iter().map(|weight| (weight.to_string(), *weight)).collect();
         let extra: Vec<&str> =
             shards.holder.keys().map(String::as_str).filter(|name| !wanted.contains_key(*name)).collect();
-        for weight in Weight::all(&expected) {
+        for weight in weights {
             let name = weight.to_string();
             match table.locate(&expected, shards, weight, &name) {
                 Ok(located) => drop(table.located.insert(weight, located)),

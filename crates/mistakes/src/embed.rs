@@ -90,8 +90,8 @@ impl Plant for LmHeadScaled {
             wrong: "logits.raw = x @ transpose(embed_tokens * sqrt(hidden_size))",
         },
         right: right!(
-            "crates/spec/src/gemma2.rs",
-            "let head = if c.tie_word_embeddings { Weight::EmbedTokens } else { Weight::LmHead };"
+            "crates/spec/src/weight.rs",
+            "if config.tie_word_embeddings { Weight::EmbedTokens } else { Weight::LmHead }"
         ),
         hidden_when: "only logits are recorded, and the cap is saturated",
         at: |probe| probe == Probe::LogitsRaw,

@@ -3,9 +3,22 @@
 use burn::tensor::backend::Backend;
 use loupe_model::Operations;
 use loupe_model::ops::mask::Mask;
-use loupe_spec::{Config, Probe, Stage};
+use loupe_spec::{Code, Config, Probe, Stage};
 
 use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
+
+/// Who sees whom.
+const VISIBLE: &str = "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)";
+/// Where that stands.
+const RULE: Code = right!(
+    "crates/model/src/ops/mask.rs",
+    "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"
+);
+/// Where it is said which layers slide.
+const WINDOW: Code = right!(
+    "crates/spec/src/config.rs",
+    "(self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)"
+);
 
 fn is_mask(probe: Probe) -> bool {
     in_stages(probe, &[Stage::Mask])
@@ -22,13 +35,10 @@ impl Plant for WindowParity {
         what: "The wrong layers use the sliding window: odd ones, where in Gemma 2 the even ones do.",
         seen_in: "transformers #31775; mistral.rs #554; TransformerLens #778",
         formula: Formula {
-            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
+            right: VISIBLE,
             wrong: "visible(i, j) = j <= i and (layer is sliding_attention or i - j < sliding_window)",
         },
-        right: right!(
-            "crates/spec/src/config.rs",
-            "(self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)"
-        ),
+        right: WINDOW,
         hidden_when: "the prompt is no longer than the window (4096)",
         at: is_mask,
     };
@@ -48,14 +58,8 @@ impl Plant for WindowEverywhere {
         kind: Kind::Architectural,
         what: "Every layer uses the sliding window.",
         seen_in: "mlx-lm #27; llama.cpp #8227; keras-hub #2186",
-        formula: Formula {
-            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
-            wrong: "visible(i, j) = j <= i and i - j < sliding_window",
-        },
-        right: right!(
-            "crates/spec/src/config.rs",
-            "(self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)"
-        ),
+        formula: Formula { right: VISIBLE, wrong: "visible(i, j) = j <= i and i - j < sliding_window" },
+        right: WINDOW,
         hidden_when: "the prompt is no longer than the window (4096)",
         at: is_mask,
     };
@@ -75,14 +79,8 @@ impl Plant for WindowNowhere {
         kind: Kind::Architectural,
         what: "No layer uses the sliding window.",
         seen_in: "mlx-lm #27; llama.cpp #8227; keras-hub #2186",
-        formula: Formula {
-            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
-            wrong: "visible(i, j) = j <= i",
-        },
-        right: right!(
-            "crates/spec/src/config.rs",
-            "(self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)"
-        ),
+        formula: Formula { right: VISIBLE, wrong: "visible(i, j) = j <= i" },
+        right: WINDOW,
         hidden_when: "the prompt is no longer than the window (4096)",
         at: is_mask,
     };
@@ -103,13 +101,10 @@ impl Plant for WindowOneMore {
         what: "The window keeps one key too many.",
         seen_in: "transformers #39408; zml #763; vLLM #3385",
         formula: Formula {
-            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
+            right: VISIBLE,
             wrong: "visible(i, j) = j <= i and (layer is full_attention or i - j <= sliding_window)",
         },
-        right: right!(
-            "crates/model/src/ops/mask.rs",
-            "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"
-        ),
+        right: RULE,
         hidden_when: "the prompt is no longer than the window (4096)",
         at: is_mask,
     };
@@ -130,13 +125,10 @@ impl Plant for WindowOneFewer {
         what: "The window keeps one key too few.",
         seen_in: "transformers #39408; zml #763; vLLM #3385",
         formula: Formula {
-            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
+            right: VISIBLE,
             wrong: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window - 1)",
         },
-        right: right!(
-            "crates/model/src/ops/mask.rs",
-            "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"
-        ),
+        right: RULE,
         hidden_when: "the prompt is shorter than the window (4096)",
         at: is_mask,
     };
@@ -157,13 +149,10 @@ impl Plant for CausalOffByOne {
         what: "A query sees the key after its own.",
         seen_in: "burn #5783",
         formula: Formula {
-            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
+            right: VISIBLE,
             wrong: "visible(i, j) = j <= i + 1 and (layer is full_attention or i - j < sliding_window)",
         },
-        right: right!(
-            "crates/model/src/ops/mask.rs",
-            "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"
-        ),
+        right: RULE,
         hidden_when: "the prompt has one token",
         at: is_mask,
     };
@@ -185,14 +174,8 @@ impl Plant for CausalMaskMissing {
         kind: Kind::Architectural,
         what: "There is no mask: a query sees every key of the prompt, those that come after it too.",
         seen_in: "mlxcel #999; transformers #27819",
-        formula: Formula {
-            right: "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)",
-            wrong: "visible(i, j) = true",
-        },
-        right: right!(
-            "crates/model/src/ops/mask.rs",
-            "Mask::from_rule(positions, |i, j| j <= i && window.is_none_or(|window| i - j < window))"
-        ),
+        formula: Formula { right: VISIBLE, wrong: "visible(i, j) = true" },
+        right: RULE,
         hidden_when: "the prompt has one token",
         at: is_mask,
     };

@@ -33,8 +33,7 @@ pub fn gemma2(c: &Config) -> Graph {
         x = g.layer(l, |g| decoder_layer(g, c, c.window(l), x)); //                 [T, D]
     }
     let x = g.rms_norm("norm", x, c.rms_norm_eps); //                               [T, D]
-    let head = if c.tie_word_embeddings { Weight::EmbedTokens } else { Weight::LmHead };
-    let raw = g.head("logits.raw", x, head); //                                     [T, V]
+    let raw = g.head("logits.raw", x, Weight::head(c)); //                          [T, V]
     g.softcap("logits", raw, c.final_logit_softcapping); //                         [T, V]
     graph
 }

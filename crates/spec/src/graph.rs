@@ -89,7 +89,7 @@ pub enum Op {
 }
 
 /// A value of the forward pass.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Node {
     /// Its name.
     pub probe: Probe,
@@ -107,7 +107,7 @@ pub struct Node {
 type Dims = Vec<Vec<Axis>>;
 
 /// Every value of a forward pass, each after its inputs, and every tensor, each at its first use. [`gemma2`] records it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Graph {
     nodes: Vec<Node>,
     at: BTreeMap<Probe, usize>,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Config, Graph, Probe, nearest};
+use crate::{Config, Graph, nearest};
 
 /// A tensor of the checkpoint. `Display` and `FromStr` use Hugging Face's state-dict names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,7 +77,7 @@ impl Weight {
 
     /// The table that turns the final norm into logits: the embedding itself unless config.json unties it.
     pub fn head(config: &Config) -> Weight {
-        Probe::LogitsRaw.weight(config).unwrap_or(Weight::LmHead)
+        if config.tie_word_embeddings { Weight::EmbedTokens } else { Weight::LmHead }
     }
 
     /// The tensor's shape in this checkpoint.

@@ -116,10 +116,12 @@ impl Scene<'_> {
         let sure = |best: &Explanation<'_>| self.bits(&best.explained, &best.trial.compared) >= by_chance;
         if let Some(best) = self.best(&trials, open).filter(sure) {
             // A layer that is within its limit with the mistake and without it may still be likelier without.
-            let stages: BTreeSet<Probe> = best.trial.likelier().union(&best.explained).copied().collect();
+            let mut stages = best.explained.clone();
+            if best.everywhere {
+                stages.extend(best.trial.likelier());
+            }
             let everywhere = best.everywhere && stages.len() == best.trial.parts.len();
-            let own = if best.everywhere { &stages } else { &best.explained };
-            let made = self.made(best.trial.hypothesis, own, everywhere);
+            let made = self.made(best.trial.hypothesis, &stages, everywhere);
             let worst = best.explained.iter().map(|probe| best.trial.fits[probe].tensor).fold(0.0, f64::max);
             let of_masks = best.explained.iter().all(|probe| matches!(probe, Probe::Layer(_, ModelStage::Mask)));
             let told = count(best.explained.len(), "failing stage");

@@ -37,7 +37,7 @@ pub fn tables(verdicts: &Verdicts) -> String {
 
 /// What the columns are.
 const LEGEND: &str = "error: |yours - Gemma's| / |Gemma's| of the worst layer, each stage recomputed from what you recorded before it. of limit: \
-                      error / limit; the limit is three times what right code loses to rounding, more is no rounding. A row is \
+                      error / limit; the limit is three times what right code loses to rounding, 1 and above is not rounding. A row is \
                       one stage of all layers; where stages are counted, each layer's is one.\n";
 
 /// The stages of one kind.
