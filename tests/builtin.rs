@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use loupe_checkpoint::{Checkpoint, Rows};
-use loupe_spec::{Dtype, Probe, Weight};
+use loupe_spec::{Dtype, Probe};
 use loupe_tests::{Case, same_bits};
 
 #[test]
@@ -20,7 +20,7 @@ fn an_exported_model_is_the_same_model() {
     assert_eq!(checkpoint.config(), inside.config());
     assert_eq!(tensors.id(), inside.tensors.id());
     assert!(tensors.notes().is_empty(), "{:?}", tensors.notes());
-    for weight in Weight::all(inside.config()) {
+    for weight in inside.graph().weights() {
         let [a, b] = [&tensors, &inside.tensors].map(|t| t.read(weight, Rows::All, Dtype::F64).unwrap());
         assert!(same_bits(&a, &b), "{weight}");
     }

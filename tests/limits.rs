@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_engine::Limits;
 use loupe_mistakes::ALL;
-use loupe_spec::{Dtype, HostTensor, Probe, Stage, Values, Weight};
+use loupe_spec::{Dtype, HostTensor, Probe, Stage, Values};
 use loupe_tests::{Case, F64, Trace, WHOLE, cases, offered, same_bits};
 
 /// Tokens of a prompt, of which each part gets half: a product of two rows with so many is above the 256 numbers up to
@@ -18,9 +18,9 @@ const TOKENS: usize = 300;
 /// Two rows of the widest matrix a chunk, half of the tokens of the MLP and one head of the attention a part, and a
 /// thread that reads ahead.
 fn low(case: &Case, dtype: Dtype) -> Limits {
-    let config = case.config();
+    let (config, graph) = (case.config(), case.graph());
     let matrices: Vec<Vec<usize>> =
-        Weight::all(config).into_iter().map(|weight| weight.shape(config)).filter(|shape| shape.len() == 2).collect();
+        graph.weights().map(|weight| graph.weight_shape(weight)).filter(|shape| shape.len() == 2).collect();
     let chunk_bytes = 2 * dtype.size() * matrices.iter().map(|shape| shape[1]).max().unwrap();
     let whole_bytes = TOKENS / 2 * dtype.size() * config.intermediate_size;
     for shape in matrices {
@@ -97,7 +97,7 @@ fn low_limits_change_no_bit_of_a_replay() {
             for probe in case.probes().into_iter().filter(|probe| *probe != Probe::TokenIds) {
                 let from = match probe {
                     Probe::Layer(layer, Stage::Output) => vec![Probe::Layer(layer, Stage::Input)],
-                    other => other.inputs(case.config()),
+                    other => case.graph().inputs(other).to_vec(),
                 };
                 let given = from.into_iter().map(|probe| (probe, everything[&probe].clone())).collect();
                 agree(&mut case, (backend, Dtype::F64), &given, &BTreeSet::from([probe]), &[]);
@@ -115,14 +115,14 @@ fn a_run_that_would_not_fit_is_refused_before_it_starts() {
         case.run_at((0..TOKENS).collect(), "flex", Dtype::F32, given.clone(), wanted, &[])
     };
     // Kept: every value that someone wants to see.
-    let config = case.config().clone();
+    let graph = case.graph().clone();
     let bytes = |probe: &Probe| {
         let size = match probe {
             Probe::TokenIds => 8,
             Probe::Layer(_, Stage::Mask) => 1,
             _ => 4,
         };
-        probe.shape(&config, TOKENS).iter().product::<usize>() * size
+        graph.shape(*probe, TOKENS).iter().product::<usize>() * size
     };
     let (all, ends) = (case.probes(), ends(&case));
     let [all_bytes, ends_bytes] = [&all, &ends].map(|probes| probes.iter().map(bytes).sum::<usize>());

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use loupe_mistakes::ALL;
-use loupe_spec::{Config, Dtype, Mistake, MistakeKind, Probe, Stage};
+use loupe_spec::{Dtype, Graph, Mistake, MistakeKind, Probe, Stage};
 use loupe_tests::{Case, Trace, errors, f64s, fixture, read_trace, relative_l2, same_bits, worst};
 
 /// The mistakes of the model; those of the prompt give it other tokens, see tests/cli.
@@ -55,8 +55,8 @@ fn rope_interleaved_changes_q_rope_and_nothing_before_it() {
 }
 
 /// Whether `probe` is computed from a probe at which `mistake` is, or is one.
-fn downstream(mistake: &Mistake, probe: Probe, config: &Config) -> bool {
-    (mistake.at)(probe) || probe.inputs(config).into_iter().any(|input| downstream(mistake, input, config))
+fn downstream(mistake: &Mistake, probe: Probe, graph: &Graph) -> bool {
+    (mistake.at)(probe) || graph.inputs(probe).iter().any(|input| downstream(mistake, *input, graph))
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn each_mistake_changes_only_what_is_computed_from_its_own_probes() {
         for (case, right) in cases.iter().zip(&right) {
             let changed = changed(right, &planted(case, &mistake.name()));
             for probe in &changed {
-                assert!(downstream(mistake, *probe, case.config()), "{} changes {probe}", mistake.name());
+                assert!(downstream(mistake, *probe, case.graph()), "{} changes {probe}", mistake.name());
             }
             at_its_own |= changed.iter().any(|probe| (mistake.at)(*probe));
         }

@@ -38,7 +38,7 @@ fn every_golden_probe_follows_from_the_goldens_own_inputs() {
         for backend in F64 {
             let mut recomputed = case.f32.clone();
             for probe in case.probes().into_iter().filter(|probe| *probe != Probe::TokenIds) {
-                recomputed.append(&mut replay(&case, backend, &probe.inputs(case.config()), probe, &[]));
+                recomputed.append(&mut replay(&case, backend, case.graph().inputs(probe), probe, &[]));
             }
             let (probe, error) = worst(&errors(&recomputed, &case.f32));
             println!("{backend:<7} {:<11} worst {error:.1e} at {probe}", case.name);
@@ -52,7 +52,7 @@ fn a_mistake_shows_at_its_own_stage_and_nowhere_after_it() {
     let case = Case::open("mini");
     let mistakes = ["rope_interleaved@1".to_string()];
     for probe in case.probes().into_iter().filter(|probe| *probe != Probe::TokenIds) {
-        let got = replay(&case, "flex", &probe.inputs(case.config()), probe, &mistakes);
+        let got = replay(&case, "flex", case.graph().inputs(probe), probe, &mistakes);
         let error = relative_l2(&got[&probe], &case.f32[&probe]);
         let there = matches!(probe, Probe::Layer(1, Stage::QRope | Stage::KRope));
         assert_eq!(error > ONE_STAGE, there, "{probe}: {error:e}");
@@ -73,8 +73,8 @@ fn casts_sit_where_transformers_has_them() {
                 let stages = golden.keys().filter(|probe| **probe != Probe::TokenIds);
                 stages
                     .flat_map(|probe| {
-                        let inputs = probe.inputs(case.config());
-                        let got = replay_of(&case, &golden, ("flex", dtype), &inputs, *probe, mistakes);
+                        let inputs = case.graph().inputs(*probe);
+                        let got = replay_of(&case, &golden, ("flex", dtype), inputs, *probe, mistakes);
                         let pairs = got[probe].values.to_f64().into_iter().zip(golden[probe].values.to_f64());
                         pairs
                             .filter(|(a, b)| a != b)

@@ -7,7 +7,7 @@ use std::f64::consts::PI;
 
 use loupe_checkpoint::Rows;
 use loupe_engine::{Limits, TraceJob, trace};
-use loupe_spec::{Config, Dtype, HostTensor, LayerWeight, Probe, Stage, Values, Weight};
+use loupe_spec::{Config, Dtype, HostTensor, LayerWeight, Probe, Stage, Values, Weight, gemma2};
 use loupe_tests::{Case, F64, Trace, f64s, relative_l2, spec};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ fn stage(
 ) -> [HostTensor; 2] {
     F64.map(|backend| {
         let job = TraceJob {
-            config,
+            graph: &gemma2(config),
             tensors: &case.tensors,
             positions: positions.to_vec(),
             given: given.iter().map(|(probe, value)| (*probe, (*value).clone())).collect::<Trace>(),
@@ -122,9 +122,9 @@ fn gelu_twin(x: &HostTensor) -> Vec<f64> {
 
 /// A tensor of the shape that `probe` has with 1 to 9 tokens, its values up to `largest`.
 fn input(probe: Probe, largest: f64) -> impl Strategy<Value = HostTensor> {
-    let config = Case::open("builtin").config().clone();
+    let graph = Case::open("builtin").graph().clone();
     (1..10usize).prop_flat_map(move |tokens| {
-        let shape = probe.shape(&config, tokens);
+        let shape = graph.shape(probe, tokens);
         vec(-largest..largest, shape.iter().product::<usize>()).prop_map(move |values| f64s(&shape, values))
     })
 }

@@ -168,7 +168,7 @@ fn a_mistake_in_one_half_of_every_layer_is_named_there() {
         ["post_norm_after_residual", "norm_without_one"].into_iter().flat_map(|id| halves.map(|half| (id, half)))
     {
         let probes = (0..4).flat_map(|layer| half.map(|stage| Probe::Layer(layer, stage)));
-        let probes = probes.filter(|probe| id == "post_norm_after_residual" || probe.weight(case.config()).is_some());
+        let probes = probes.filter(|probe| id == "post_norm_after_residual" || case.graph().weight(*probe).is_some());
         let planted: Vec<String> = probes.map(|probe| format!("{id}@{probe}")).collect();
         let mut run = case.forward("flex", Dtype::F32, case.probes(), &planted);
         let blocks = [Stage::OProj, Stage::DownProj];

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use loupe_checkpoint::{Checkpoint, Rows, Tensors, write_random};
 use loupe_engine::{Limits, Spec, TraceJob, trace};
-use loupe_spec::{Config, Dtype, HostTensor, LayerWeight, Probe, Stage, Values, Weight};
+use loupe_spec::{Config, Dtype, Graph, HostTensor, LayerWeight, Probe, Stage, Values, Weight};
 
 /// T
 const TOKENS: usize = 256;
@@ -30,7 +30,8 @@ fn main() {
     let folder = tempfile::tempdir().unwrap();
     write_random(SHAPE, &folder.path().join("model"), 1, 5, &mut |_, _| {}).unwrap();
     let checkpoint = Checkpoint::open(folder.path().join("model").to_str().unwrap(), None).unwrap();
-    let bench = Bench { config: checkpoint.config(), tensors: &checkpoint.tensors().unwrap() };
+    let tensors = checkpoint.tensors().unwrap();
+    let bench = Bench { graph: checkpoint.graph(), config: checkpoint.config(), tensors: &tensors };
     let heads = bench.config.num_attention_heads * bench.config.head_dim;
     let copy = |width: usize| {
         let values = vec![1.0_f32; TOKENS * width];
@@ -64,6 +65,7 @@ fn median<T>(mut f: impl FnMut() -> T) -> f64 {
 }
 
 struct Bench<'a> {
+    graph: &'a Graph,
     config: &'a Config,
     tensors: &'a Tensors,
 }
@@ -109,7 +111,7 @@ impl Bench<'_> {
             inputs.into_iter().map(|(stage, shape)| (Probe::Layer(0, stage), made_up(shape))).collect();
         move || {
             let job = TraceJob {
-                config: self.config,
+                graph: self.graph,
                 tensors: self.tensors,
                 positions: (0..TOKENS).collect(),
                 given: given.clone(),

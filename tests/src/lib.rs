@@ -14,7 +14,7 @@ use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::{BACKENDS, Precision};
 use loupe_engine::{BackendError, EngineError, Limits, Spec, TraceJob, rotate, rotations, trace};
 use loupe_report::read_safetensors;
-use loupe_spec::{Config, Dtype, HostTensor, Probe, Values};
+use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Values};
 
 /// Values by probe point.
 pub type Trace = BTreeMap<Probe, HostTensor>;
@@ -78,9 +78,14 @@ impl Case {
         self.checkpoint.config()
     }
 
+    /// The model.
+    pub fn graph(&self) -> &Graph {
+        self.checkpoint.graph()
+    }
+
     /// Every probe point.
     pub fn probes(&self) -> BTreeSet<Probe> {
-        Probe::all(self.config()).into_iter().collect()
+        self.graph().probes().collect()
     }
 
     /// The forward pass over the goldens' prompt.
@@ -119,8 +124,8 @@ impl Case {
         wanted: BTreeSet<Probe>,
         mistakes: &[String],
     ) -> Result<Trace, EngineError> {
-        let (config, tensors, limits) = (self.config(), &self.tensors, self.limits);
-        let job = TraceJob { config, tensors, positions, given, wanted, mistakes, dtype, limits, progress: None };
+        let (graph, tensors, limits) = (self.graph(), &self.tensors, self.limits);
+        let job = TraceJob { graph, tensors, positions, given, wanted, mistakes, dtype, limits, progress: None };
         trace(&spec(backend, dtype), job).map(|recorded| recorded.values)
     }
 }

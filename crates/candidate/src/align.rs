@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use loupe_compare::{Fragment, ReplayError, Replayer, Rows, Trace, found};
-use loupe_spec::{Config, HostTensor, Probe, echo};
+use loupe_spec::{Graph, HostTensor, Probe, echo};
 
 use crate::Sample;
 use crate::choose::{Open, choose, hold_to_names, otherwise};
@@ -141,7 +141,7 @@ pub struct Sorted {
 /// # Errors
 /// No tensor that could be judged, two of one probe, or a position outside the prompt.
 pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, AlignError> {
-    let (config, tokens) = (replayer.config(), replayer.tokens());
+    let (graph, tokens) = (replayer.graph(), replayer.tokens());
     let path = dump.path.to_string();
     if let Some(position) = dump.rows.positions.into_iter().flatten().copied().find(|position| *position >= tokens) {
         return Err(AlignError::Position { position, tokens });
@@ -158,9 +158,9 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
     let mut of: BTreeMap<&str, &Meaning> = dump.names.entries.iter().map(|(name, m)| (name.as_str(), m)).collect();
     for (name, tensor) in std::mem::take(&mut dump.tensors) {
         match of.remove(name.as_str()) {
-            Some(Meaning::Values(probes)) => sorted.add(name, tensor, probes, config, tokens, &dump),
+            Some(Meaning::Values(probes)) => sorted.add(name, tensor, probes, graph, tokens, &dump),
             Some(Meaning::Stacked) => {
-                let layers = config.num_hidden_layers;
+                let layers = graph.config().num_hidden_layers;
                 let first = tensor.shape.iter().copied().find(|length| *length != 1);
                 // Without the embedding there is one for each layer.
                 let from = match first {
@@ -177,14 +177,14 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
                 };
                 for (at, part) in stacked(&tensor).into_iter().enumerate() {
                     if let Meaning::Values(probes) = hidden_state(at + from, layers) {
-                        sorted.add(format!("{name}[{at}]"), part, &probes, config, tokens, &dump);
+                        sorted.add(format!("{name}[{at}]"), part, &probes, graph, tokens, &dump);
                     }
                 }
             }
-            Some(Meaning::Fused(probes)) => match split(&tensor, probes, config, tokens) {
+            Some(Meaning::Fused(probes)) => match split(&tensor, probes, graph, tokens) {
                 Some(parts) => {
                     for (probe, part) in probes.iter().zip(parts) {
-                        sorted.add(format!("{name} ({probe})"), part, &[*probe], config, tokens, &dump);
+                        sorted.add(format!("{name} ({probe})"), part, &[*probe], graph, tokens, &dump);
                     }
                 }
                 None => sorted.not_comparable.push(format!(
@@ -205,7 +205,7 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
         let Some(probe) = probes.first().copied() else { continue };
         if let Some(tensor) = tensor_of(digest, probe, &dump.token_ids, replayer)? {
             said.push(format!("\"{}\": its SHA-256 says all of its values", echo(name)));
-            sorted.add(name.clone(), tensor, probes, config, tokens, &dump);
+            sorted.add(name.clone(), tensor, probes, graph, tokens, &dump);
             by_digest.insert(name.as_str());
         }
     }
@@ -213,7 +213,7 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
     let (samples, remark) = placed(dump.samples, dump.names, &dump.token_ids, dump.tokens_from_one, replayer)?;
     said.extend(remark);
     let others = samples.iter().filter(|sample| !by_digest.contains(sample.name.as_str()));
-    let Gathered { mut fragments, unread, again, besides } = gathered(others, dump.names, config, tokens);
+    let Gathered { mut fragments, unread, again, besides } = gathered(others, dump.names, graph, tokens);
     not_comparable.extend(unread);
     said.extend(again);
     for (probe, name) in misfits {
@@ -228,7 +228,7 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
         }
         return Err(AlignError::Nothing { path, count, found: found(&ignored), entries: entries(dump.names) });
     }
-    hold_to_names(&mut opens, config);
+    hold_to_names(&mut opens, graph);
     if !dump.is_report {
         choose(&mut opens, &dump.token_ids, replayer)?;
     }
@@ -237,7 +237,7 @@ pub fn sort(mut dump: Dump<'_>, replayer: &dyn Replayer) -> Result<Sorted, Align
     if !dump.names.are_ours() {
         said.extend(meant(&mut fragments, &besides, &token_ids, replayer)?);
     }
-    let doubts = doubts(&opens, config, &token_ids.values);
+    let doubts = doubts(&opens, graph, &token_ids.values);
     let masks = right_masks(&opens, &token_ids, replayer)?;
     let unknown = dump.names.entries.iter().filter(|(_, meaning)| matches!(meaning, Meaning::Unknown(_))).count();
     Ok(Sorted {
@@ -360,12 +360,12 @@ impl Sorting {
         name: String,
         tensor: HostTensor,
         called: &[Probe],
-        config: &Config,
+        graph: &Graph,
         tokens: usize,
         dump: &Dump<'_>,
     ) {
         let Some(probe) = called.first().copied().filter(|probe| *probe != Probe::TokenIds) else { return };
-        let readings = readings(called, &tensor.shape, &tensor.values, config, tokens, dump.rows);
+        let readings = readings(called, &tensor.shape, &tensor.values, graph, tokens, dump.rows);
         let readings = if dump.is_report { readings.into_iter().take(1).collect() } else { readings };
         if !readings.is_empty() {
             let exact = dump.names.is_exact(&name);
@@ -374,7 +374,7 @@ impl Sorting {
         }
         let rows = dump.rows.positions.map_or(tokens, <[usize]>::len);
         self.misfits.push((probe, name.clone()));
-        match misfit(probe, &tensor.shape, config, tokens, rows) {
+        match misfit(probe, &tensor.shape, graph, tokens, rows) {
             Misfit::Shape(what) => self.misshapen.push(format!("{}: {what}", echo(&name))),
             Misfit::Packed(what) => self.not_comparable.push(format!("{}: {what}", echo(&name))),
         }

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use loupe_compare::{Given, Replay, ReplayError, Replayer, Trace};
-use loupe_spec::{Config, HostTensor, Probe, Simulation, Values};
+use loupe_spec::{Graph, HostTensor, Probe, Simulation, Values};
 
 use crate::reading::{MASKED, Reading};
 use crate::rows::settle_rows;
@@ -62,9 +62,9 @@ const ROUNDS: usize = 3;
 /// Leaves a tensor whose name is exact to that name where nothing is recorded that follows from it: a cap that is missing and
 /// values that were written before it are the same there, and a name of Loupe's says which it is. So does a dump that has
 /// logits before the cap under one name and logits under another.
-pub fn hold_to_names(opens: &mut [Open], config: &Config) {
+pub fn hold_to_names(opens: &mut [Open], graph: &Graph) {
     let recorded: BTreeSet<Probe> = opens.iter().map(|open| open.readings[0].probe).collect();
-    let followed: BTreeSet<Probe> = recorded.iter().flat_map(|probe| starts(config, *probe, &recorded)).collect();
+    let followed: BTreeSet<Probe> = recorded.iter().flat_map(|probe| starts(graph, *probe, &recorded)).collect();
     let both = [Probe::LogitsRaw, Probe::Logits];
     let both = if both.iter().all(|probe| recorded.contains(probe)) { &both[..] } else { &[] };
     for open in opens.iter_mut() {
@@ -256,7 +256,7 @@ fn believe_the_name(opens: &mut [Open], start: &Trace, replayer: &dyn Replayer) 
     if renamed.is_empty() {
         return Ok(());
     }
-    let config = replayer.config();
+    let graph = replayer.graph();
     let misfit = |opens: &[Open]| -> Result<BTreeMap<Probe, (f64, BTreeSet<Probe>)>, ReplayError> {
         let (trace, rows) = given(opens.iter(), start, tokens);
         let recorded: BTreeSet<Probe> = trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();
@@ -268,7 +268,7 @@ fn believe_the_name(opens: &mut [Open], start: &Trace, replayer: &dyn Replayer) 
             let size: f64 = held.predicted.iter().map(|value| value * value).sum();
             misfits.insert(
                 reading.probe,
-                (held.distance() / size.max(f64::MIN_POSITIVE), starts(config, reading.probe, &recorded)),
+                (held.distance() / size.max(f64::MIN_POSITIVE), starts(graph, reading.probe, &recorded)),
             );
         }
         Ok(misfits)
@@ -333,14 +333,14 @@ fn first_in_order(open: &Open) -> usize {
 }
 
 /// The recorded probes from which `probe` is computed.
-fn starts(config: &Config, probe: Probe, recorded: &BTreeSet<Probe>) -> BTreeSet<Probe> {
+fn starts(graph: &Graph, probe: Probe, recorded: &BTreeSet<Probe>) -> BTreeSet<Probe> {
     let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
-    let mut open = probe.inputs(config);
+    let mut open = graph.inputs(probe).to_vec();
     while let Some(input) = open.pop() {
         if recorded.contains(&input) {
             found.insert(input);
         } else if seen.insert(input) {
-            open.extend(input.inputs(config));
+            open.extend(graph.inputs(input));
         }
     }
     found

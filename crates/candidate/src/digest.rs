@@ -27,7 +27,7 @@ pub fn tensor_of(
     let mut rows = replayer.replay(Replay { given, wanted: &wanted, mistakes: &[], simulation })?;
     let Some(HostTensor { shape, values }) = rows.remove(&Probe::EmbedRaw) else { return Ok(None) };
     let rows = values.to_f64();
-    let scale = (replayer.config().hidden_size as f64).sqrt();
+    let scale = (replayer.graph().config().hidden_size as f64).sqrt();
     for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
         // The scale is a number of the compute type or of a wider one, or was rounded to bf16 whatever that is.
         let scales = [dtype.round(scale), Dtype::Bf16.round(scale), Dtype::F32.round(scale), scale];

@@ -4,19 +4,19 @@ use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use loupe_spec::{Config, Dtype, Probe, Stage, Values, echo};
+use loupe_spec::{Axis, Dtype, Graph, Probe, Values, echo};
 
 use crate::choose::Open;
 
 /// A sentence for each kind of values that nothing can have computed. `token_ids` are the prompt's.
-pub fn doubts(opens: &[Open], config: &Config, token_ids: &Values) -> Vec<String> {
+pub fn doubts(opens: &[Open], graph: &Graph, token_ids: &Values) -> Vec<String> {
     let ids = token_ids.to_f64();
     let several = ids.iter().any(|id| *id != ids[0]);
-    let not_masks = || opens.iter().filter(|open| !matches!(open.reading().probe, Probe::Layer(_, Stage::Mask)));
+    let not_masks = || opens.iter().filter(|open| open.reading().probe.kind() != loupe_spec::Kind::Mask);
     let mut found: Vec<(Kind, &Open, String)> =
         not_masks().filter_map(|open| doubt(open, several).map(|(kind, what)| (kind, open, what))).collect();
     if several {
-        found.extend(copies(not_masks(), config));
+        found.extend(copies(not_masks(), graph));
     }
     // One line a kind: what befalls one buffer befalls all.
     Kind::ALL
@@ -58,7 +58,7 @@ fn doubt(open: &Open, several: bool) -> Option<(Kind, String)> {
 
 /// Hidden scores are minus infinity in many engines, and probabilities 0.
 fn is_of_attention(probe: Probe) -> bool {
-    matches!(probe, Probe::Layer(_, Stage::Scores | Stage::ScoresCapped | Stage::Probs))
+    probe.axes() == [Axis::N, Axis::T, Axis::S]
 }
 
 fn zeros(values: &Values) -> Option<(Kind, String)> {
@@ -130,7 +130,7 @@ fn constant(open: &Open, several: bool) -> Option<(Kind, String)> {
 
 /// Tensors that are bit for bit another one's copy, where neither is computed from the other: a stage that is left out leaves
 /// the values of the one before it.
-fn copies<'a>(opens: impl Iterator<Item = &'a Open>, config: &Config) -> Vec<(Kind, &'a Open, String)> {
+fn copies<'a>(opens: impl Iterator<Item = &'a Open>, graph: &Graph) -> Vec<(Kind, &'a Open, String)> {
     let mut seen: HashMap<u64, &Open> = HashMap::new();
     let mut copies = Vec::new();
     for open in opens.filter(|open| zeros(&open.values).is_none()) {
@@ -142,7 +142,7 @@ fn copies<'a>(opens: impl Iterator<Item = &'a Open>, config: &Config) -> Vec<(Ki
             continue;
         };
         let (one, other) = (first.reading().probe, open.reading().probe);
-        let follows = |probe: Probe, input| probe == input || probe.inputs(config).contains(&input);
+        let follows = |probe: Probe, input| probe == input || graph.inputs(probe).contains(&input);
         if first.values.le_bytes() == bytes && !follows(one, other) && !follows(other, one) {
             let what =
                 format!("bit for bit a copy of \"{}\"; was a buffer used again before it was read?", echo(&first.name));

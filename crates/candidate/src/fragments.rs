@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_compare::{Fragment, Given, Replay, ReplayError, Replayer, Trace};
-use loupe_spec::{Config, HostTensor, Probe, Simulation, echo};
+use loupe_spec::{Graph, HostTensor, Probe, Simulation, echo};
 
 use crate::Sample;
 use crate::names::{Meaning, Names};
@@ -26,7 +26,7 @@ pub struct Gathered {
 pub fn gathered<'s>(
     samples: impl Iterator<Item = &'s Sample>,
     names: &Names,
-    config: &Config,
+    graph: &Graph,
     tokens: usize,
 ) -> Gathered {
     let meanings: BTreeMap<&str, &Meaning> = names.entries.iter().map(|(name, m)| (name.as_str(), m)).collect();
@@ -63,7 +63,7 @@ pub fn gathered<'s>(
             continue;
         }
         known.extend(sample.lanes.iter().copied().zip(sample.numbers.iter().map(|number| number.value)));
-        if let Err(error) = sample.add_to(fragments.entry(probe).or_default(), probe, config, tokens) {
+        if let Err(error) = sample.add_to(fragments.entry(probe).or_default(), probe, graph, tokens) {
             unread.entry(&sample.name).or_insert_with(|| format!("{}: {error}", echo(&sample.name)));
         }
     }
@@ -89,7 +89,7 @@ pub fn meant(
     token_ids: &HostTensor,
     replayer: &dyn Replayer,
 ) -> Result<Vec<String>, ReplayError> {
-    let layers = replayer.config().num_hidden_layers;
+    let layers = replayer.graph().config().num_hidden_layers;
     let others =
         |probe: &Probe| neighbour(*probe, layers).into_iter().chain(besides.get(probe).into_iter().flatten().copied());
     let pairs: Vec<(Probe, Probe)> = fragments

@@ -1,6 +1,6 @@
 //! How many rows a tensor holds, and which tokens they are.
 
-use loupe_spec::{Probe, Stage};
+use loupe_spec::Probe;
 
 /// What is known of the rows of a dump's tensors.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,7 +45,7 @@ pub fn row_counts(
     known: KnownRows<'_>,
 ) -> Vec<RowsHeld> {
     let positions = known.positions;
-    let keyed = has_keys(probe);
+    let keyed = probe.has_keys();
     let all: Vec<usize> = positions.map_or_else(|| (0..tokens).collect(), <[usize]>::to_vec);
     let seen = all.iter().max().map_or(tokens, |last| last + 1);
     let whole = |held: usize, keys: usize| RowsHeld {
@@ -171,9 +171,4 @@ fn fewer(count: usize, width: usize, keyed: bool, tokens: usize) -> Vec<RowsHeld
         }
     }
     rows
-}
-
-/// Whether keys are an axis beside the queries.
-pub fn has_keys(probe: Probe) -> bool {
-    probe.token_axis() == 1 || matches!(probe, Probe::Layer(_, Stage::Mask))
 }

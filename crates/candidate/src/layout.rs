@@ -4,9 +4,9 @@
 //! heads flattened or repeated. Each such order is a [`Layout`]: strides over the flat numbers. What the lengths allow is listed
 //! by [`layouts`], the documented order first; which of several it is, only the values can tell.
 
-use loupe_spec::{Config, HostTensor, Probe, Stage, Values};
+use loupe_spec::{Config, Graph, HostTensor, Node, Op, Probe, Values};
 
-use crate::held::{KnownRows, RowsHeld, has_keys, row_counts};
+use crate::held::{KnownRows, RowsHeld, row_counts};
 
 /// Where each element of a probe point stands in a tensor's flat numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,21 +80,9 @@ struct Axis {
     count: usize,
 }
 
-/// How a probe point's axes are called in a sentence.
-fn called(probe: Probe) -> &'static [&'static str] {
-    match probe {
-        Probe::Layer(_, Stage::Scores | Stage::ScoresCapped | Stage::Probs) => &["heads", "queries", "keys"],
-        Probe::Layer(_, Stage::Mask) => &["queries", "keys"],
-        Probe::Layer(_, Stage::QProj | Stage::KProj | Stage::VProj | Stage::QRope | Stage::KRope | Stage::Context) => {
-            &["tokens", "heads", "lanes"]
-        }
-        _ => &["tokens", "lanes"],
-    }
-}
-
 /// Every way in which `probe` may lie in a tensor of shape `found`, the documented one first. Empty: none is known.
-pub fn layouts(probe: Probe, found: &[usize], config: &Config, tokens: usize, known: KnownRows<'_>) -> Vec<Layout> {
-    let expected = probe.shape(config, tokens);
+pub fn layouts(probe: Probe, found: &[usize], graph: &Graph, tokens: usize, known: KnownRows<'_>) -> Vec<Layout> {
+    let expected = graph.shape(probe, tokens);
     // A vocabulary is often padded to a round number.
     let mut held = expected.clone();
     if let (Probe::Logits | Probe::LogitsRaw, Some(last), Some(vocabulary)) = (probe, found.last(), held.last_mut()) {
@@ -103,8 +91,8 @@ pub fn layouts(probe: Probe, found: &[usize], config: &Config, tokens: usize, kn
     let lengths: Vec<usize> = found.iter().copied().filter(|length| *length != 1).collect();
     let count: usize = lengths.iter().product();
     let mut all: Vec<(bool, Layout)> = Vec::new();
-    for rows in row_counts(probe, &lengths, count, &held, config.num_hidden_layers, tokens, known) {
-        for axes in orders(probe, &expected, &held, &rows, config) {
+    for rows in row_counts(probe, &lengths, count, &held, graph.config().num_hidden_layers, tokens, known) {
+        for axes in orders(probe, &expected, &held, &rows, graph.config()) {
             let total: usize = axes.iter().map(|axis| axis.length).product();
             if total == count && (lengths.len() < axes.len() || is_grouping(&held_by(&axes), &lengths)) {
                 let layout = laid(probe, &axes, &rows, &lengths, expected.len());
@@ -118,8 +106,12 @@ pub fn layouts(probe: Probe, found: &[usize], config: &Config, tokens: usize, kn
     // What the shape says goes before what only the count allows.
     all.sort_by_key(|(as_said, layout)| (!as_said, !layout.words.is_empty()));
     let mut all: Vec<Layout> = all.into_iter().map(|(_, layout)| layout).collect();
-    let halves = matches!(probe, Probe::Layer(_, Stage::QProj | Stage::KProj | Stage::QRope | Stage::KRope));
-    if halves && config.head_dim.is_multiple_of(2) && config.head_dim > 2 {
+    let head_dim = graph.config().head_dim;
+    // Those of the rotation: it takes halves apart.
+    let of_a_rotation =
+        |node: &Node| matches!(node.op, Op::Rope { .. }) && (node.probe == probe || node.inputs.contains(&probe));
+    let halves = graph.nodes().iter().any(of_a_rotation);
+    if halves && head_dim.is_multiple_of(2) && head_dim > 2 {
         let turned = |layout: &Layout| {
             let words = joined(&layout.words, "lanes of the two halves alternate");
             Layout { interleaved: true, words, ..layout.clone() }
@@ -147,7 +139,7 @@ fn orders(probe: Probe, expected: &[usize], held: &[usize], rows: &RowsHeld, con
         if of == token {
             return Axis { length: rows.held, of: Some(of), from: rows.from, count: read };
         }
-        if has_keys(probe) && of + 1 == expected.len() {
+        if probe.has_keys() && of + 1 == expected.len() {
             let (from, count) = (rows.keys_from, (rows.keys - rows.keys_from).min(length));
             return Axis { length: rows.keys, of: Some(of), from, count };
         }
@@ -158,7 +150,7 @@ fn orders(probe: Probe, expected: &[usize], held: &[usize], rows: &RowsHeld, con
         permutations(axes.len()).into_iter().map(|order| order.iter().map(|at| axes[*at]).collect()).collect();
     // Keys and values that were repeated for each query head: the copies stand side by side.
     let copies = config.num_attention_heads / config.num_key_value_heads.max(1);
-    if copies > 1 && matches!(probe, Probe::Layer(_, Stage::KProj | Stage::KRope | Stage::VProj)) {
+    if copies > 1 && probe.axes().contains(&loupe_spec::Axis::K) {
         let repeated = |order: &Vec<Axis>| {
             let copy = Axis { length: copies, of: None, from: 0, count: 1 };
             order.iter().flat_map(|axis| if axis.of == Some(1) { vec![*axis, copy] } else { vec![*axis] }).collect()
@@ -195,12 +187,11 @@ fn laid(probe: Probe, axes: &[Axis], rows: &RowsHeld, lengths: &[usize], rank: u
         }
         stride *= axis.length;
     }
-    let names = called(probe);
     let order: Vec<usize> = axes.iter().filter_map(|axis| axis.of).collect();
     let natural = order.is_sorted();
     let mut words = rows.words.clone();
     if let Some(axis) = axes.iter().find(|axis| axis.of.is_some_and(|of| of + 1 == rank) && axis.length > axis.count)
-        && !has_keys(probe)
+        && !probe.has_keys()
     {
         words = joined(&words, &format!("{} lanes, of which {} are padding", axis.length, axis.length - axis.count));
     }
@@ -208,7 +199,7 @@ fn laid(probe: Probe, axes: &[Axis], rows: &RowsHeld, lengths: &[usize], rank: u
         words = joined(&words, "each head repeated for its query heads");
     }
     if !natural {
-        let order: Vec<&str> = order.iter().filter_map(|of| names.get(*of).copied()).collect();
+        let order: Vec<&str> = order.iter().map(|of| probe.axes()[*of].called(probe.axes())[1]).collect();
         words = joined(&words, &format!("axes in the order {}", order.join(", ")));
     }
     if !is_grouping(&held_by(axes), lengths) {
@@ -246,11 +237,13 @@ fn joined(words: &str, more: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use loupe_spec::Stage;
+
     use super::*;
 
     /// The words of each layout in which `stage` of the small model, over three tokens, may lie in a tensor of `shape`.
     fn words(stage: Stage, shape: &[usize]) -> Vec<String> {
-        let layouts = layouts(Probe::Layer(0, stage), shape, &crate::small_config(), 3, KnownRows::default());
+        let layouts = layouts(Probe::Layer(0, stage), shape, &crate::small_graph(), 3, KnownRows::default());
         layouts.into_iter().map(|layout| layout.words).collect()
     }
 
@@ -302,7 +295,7 @@ mod tests {
     #[test]
     fn values_are_read_in_the_probes_own_order() {
         let read = |stage, shape: &[usize], words: &str| {
-            let layouts = layouts(Probe::Layer(0, stage), shape, &crate::small_config(), 3, KnownRows::default());
+            let layouts = layouts(Probe::Layer(0, stage), shape, &crate::small_graph(), 3, KnownRows::default());
             let layout = layouts.into_iter().find(|layout| layout.words == words).unwrap();
             let count: usize = shape.iter().product();
             layout.read(&Values::I64((0..count as i64).collect())).values.to_f64()

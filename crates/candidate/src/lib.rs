@@ -47,10 +47,10 @@ pub use tokens::may_count_from_one;
 /// For tests: two layers, six wide, two query heads on one key head of four.
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-fn small_config() -> loupe_spec::Config {
-    loupe_spec::Config::from_json(
+fn small_graph() -> loupe_spec::Graph {
+    let config = loupe_spec::Config::from_json(
         r#"{"model_type":"gemma2","vocab_size":8,"hidden_size":6,"intermediate_size":4,"num_hidden_layers":2,
             "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4}"#,
-    )
-    .unwrap()
+    );
+    loupe_spec::gemma2(&config.unwrap())
 }

@@ -1,6 +1,6 @@
 //! Why a tensor can be read in no order: another mathematics, or another packing.
 
-use loupe_spec::{Config, Probe};
+use loupe_spec::{Config, Graph, Probe};
 
 /// Why a tensor has not its probe's shape.
 #[derive(Debug)]
@@ -12,9 +12,9 @@ pub enum Misfit {
 }
 
 /// Why no layout fits a tensor of shape `found` that should have `rows` rows.
-pub fn misfit(probe: Probe, found: &[usize], config: &Config, tokens: usize, rows: usize) -> Misfit {
+pub fn misfit(probe: Probe, found: &[usize], graph: &Graph, tokens: usize, rows: usize) -> Misfit {
     let axis = probe.token_axis();
-    let mut expected = probe.shape(config, tokens);
+    let mut expected = graph.shape(probe, tokens);
     if let Some(length) = expected.get_mut(axis) {
         *length = rows;
     }
@@ -31,7 +31,7 @@ pub fn misfit(probe: Probe, found: &[usize], config: &Config, tokens: usize, row
             "{what}: {keys} keys, as a cache holds that drops what the window hides; record all keys"
         ));
     }
-    if of_the_model(inner, &expected, axis, config) {
+    if of_the_model(inner, &expected, axis, graph.config()) {
         return Misfit::Shape(what);
     }
     Misfit::Packed(format!("{what}: {}", remedy(inner, &expected, axis)))
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn another_head_count_is_the_mathematics_and_another_packing_is_not() {
-        let of = |stage, shape: &[usize]| misfit(Probe::Layer(0, stage), shape, &crate::small_config(), 3, 3);
+        let of = |stage, shape: &[usize]| misfit(Probe::Layer(0, stage), shape, &crate::small_graph(), 3, 3);
         for (stage, shape) in [
             (Stage::QProj, &[3, 1, 4][..]),
             (Stage::QProj, &[3, 4]),

@@ -1,6 +1,6 @@
 //! One tensor that holds several.
 
-use loupe_spec::{Config, HostTensor, Probe};
+use loupe_spec::{Graph, HostTensor, Probe};
 
 /// The parts of a tensor along its first axis that has any length.
 pub fn stacked(tensor: &HostTensor) -> Vec<HostTensor> {
@@ -16,8 +16,8 @@ pub fn stacked(tensor: &HostTensor) -> Vec<HostTensor> {
 }
 
 /// The parts of a tensor that holds several probe points side by side; `None`: its last axis is not as long as theirs together.
-pub fn split(tensor: &HostTensor, probes: &[Probe], config: &Config, tokens: usize) -> Option<Vec<HostTensor>> {
-    let widths: Vec<usize> = probes.iter().map(|probe| probe.shape(config, tokens).iter().skip(1).product()).collect();
+pub fn split(tensor: &HostTensor, probes: &[Probe], graph: &Graph, tokens: usize) -> Option<Vec<HostTensor>> {
+    let widths: Vec<usize> = probes.iter().map(|probe| graph.shape(*probe, tokens).iter().skip(1).product()).collect();
     let whole: usize = widths.iter().sum();
     if tensor.shape.last() != Some(&whole) {
         return None;

@@ -1,6 +1,6 @@
 //! What a tensor may hold beside what its name says, and in which order.
 
-use loupe_spec::{Config, HostTensor, Probe, Stage, Values};
+use loupe_spec::{Graph, HostTensor, Kind, Probe, Stage, Values};
 
 use crate::held::KnownRows;
 use crate::layout::{Layout, layouts};
@@ -77,19 +77,21 @@ pub fn readings(
     called: &[Probe],
     found: &[usize],
     values: &Values,
-    config: &Config,
+    graph: &Graph,
     tokens: usize,
     known: KnownRows<'_>,
 ) -> Vec<Reading> {
     let mut meanings: Vec<(Probe, Form)> = called.iter().map(|probe| (*probe, Form::Itself)).collect();
     for probe in called {
-        for other in likenesses(*probe, config) {
+        for other in likenesses(*probe, graph) {
             if !meanings.contains(&other) {
                 meanings.push(other);
             }
         }
     }
-    if let Some((Probe::Layer(_, Stage::Mask), form)) = meanings.first_mut() {
+    if let Some((probe, form)) = meanings.first_mut()
+        && probe.kind() == Kind::Mask
+    {
         let is_added = values.to_f64().iter().any(|value| *value <= MASKED);
         if is_added {
             *form = Form::Added;
@@ -97,22 +99,22 @@ pub fn readings(
         }
     }
     let each = |(probe, form): (Probe, Form)| {
-        let layouts = layouts(probe, found, config, tokens, known);
+        let layouts = layouts(probe, found, graph, tokens, known);
         layouts.into_iter().map(move |layout| Reading { probe, form, layout })
     };
     meanings.into_iter().flat_map(each).collect()
 }
 
 /// What is written under the name of `probe`, too.
-fn likenesses(probe: Probe, config: &Config) -> Vec<(Probe, Form)> {
-    let scale = config.query_pre_attn_scalar.powf(-0.5);
+fn likenesses(probe: Probe, graph: &Graph) -> Vec<(Probe, Form)> {
+    let scale = graph.config().query_pre_attn_scalar.powf(-0.5);
     let form = match probe {
         Probe::Layer(_, Stage::QRope) => Some(Form::Times(scale)),
         Probe::Layer(_, Stage::Scores) => Some(Form::Times(1.0 / scale)),
         Probe::Layer(_, Stage::Mask) => Some(Form::Inverted),
         _ => None,
     };
-    let neighbour = neighbour(probe, config.num_hidden_layers).map(|neighbour| (neighbour, Form::Itself));
+    let neighbour = neighbour(probe, graph.config().num_hidden_layers).map(|neighbour| (neighbour, Form::Itself));
     neighbour.into_iter().chain(form.map(|form| (probe, form))).collect()
 }
 

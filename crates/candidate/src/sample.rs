@@ -2,7 +2,7 @@
 //! all values together.
 
 use loupe_compare::{Fragment, Statistic, StatisticKind};
-use loupe_spec::{Config, Probe};
+use loupe_spec::{Graph, Probe};
 
 /// Numbers in a row of a tensor, and about it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -105,7 +105,7 @@ impl Sample {
         &self,
         fragment: &mut Fragment,
         probe: Probe,
-        config: &Config,
+        graph: &Graph,
         tokens: usize,
     ) -> Result<(), SampleError> {
         if probe.token_axis() != 0 {
@@ -115,7 +115,7 @@ impl Sample {
         if let Some(rows) = self.rows.filter(|rows| *rows != tokens && *rows != 1) {
             return Err(SampleError::Prefill { rows, tokens });
         }
-        let width: usize = probe.shape(config, tokens).iter().skip(1).product();
+        let width: usize = graph.shape(probe, tokens).iter().skip(1).product();
         let row = if self.token < 0 { self.token + tokens as i64 } else { self.token };
         let row = usize::try_from(row).ok().filter(|row| *row < tokens);
         let row = row.ok_or(SampleError::Token { token: self.token, tokens })?;

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use loupe_spec::Config;
+use loupe_spec::{Config, Graph, gemma2};
 
 use crate::hub::HubSettings;
 use crate::source::{File, Source};
@@ -16,6 +16,7 @@ pub struct Checkpoint {
     pub(crate) source: Source,
     pub(crate) config_file: File,
     config: Config,
+    graph: OnceLock<Graph>,
     /// A real tokenizer.json takes a second to read: once is enough.
     tokens: OnceLock<Tokens>,
 }
@@ -46,7 +47,8 @@ impl Checkpoint {
             )
         })?;
         let config = parse_config(&config_file)?;
-        Ok(Checkpoint { model: model.into(), source, config_file, config, tokens: OnceLock::new() })
+        let (graph, tokens) = (OnceLock::new(), OnceLock::new());
+        Ok(Checkpoint { model: model.into(), source, config_file, config, graph, tokens })
     }
 
     /// `model` as given to [`Checkpoint::open`].
@@ -62,6 +64,12 @@ impl Checkpoint {
     /// What config.json says.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The values of a forward pass, and the tensors it takes. Recorded when it is first asked for, which is after the tensors
+    /// were opened: a config.json may claim millions of layers.
+    pub fn graph(&self) -> &Graph {
+        self.graph.get_or_init(|| gemma2(&self.config))
     }
 
     /// config.json's text.

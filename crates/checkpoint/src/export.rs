@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use loupe_spec::{Config, Weight};
+use loupe_spec::{Config, Graph, Weight, gemma2};
 use serde_json::Value;
 
 use crate::table::stored;
@@ -38,7 +38,7 @@ impl Checkpoint {
     }
 
     fn write(&self, folder: &Path, config: &str, tensors: &Tensors) -> Result<(), CheckpointError> {
-        let weights = Weight::all(self.config()).into_iter().map(|weight| Ok((weight, tensors.entry(weight)?)));
+        let weights = self.graph().weights().map(|weight| Ok((weight, tensors.entry(weight)?)));
         let weights = weights.collect::<Result<Vec<_>, CheckpointError>>()?;
         let info = |(_, e): &(Weight, crate::Entry<'_>)| (e.name.to_string(), stored(e.dtype), e.shape.to_vec());
         let infos: Vec<_> = weights.iter().map(info).collect();
@@ -80,9 +80,8 @@ impl Checkpoint {
         let text = serde_json::to_string_pretty(edited).map_err(io)?;
         let config =
             Config::from_json(&text).map_err(|source| CheckpointError::Config { path: path.clone(), source })?;
-        let shapes =
-            |config: &Config| Weight::all(config).into_iter().map(|w| (w, w.shape(config))).collect::<Vec<_>>();
-        if shapes(&config) == shapes(self.config()) {
+        let shapes = |graph: &Graph| graph.weights().map(|w| (w, graph.weight_shape(w))).collect::<Vec<_>>();
+        if shapes(&gemma2(&config)) == shapes(self.graph()) {
             return Ok(text);
         }
         let reason =

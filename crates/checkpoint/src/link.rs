@@ -79,7 +79,7 @@ mod tests {
     use super::*;
     use crate::testing::SMALL;
     use crate::{Change, Rows, write_random};
-    use loupe_spec::{Config, Dtype, LayerWeight, Weight};
+    use loupe_spec::{Dtype, LayerWeight, Weight};
 
     fn open(folder: &Path) -> Checkpoint {
         Checkpoint::open(folder.to_str().unwrap(), None).unwrap()
@@ -121,7 +121,7 @@ mod tests {
         let config = serde_json::from_str(checkpoint.config_json()).unwrap();
         checkpoint.export_changed(&second, &config, &changed).unwrap();
         let (plain, written) = (checkpoint.tensors().unwrap(), open(&second).tensors().unwrap());
-        for weight in Weight::all(&Config::from_json(SMALL).unwrap()) {
+        for weight in checkpoint.graph().weights() {
             let [plain, changed, written] =
                 [&plain, &changed, &written].map(|t| t.read(weight, Rows::All, Dtype::F64).unwrap().values.to_f64());
             assert_eq!(changed, written, "{weight}");

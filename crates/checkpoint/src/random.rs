@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use loupe_spec::{Config, LayerWeight, Weight};
+use loupe_spec::{Config, Graph, LayerWeight, Weight, gemma2};
 use serde_json::json;
 
 use crate::CheckpointError;
@@ -31,14 +31,15 @@ pub fn write_random(
 ) -> Result<(), CheckpointError> {
     let config = Config::from_json(config_json)
         .map_err(|source| CheckpointError::Config { path: folder.join("config.json"), source })?;
-    let weights = Weight::all(&config);
+    let graph = gemma2(&config);
+    let weights: Vec<Weight> = graph.weights().collect();
     if shards == 0 || shards > weights.len() {
         let reason = format!("{shards} files asked for, but it takes 1 to {}, one a tensor", weights.len());
         return Err(CheckpointError::Write { folder: folder.into(), reason });
     }
     prepare_folder(folder)?;
-    let files = divide(&weights, &config, shards);
-    let total: u64 = weights.iter().map(|weight| bytes(*weight, &config)).sum();
+    let files = divide(&weights, &graph, shards);
+    let total: u64 = weights.iter().map(|weight| bytes(*weight, &graph)).sum();
     let mut written = 0;
     let mut weight_map = BTreeMap::new();
     for (at, weights) in files.iter().enumerate() {
@@ -47,7 +48,7 @@ pub fn write_random(
             count => format!("model-{:05}-of-{count:05}.safetensors", at + 1),
         };
         write_file(folder, &name, |out| {
-            write_shard(out, weights, &config, seed, &mut |more| {
+            write_shard(out, weights, &graph, seed, &mut |more| {
                 written += more;
                 progress(written, total);
             })
@@ -65,15 +66,15 @@ pub fn write_random(
 fn write_shard(
     out: &mut dyn Write,
     weights: &[Weight],
-    config: &Config,
+    graph: &Graph,
     seed: u64,
     wrote: &mut dyn FnMut(u64),
 ) -> io::Result<()> {
-    out.write_all(&bf16_header(weights, config)?)?;
+    out.write_all(&bf16_header(weights, graph)?)?;
     let mut buffer = vec![0; CHUNK * 2];
     for weight in weights {
         let seed = seed_of(*weight, seed);
-        let elements = weight.shape(config).iter().product();
+        let elements = graph.weight_shape(*weight).iter().product();
         for first in (0..elements).step_by(CHUNK) {
             let part = buffer.get_mut(..(elements - first).min(CHUNK) * 2).unwrap_or_default();
             fill_bf16(part, std(*weight), seed, first);
@@ -85,8 +86,8 @@ fn write_shard(
 }
 
 /// [`header`] for weights that are all bf16.
-pub(crate) fn bf16_header(weights: &[Weight], config: &Config) -> io::Result<Vec<u8>> {
-    let entry = |weight: &Weight| (weight.to_string(), safetensors::Dtype::BF16, weight.shape(config));
+pub(crate) fn bf16_header(weights: &[Weight], graph: &Graph) -> io::Result<Vec<u8>> {
+    let entry = |weight: &Weight| (weight.to_string(), safetensors::Dtype::BF16, graph.weight_shape(*weight));
     header(&weights.iter().map(entry).collect::<Vec<_>>())
 }
 
@@ -110,18 +111,18 @@ fn std(weight: Weight) -> f32 {
     }
 }
 
-fn bytes(weight: Weight, config: &Config) -> u64 {
-    weight.shape(config).iter().product::<usize>() as u64 * 2
+fn bytes(weight: Weight, graph: &Graph) -> u64 {
+    graph.weight_shape(weight).iter().product::<usize>() as u64 * 2
 }
 
 /// The weights in order, cut into at most `shards` runs of about equal size, none empty.
-fn divide(weights: &[Weight], config: &Config, shards: usize) -> Vec<Vec<Weight>> {
-    let total: u64 = weights.iter().map(|weight| bytes(*weight, config)).sum();
+fn divide(weights: &[Weight], graph: &Graph, shards: usize) -> Vec<Vec<Weight>> {
+    let total: u64 = weights.iter().map(|weight| bytes(*weight, graph)).sum();
     let mut before = 0;
     let mut files: BTreeMap<u64, Vec<Weight>> = BTreeMap::new();
     for weight in weights {
         files.entry(before / total.div_ceil(shards as u64)).or_default().push(*weight);
-        before += bytes(*weight, config);
+        before += bytes(*weight, graph);
     }
     files.into_values().collect()
 }
@@ -147,7 +148,7 @@ mod tests {
         let tensors =
             [one, three].map(|folder| Checkpoint::open(folder.to_str().unwrap(), None).unwrap().tensors().unwrap());
         let config = Config::from_json(SMALL).unwrap();
-        for weight in Weight::all(&config) {
+        for weight in gemma2(&config).weights() {
             let [a, b] = tensors.each_ref().map(|t| t.read(weight, Rows::All, Dtype::Bf16).unwrap());
             assert_eq!(a, b, "{weight}");
         }

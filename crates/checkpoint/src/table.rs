@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use loupe_spec::{Config, Dtype, Weight, echo, nearest};
+use loupe_spec::{Config, Dtype, Weight, echo, gemma2, nearest};
 
 use crate::index::Shards;
 
@@ -32,20 +32,20 @@ impl Table {
         // A config.json may claim millions of layers; one more than there are tensors is enough to show what is missing.
         let num_hidden_layers = config.num_hidden_layers.min(shards.holder.len() + 1);
         let expected = Config { num_hidden_layers, ..config.clone() };
-        let weights = Weight::all(&expected);
-        let wanted: BTreeMap<String, Weight> = weights.iter().map(|weight| (weight.to_string(), *weight)).collect();
+        let graph = gemma2(&expected);
+        let wanted: BTreeMap<String, Weight> = graph.weights().map(|weight| (weight.to_string(), weight)).collect();
         let extra: Vec<&str> =
             shards.holder.keys().map(String::as_str).filter(|name| !wanted.contains_key(*name)).collect();
-        for weight in weights {
+        for weight in graph.weights() {
             let name = weight.to_string();
-            match table.locate(&expected, shards, weight, &name) {
+            match table.locate(shards, &name, graph.weight_shape(weight)) {
                 Ok(located) => drop(table.located.insert(weight, located)),
                 Err(Some(problem)) => table.problems.push(problem),
                 Err(None) => {
                     let near = nearest(&name, extra.iter().copied());
                     let near =
                         near.map(|near| format!("; the nearest unused name is {}", echo(near))).unwrap_or_default();
-                    table.problems.push(format!("missing: {name} {:?}{near}", weight.shape(&expected)));
+                    table.problems.push(format!("missing: {name} {:?}{near}", graph.weight_shape(weight)));
                 }
             }
         }
@@ -56,10 +56,9 @@ impl Table {
     }
 
     /// Where `weight` is; `Err(None)` where it is missing.
-    fn locate(&self, config: &Config, shards: &Shards, weight: Weight, name: &str) -> Result<Located, Option<String>> {
+    fn locate(&self, shards: &Shards, name: &str, expected: Vec<usize>) -> Result<Located, Option<String>> {
         let shard = *shards.holder.get(name).ok_or(None)?;
         let info = shards.shards.get(shard).and_then(|shard| shard.info(name)).ok_or(None)?;
-        let expected = weight.shape(config);
         if info.shape != expected {
             let found = &info.shape;
             return Err(Some(format!("misshapen: {name} is {found:?}, expected {expected:?} from config.json")));

@@ -9,27 +9,13 @@ use crate::run::{Done, Kept, model_of, next_config};
 use crate::session::Session;
 use crate::{CheckError, text};
 
-/// What is recorded, in computing order.
-const STAGES: [Stage; 13] = [
-    Stage::Input,
-    Stage::InputLayernorm,
-    Stage::QProj,
-    Stage::KProj,
-    Stage::VProj,
-    Stage::QRope,
-    Stage::KRope,
-    Stage::Scores,
-    Stage::ScoresCapped,
-    Stage::Mask,
-    Stage::Probs,
-    Stage::Context,
-    Stage::OProj,
-];
-
 pub(crate) fn run(model: &ModelRef, input: &Input, layer: usize, common: &Common) -> Result<Done, CheckError> {
     let mut session = Session::open(model, input, common)?;
     session.layer(layer)?;
-    let recorded = session.run(STAGES.map(|stage| Probe::Layer(layer, stage)).into_iter().chain([Probe::TokenIds]))?;
+    // From the layer's input to what attention gives back.
+    let stages = Probe::Layer(layer, Stage::Input)..=Probe::Layer(layer, Stage::OProj);
+    let wanted: Vec<Probe> = session.graph().probes().filter(|probe| stages.contains(probe)).collect();
+    let recorded = session.run(wanted.into_iter().chain([Probe::TokenIds]))?;
     let mut out = session.header(&recorded.info);
     let at = At { recorded: &recorded, layer, last: session.token_ids.len() - 1 };
     sizes(&mut out, session.config(), layer, session.token_ids.len());

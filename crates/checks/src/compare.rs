@@ -338,7 +338,7 @@ fn one(
     }
     let without_bos = prompt.ids.first() != Some(&BOS);
     let input = compare.reference.input.clone().unwrap_or(Input::TokenIds(prompt.ids));
-    verdict.next = Some(next(&verdict, compare, level, &model, &input, checkpoint.config()));
+    verdict.next = Some(next(&verdict, compare, level, &model, &input, checkpoint.graph()));
     Ok(Answer { verdict, needed, guesses, other_rows, without_bos })
 }
 

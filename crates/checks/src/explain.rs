@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{Table, presets};
 use loupe_checkpoint::Checkpoint;
 use loupe_engine::mistakes;
-use loupe_spec::{Arithmetic, Config, Mistake, MistakeKind, Parameter, Probe, nearest};
+use loupe_spec::{Arithmetic, Graph, Mistake, MistakeKind, Parameter, Probe, nearest};
 use serde_json::{Value, json};
 
 use crate::CheckError;
@@ -14,20 +14,20 @@ use crate::CheckError;
 pub(crate) fn run(id: Option<&str>) -> Result<(String, Value), CheckError> {
     // Which stages there are is the same in every checkpoint.
     let checkpoint = Checkpoint::open("builtin:tiny", None)?;
-    let config = checkpoint.config();
+    let graph = checkpoint.graph();
     match id {
-        None => Ok((catalogue(config), json!({ "mistakes": documents(mistakes().iter(), config) }))),
-        Some(id) => one(id, config),
+        None => Ok((catalogue(graph), json!({ "mistakes": documents(mistakes().iter(), graph) }))),
+        Some(id) => one(id, graph),
     }
 }
 
-fn one(id: &str, config: &Config) -> Result<(String, Value), CheckError> {
+fn one(id: &str, graph: &Graph) -> Result<(String, Value), CheckError> {
     let ways: Vec<&Mistake> = mistakes().iter().filter(|mistake| mistake.id == id || mistake.name() == id).collect();
     if !ways.is_empty() {
-        let mut texts: Vec<String> = ways.iter().map(|mistake| mistake_text(mistake, config)).collect();
+        let mut texts: Vec<String> = ways.iter().map(|mistake| mistake_text(mistake, graph)).collect();
         // rope_theta is both.
         texts.extend(Parameter::named(id).map(number_text));
-        return Ok((texts.join("\n"), json!({ "mistakes": documents(ways.into_iter(), config) })));
+        return Ok((texts.join("\n"), json!({ "mistakes": documents(ways.into_iter(), graph) })));
     }
     if let Some(arithmetic) = Arithmetic::ALL.into_iter().find(|arithmetic| arithmetic.name() == id) {
         let what = arithmetic.what();
@@ -51,11 +51,11 @@ fn number_text(parameter: Parameter) -> String {
 }
 
 /// Every mistake in a line, in the order of the forward pass.
-fn catalogue(config: &Config) -> String {
+fn catalogue(graph: &Graph) -> String {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_header(["mistake", "shows first at", "what it does"]);
     for mistake in mistakes() {
-        let first = stages(mistake, config).into_iter().next().unwrap_or_default();
+        let first = stages(mistake, graph).into_iter().next().unwrap_or_default();
         table.add_row([mistake.name(), first, mistake.what.to_string()]);
     }
     let names = |names: Vec<&str>| names.join(", ");
@@ -68,7 +68,7 @@ fn catalogue(config: &Config) -> String {
     )
 }
 
-fn mistake_text(mistake: &Mistake, config: &Config) -> String {
+fn mistake_text(mistake: &Mistake, graph: &Graph) -> String {
     let mut out = format!("{}: {}\n", mistake.name(), mistake.what);
     let mut line = |label: &str, text: &str| {
         // Writing to a String cannot fail.
@@ -78,7 +78,7 @@ fn mistake_text(mistake: &Mistake, config: &Config) -> String {
     line("wrong", mistake.formula.wrong);
     line("reference", &mistake.right.to_string());
     line("kind", kind(mistake.kind));
-    line("shows at", &stages(mistake, config).join(", "));
+    line("shows at", &stages(mistake, graph).join(", "));
     line("hides when", mistake.hidden_when);
     line("seen in", mistake.seen_in);
     out
@@ -95,11 +95,11 @@ fn kind(kind: MistakeKind) -> &'static str {
 }
 
 /// The stages that `mistake` changes, in computing order, without their layers' numbers.
-fn stages(mistake: &Mistake, config: &Config) -> Vec<String> {
-    Probe::patterns(Probe::all(config).into_iter().filter(|probe| (mistake.at)(*probe)))
+fn stages(mistake: &Mistake, graph: &Graph) -> Vec<String> {
+    Probe::patterns(graph.probes().filter(|probe| (mistake.at)(*probe)))
 }
 
-fn documents<'a>(all: impl Iterator<Item = &'a Mistake>, config: &Config) -> Vec<Value> {
+fn documents<'a>(all: impl Iterator<Item = &'a Mistake>, graph: &Graph) -> Vec<Value> {
     all.map(|mistake| {
         json!({
             "id": mistake.id,
@@ -108,7 +108,7 @@ fn documents<'a>(all: impl Iterator<Item = &'a Mistake>, config: &Config) -> Vec
             "formula": mistake.formula,
             "right": mistake.right.to_string(),
             "kind": kind(mistake.kind).split(':').next(),
-            "stages": stages(mistake, config),
+            "stages": stages(mistake, graph),
             "hidden_when": mistake.hidden_when,
             "seen_in": mistake.seen_in,
         })

@@ -15,7 +15,7 @@ pub(crate) fn run(model: &ModelRef, folder: &Path, common: &Common) -> Result<St
     if common.mistakes.is_empty() {
         checkpoint.export(folder, None)?;
     } else {
-        plantable(&common.mistakes, checkpoint.config())?;
+        plantable(&common.mistakes, checkpoint.graph())?;
         let mut document: Value = serde_json::from_str(checkpoint.config_json()).map_err(CheckError::ConfigJson)?;
         plant_in_config(&common.mistakes, checkpoint.config(), &mut document)?;
         checkpoint.export(folder, Some(&document))?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use loupe_compare::{Judgement, Level, Verdict};
 use loupe_config::{Common, Compare, Input, ModelRef};
 use loupe_engine::mistakes;
-use loupe_spec::{Arithmetic, Config, Dtype, MistakeKind, Probe, Stage};
+use loupe_spec::{Arithmetic, Dtype, Graph, MistakeKind, Probe, Stage};
 use serde_json::json;
 
 use crate::run::{next_config, short};
@@ -17,12 +17,12 @@ pub(crate) fn next(
     level: Level,
     model: &ModelRef,
     input: &Input,
-    config: &Config,
+    graph: &Graph,
 ) -> String {
     let by_hand = |probe: Probe| {
         let (check, keys) = match probe {
             Probe::EmbedRaw | Probe::EmbedScaled => ("embed", json!({})),
-            Probe::Layer(layer, stage) if is_of_attention(stage) => ("attn", json!({ "layer": layer })),
+            Probe::Layer(layer, _) if probe.path().starts_with("self_attn.") => ("attn", json!({ "layer": layer })),
             other => ("trace", json!({ "probes": [other.to_string()] })),
         };
         format!(
@@ -66,7 +66,7 @@ pub(crate) fn next(
                     let site = mistake.sites.first().copied().unwrap_or(probe);
                     format!(
                         "record {site}, whole{}: it tells {} from {}",
-                        if site.inputs(config).is_empty() { "" } else { ", and what it is computed from" },
+                        if graph.inputs(site).is_empty() { "" } else { ", and what it is computed from" },
                         mistake.id,
                         mistake.alternatives.join(", ")
                     )
@@ -113,7 +113,7 @@ pub(crate) fn next(
                 );
             }
             if verdict.coverage.values < verdict.coverage.of_values {
-                return match deciding(verdict, config) {
+                return match deciding(verdict, graph) {
                     Some((probe, ids)) => {
                         format!("record {probe} whole and what it is computed from: it shows {}", some(&ids))
                     }
@@ -145,13 +145,13 @@ pub(crate) fn whose_rows(rows: usize, tokens: usize, without_bos: bool) -> Strin
 }
 
 /// The tensor at which most of the mistakes are made that the few values recorded leave below the noise, and their ids.
-fn deciding(verdict: &Verdict, config: &Config) -> Option<(Probe, Vec<&'static str>)> {
+fn deciding(verdict: &Verdict, graph: &Graph) -> Option<(Probe, Vec<&'static str>)> {
     let hidden = verdict.unseen.iter().filter(|unseen| unseen.why == "below the noise" && unseen.sites.is_none());
     let hidden: Vec<_> = hidden.filter_map(|unseen| mistakes().iter().find(|known| known.id == unseen.id)).collect();
     let made_at = |probe: Probe| -> BTreeSet<&'static str> {
         hidden.iter().filter(|mistake| (mistake.at)(probe)).map(|mistake| mistake.id).collect()
     };
-    let all = Probe::all(config).into_iter().filter(|probe| *probe != Probe::TokenIds);
+    let all = graph.probes().filter(|probe| *probe != Probe::TokenIds);
     // Of several, the first.
     let counted = all.map(|probe| (probe, made_at(probe))).rev();
     let (probe, ids) = counted.max_by_key(|(_, ids)| ids.len()).filter(|(_, ids)| !ids.is_empty())?;
@@ -162,24 +162,6 @@ fn deciding(verdict: &Verdict, config: &Config) -> Option<(Probe, Vec<&'static s
 fn some(ids: &[&str]) -> String {
     let shown = ids.iter().take(3).copied().collect::<Vec<_>>().join(", ");
     if ids.len() > 3 { format!("{shown} and {} more", ids.len() - 3) } else { shown }
-}
-
-/// What the check `attn` shows.
-fn is_of_attention(stage: Stage) -> bool {
-    matches!(
-        stage,
-        Stage::QProj
-            | Stage::KProj
-            | Stage::VProj
-            | Stage::QRope
-            | Stage::KRope
-            | Stage::Scores
-            | Stage::ScoresCapped
-            | Stage::Mask
-            | Stage::Probs
-            | Stage::Context
-            | Stage::OProj
-    )
 }
 
 /// Whether one of `sites` was recorded whole.

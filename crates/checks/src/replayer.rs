@@ -3,7 +3,7 @@
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{Replay, ReplayError, Replayer, Trace};
 use loupe_engine::{Limits, Progress, ReplayJob, replay, replay_all};
-use loupe_spec::{Config, Dtype, Mistake, Probe};
+use loupe_spec::{Dtype, Graph, Mistake, Probe};
 
 use crate::progress;
 
@@ -20,8 +20,8 @@ pub struct CheckpointReplayer<'a> {
 }
 
 impl Replayer for CheckpointReplayer<'_> {
-    fn config(&self) -> &Config {
-        self.checkpoint.config()
+    fn graph(&self) -> &Graph {
+        self.checkpoint.graph()
     }
 
     fn tokens(&self) -> usize {
@@ -29,7 +29,7 @@ impl Replayer for CheckpointReplayer<'_> {
     }
 
     fn replay(&self, question: Replay<'_>) -> Result<Trace, ReplayError> {
-        answer(self.checkpoint.config(), self.tensors, self.tokens, question)
+        answer(self.checkpoint.graph(), self.tensors, self.tokens, question)
     }
 
     fn replay_all(&self, questions: &[Replay<'_>]) -> Result<Vec<Trace>, ReplayError> {
@@ -38,8 +38,8 @@ impl Replayer for CheckpointReplayer<'_> {
             for question in questions {
                 // They go side by side: the first speaks for all.
                 let progress = jobs.is_empty().then_some(Progress(progress));
-                let (config, tokens) = (self.checkpoint.config(), self.tokens);
-                jobs.push(ReplayJob { progress, ..job(config, self.tensors, tokens, *question) });
+                let (graph, tokens) = (self.checkpoint.graph(), self.tokens);
+                jobs.push(ReplayJob { progress, ..job(graph, self.tensors, tokens, *question) });
             }
             replay_all(&jobs)
         });
@@ -59,21 +59,21 @@ impl Replayer for CheckpointReplayer<'_> {
 
 /// `question` over so many tokens.
 pub(crate) fn answer(
-    config: &Config,
+    graph: &Graph,
     tensors: &Tensors,
     tokens: usize,
     question: Replay<'_>,
 ) -> Result<Trace, ReplayError> {
     // One bar for each question that takes so long; how many there will be, the judge finds out as it goes.
     let answer = progress::shown("replay", |progress| {
-        replay(ReplayJob { progress: Some(Progress(progress)), ..job(config, tensors, tokens, question) })
+        replay(ReplayJob { progress: Some(Progress(progress)), ..job(graph, tensors, tokens, question) })
     });
     answer.map_err(|error| ReplayError(error.to_string()))
 }
 
-fn job<'a>(config: &'a Config, tensors: &'a Tensors, tokens: usize, question: Replay<'a>) -> ReplayJob<'a> {
+fn job<'a>(graph: &'a Graph, tensors: &'a Tensors, tokens: usize, question: Replay<'a>) -> ReplayJob<'a> {
     ReplayJob {
-        config,
+        graph,
         tensors,
         positions: (0..tokens).collect(),
         given: question.given.trace,

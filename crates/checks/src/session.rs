@@ -8,7 +8,7 @@ use loupe_config::{Common, Input, ModelRef};
 use loupe_engine::{
     Info, Limits, Progress, Recorded, Spec, TraceJob, plant_in_prompt, plant_in_tokens, plantable, trace,
 };
-use loupe_spec::{Config, HostTensor, Probe, Values, echo};
+use loupe_spec::{Config, Graph, HostTensor, Probe, Values, echo};
 
 use crate::{CheckError, progress, text};
 
@@ -37,7 +37,7 @@ impl<'a> Session<'a> {
         let checkpoint = Checkpoint::open(&model.id, model.revision.as_deref())?;
         let tensors = checkpoint.tensors()?;
         let opened = started.elapsed().as_secs_f64();
-        plantable(&common.mistakes, checkpoint.config())?;
+        plantable(&common.mistakes, checkpoint.graph())?;
         let token_ids = match input {
             Input::Prompt(prompt) => checkpoint.encode(&plant_in_prompt(&common.mistakes, prompt))?,
             Input::TokenIds(ids) => ids.clone(),
@@ -62,6 +62,11 @@ impl<'a> Session<'a> {
         self.checkpoint.config()
     }
 
+    /// The model.
+    pub fn graph(&self) -> &Graph {
+        self.checkpoint.graph()
+    }
+
     /// `layer`, if the model has it.
     ///
     /// # Errors
@@ -83,7 +88,7 @@ impl<'a> Session<'a> {
         let spec = Spec::of(self.common);
         let recorded = progress::shown(&spec.backend, |progress| {
             let job = TraceJob {
-                config: self.checkpoint.config(),
+                graph: self.checkpoint.graph(),
                 tensors: &self.tensors,
                 positions: (0..self.token_ids.len()).collect(),
                 given,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use loupe_config::{Common, Input, ModelRef};
-use loupe_spec::{Config, Probe, Stage, nearest};
+use loupe_spec::{Graph, Probe, Stage, nearest};
 use serde_json::json;
 
 use crate::run::{Done, Kept, model_of, next_config};
@@ -21,7 +21,7 @@ pub(crate) fn run(
     for layer in layers.unwrap_or_default() {
         session.layer(*layer)?;
     }
-    let mut wanted = choose(session.config(), layers, patterns)?;
+    let mut wanted = choose(session.graph(), layers, patterns)?;
     wanted.insert(Probe::TokenIds);
     let recorded = session.run(wanted)?;
     let mut out = session.header(&recorded.info);
@@ -53,13 +53,9 @@ pub(crate) fn run(
 }
 
 /// The probes that match one of `patterns` (all without), of `layers` (all without) or of no layer.
-fn choose(
-    config: &Config,
-    layers: Option<&[usize]>,
-    patterns: Option<&[String]>,
-) -> Result<BTreeSet<Probe>, CheckError> {
+fn choose(graph: &Graph, layers: Option<&[usize]>, patterns: Option<&[String]>) -> Result<BTreeSet<Probe>, CheckError> {
     let in_layers = |probe: &Probe| probe.layer().is_none_or(|l| layers.is_none_or(|layers| layers.contains(&l)));
-    let all: Vec<Probe> = Probe::all(config).into_iter().filter(in_layers).collect();
+    let all: Vec<Probe> = graph.probes().filter(in_layers).collect();
     let Some(patterns) = patterns else { return Ok(all.into_iter().collect()) };
     let mut chosen = BTreeSet::new();
     for pattern in patterns {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Accumulator, Arithmetic, Probe};
+use loupe_spec::{Accumulator, Arithmetic, Kind, Probe};
 
 use crate::ReplayError;
 use crate::judge::{Case, JudgeError};
 use crate::noise::{Level, Noise, measure};
-use crate::precision::{infer_decimals, infer_storage, is_linear, ladder, median};
+use crate::precision::{infer_decimals, infer_storage, ladder, median};
 use crate::stage::{Stage, TENSOR_LIMIT};
 
 /// Right code's projections lie at a quarter of their limit (docs/gpu.md): a third is off as a body.
@@ -60,6 +60,8 @@ impl Case<'_> {
         for (at, level) in levels.iter().enumerate() {
             let noise = measure(self.replayer, self.given(), &self.recorded, &[], *level)?;
             let stages = self.stages(&noise);
+            // Products with a weight tell how precise operands are.
+            let is_linear = |probe: Probe| probe.kind() == Kind::Linear;
             let is_alone = |probe: Probe, segment: &BTreeSet<Probe>| is_linear(probe) && segment.len() == 1;
             let projections = self.misfits(&stages, is_alone);
             let alone = projections.is_empty();

@@ -1,6 +1,6 @@
 //! What no arithmetic explains: values that are not numbers, and blocks that were never written.
 
-use loupe_spec::{Dtype, Probe, Stage as ModelStage};
+use loupe_spec::{Dtype, Kind};
 
 use crate::stage::{Stage, TENSOR_LIMIT};
 
@@ -45,7 +45,7 @@ pub fn fault(stage: &Stage) -> Option<String> {
         ));
     }
     // A mask and what it hides are zeros by right: a wrong one is a mistake, not a fault.
-    if matches!(stage.probe, Probe::Layer(_, ModelStage::Mask | ModelStage::Probs)) {
+    if matches!(stage.kind, Kind::Mask | Kind::Softmax) {
         return None;
     }
     // Exact zeros where the stage is far from zero, everything else being right.

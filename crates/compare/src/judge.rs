@@ -235,7 +235,7 @@ impl<'a> Case<'a> {
         let rows = candidate.rows.positions(tokens);
         let notes = candidate.remarks.iter().chain(&candidate.misshapen).cloned().collect();
         let whole = given.iter().copied().filter(|probe| is_whole(*probe, &candidate.trace[probe], tokens)).collect();
-        let segments = Segments::of(replayer.config(), &recorded, &given, &whole);
+        let segments = Segments::of(replayer.graph(), &recorded, &given, &whole);
         Ok(Case { candidate, replayer, reference, recorded, whole, segments, rows, by_fallback: false, notes })
     }
 
@@ -260,7 +260,7 @@ impl<'a> Case<'a> {
     }
 
     fn coverage(&self, stages: &[Stage]) -> Coverage {
-        let config = self.replayer.config();
+        let graph = self.replayer.graph();
         let layers: BTreeSet<usize> = self.recorded.iter().filter_map(|probe| probe.layer()).collect();
         let tokens: BTreeSet<usize> = stages.iter().flat_map(Stage::tokens).collect();
         Coverage {
@@ -268,9 +268,9 @@ impl<'a> Case<'a> {
             of_tokens: self.replayer.tokens(),
             last_token: tokens.last().copied(),
             layers: layers.into_iter().collect(),
-            of_layers: config.num_hidden_layers,
+            of_layers: graph.config().num_hidden_layers,
             probes: self.recorded.len(),
-            of: Probe::all(config).len() - 1,
+            of: graph.probes().len() - 1,
             values: stages.iter().map(Stage::values).sum(),
             of_values: stages.iter().map(Stage::all_values).sum(),
             statistics: stages.iter().map(Stage::statistics).sum(),

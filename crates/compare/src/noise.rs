@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use loupe_spec::{
-    Accumulator, Arithmetic, Dtype, HostTensor, LIBRARY_UNITS, Probe, Random, Rounding, Simulation, Stage, Values,
+    Accumulator, Arithmetic, Dtype, HostTensor, Kind, LIBRARY_UNITS, Probe, Random, Rounding, Simulation, Values,
     WeightForm,
 };
 
@@ -118,7 +118,7 @@ pub fn run_each(
 fn unprinted(given: &Trace, decimals: u32, seed: u64) -> Trace {
     let unit = 10f64.powi(-(decimals as i32));
     let blur = |(probe, tensor): (&Probe, &HostTensor)| {
-        if matches!(probe, Probe::TokenIds | Probe::Layer(_, Stage::Mask)) {
+        if !probe.is_computed() {
             return (*probe, tensor.clone());
         }
         let mut random = Random::of(&format!("{probe} {seed}"));
@@ -161,9 +161,10 @@ pub fn systematic(probe: Probe, exact: &[f64], layout: &Layout, storage: Dtype) 
     let row_square = layout.row_means(&exact.iter().map(|e| e * e).collect::<Vec<f64>>());
     let wide = if storage == Dtype::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
     let library = if probe.has_library_function() { LIBRARY_UNITS * wide } else { 0.0 };
+    let is_rotated = probe.kind() == Kind::Rope;
     let of = |at: usize| {
         let row = layout.row(at);
-        let angle = if probe.is_rotated() { row as f64 * wide } else { 0.0 };
+        let angle = if is_rotated { row as f64 * wide } else { 0.0 };
         (exact[at] * library).powi(2) + row_square[row] * angle * angle
     };
     (0..exact.len()).map(of).collect()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use loupe_spec::{Accumulator, Dtype, HostTensor, Probe, Stage, WeightForm};
+use loupe_spec::{Accumulator, Dtype, HostTensor, Probe, WeightForm};
 
 use crate::noise::Level;
 use crate::{Fragment, Trace};
@@ -44,7 +44,7 @@ pub fn ladder(storage: Dtype, weights: Dtype, decimals: Option<u32>) -> Vec<Leve
 pub fn infer_decimals(trace: &Trace) -> Option<u32> {
     let tensors: Vec<&HostTensor> = trace
         .iter()
-        .filter(|(probe, _)| !matches!(probe, Probe::TokenIds | Probe::Layer(_, Stage::Mask)))
+        .filter(|(probe, _)| probe.is_computed())
         .map(|(_, tensor)| tensor)
         .filter(|tensor| matches!(tensor.values.dtype(), Dtype::F32 | Dtype::F64))
         .collect();
@@ -74,7 +74,7 @@ const SURE_BITS: f64 = 24.0;
 /// decimals of numbers that have two digits. Embedding rows are left out (they are the checkpoint's), and so is what holds
 /// nothing but 0 and 1.
 pub fn infer_storage(trace: &Trace, fragments: &BTreeMap<Probe, Fragment>) -> Dtype {
-    let counts = |probe: &Probe| !matches!(probe, Probe::TokenIds | Probe::EmbedRaw | Probe::Layer(_, Stage::Mask));
+    let counts = |probe: &Probe| probe.is_computed() && *probe != Probe::EmbedRaw;
     let unit = infer_decimals(trace).map_or(0.0, |decimals| 10f64.powi(-(decimals as i32)));
     let of_tensor = |tensor: &HostTensor| tensor.values.to_f64().into_iter().map(|value| (value, unit)).collect();
     let tensors = trace.iter().filter(|(probe, _)| counts(probe)).map(|(_, tensor)| of_tensor(tensor));
@@ -111,24 +111,6 @@ fn bits_against(dtype: Dtype, (value, unit): (f64, f64)) -> f64 {
     }
     let gap = 2f64.powi(value.abs().log2().floor() as i32 + 1 - dtype.significand_bits());
     (gap / unit).log2().max(0.0)
-}
-
-/// Whether `probe` is a matrix product with a weight: the stages that tell operand precision.
-pub fn is_linear(probe: Probe) -> bool {
-    matches!(
-        probe,
-        Probe::LogitsRaw
-            | Probe::Layer(
-                _,
-                Stage::QProj
-                    | Stage::KProj
-                    | Stage::VProj
-                    | Stage::OProj
-                    | Stage::GateProj
-                    | Stage::UpProj
-                    | Stage::DownProj
-            )
-    )
 }
 
 /// The middle value; `None` of nothing.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Config, Dtype, HostTensor, Mistake, Probe, Simulation};
+use loupe_spec::{Dtype, Graph, HostTensor, Mistake, Probe, Simulation};
 
 /// Values by probe.
 pub type Trace = BTreeMap<Probe, HostTensor>;
@@ -43,8 +43,8 @@ pub struct Replay<'a> {
 
 /// Recomputes stages of one checkpoint over one prompt.
 pub trait Replayer {
-    /// config.json
-    fn config(&self) -> &Config;
+    /// The model.
+    fn graph(&self) -> &Graph;
     /// T
     fn tokens(&self) -> usize;
     /// Answers.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Config, Probe};
+use loupe_spec::{Graph, Probe};
 
 /// What must be recomputed to predict each recorded probe.
 #[derive(Clone, Debug)]
@@ -20,23 +20,18 @@ pub struct Segments {
 
 impl Segments {
     /// Of `recorded`, of which `given` are computed from, of which again `whole` has every token.
-    pub fn of(
-        config: &Config,
-        recorded: &BTreeSet<Probe>,
-        given: &BTreeSet<Probe>,
-        whole: &BTreeSet<Probe>,
-    ) -> Segments {
+    pub fn of(graph: &Graph, recorded: &BTreeSet<Probe>, given: &BTreeSet<Probe>, whole: &BTreeSet<Probe>) -> Segments {
         let own: BTreeMap<Probe, BTreeSet<Probe>> =
-            recorded.iter().map(|probe| (*probe, ancestry(config, *probe, |input| given.contains(input)))).collect();
+            recorded.iter().map(|probe| (*probe, ancestry(graph, *probe, |input| given.contains(input)))).collect();
         let given = given.clone();
         if whole.len() == given.len() {
             return Segments { reach: own.clone(), own, in_part: false, given };
         }
         let with_others = |(probe, own): (&Probe, &BTreeSet<Probe>)| {
             let mut reach = own.clone();
-            let inputs = own.iter().filter_map(|inner| inner.input_of_other_tokens());
+            let inputs = own.iter().filter_map(|inner| graph.node(*inner)?.input_of_other_tokens());
             for input in inputs.filter(|input| !whole.contains(input)) {
-                reach.extend(ancestry(config, input, |earlier| whole.contains(earlier)));
+                reach.extend(ancestry(graph, input, |earlier| whole.contains(earlier)));
             }
             (*probe, reach)
         };
@@ -46,12 +41,12 @@ impl Segments {
 }
 
 /// `probe` and what it is computed from, up to where `stop` says.
-fn ancestry(config: &Config, probe: Probe, stop: impl Fn(&Probe) -> bool) -> BTreeSet<Probe> {
+fn ancestry(graph: &Graph, probe: Probe, stop: impl Fn(&Probe) -> bool) -> BTreeSet<Probe> {
     let mut found = BTreeSet::from([probe]);
-    let mut open = probe.inputs(config);
+    let mut open = graph.inputs(probe).to_vec();
     while let Some(input) = open.pop() {
         if input != Probe::TokenIds && !stop(&input) && found.insert(input) {
-            open.extend(input.inputs(config));
+            open.extend(graph.inputs(input));
         }
     }
     found
@@ -66,11 +61,11 @@ mod tests {
 
     #[test]
     fn a_segment_reaches_back_to_what_was_recorded() {
-        let config = crate::small_config();
+        let graph = crate::small_graph();
         let first = Probe::Layer(0, Stage::Output);
         let second = Probe::Layer(1, Stage::Output);
         let recorded = BTreeSet::from([first, second, Probe::Layer(1, Stage::QProj)]);
-        let Segments { own, reach, in_part, .. } = Segments::of(&config, &recorded, &recorded, &recorded);
+        let Segments { own, reach, in_part, .. } = Segments::of(&graph, &recorded, &recorded, &recorded);
         // All of layer 1 but q_proj, which was recorded.
         assert_eq!(own[&second].len(), Stage::ALL.len() - 1);
         assert!(own[&first].contains(&Probe::EmbedRaw));
@@ -80,18 +75,18 @@ mod tests {
 
     #[test]
     fn nothing_is_computed_from_some_values() {
-        let config = crate::small_config();
+        let graph = crate::small_graph();
         let (first, second) = (Probe::Layer(0, Stage::Output), Probe::Layer(1, Stage::Output));
-        let segments = Segments::of(&config, &BTreeSet::from([first, second]), &BTreeSet::new(), &BTreeSet::new());
+        let segments = Segments::of(&graph, &BTreeSet::from([first, second]), &BTreeSet::new(), &BTreeSet::new());
         assert!(segments.own[&second].contains(&first) && segments.own[&second].contains(&Probe::EmbedRaw));
         assert!(!segments.in_part);
     }
 
     #[test]
     fn attention_takes_in_tokens_that_were_not_recorded() {
-        let config = crate::small_config();
-        let all: BTreeSet<Probe> = Probe::all(&config).into_iter().filter(|probe| *probe != Probe::TokenIds).collect();
-        let segments = Segments::of(&config, &all, &all, &BTreeSet::new());
+        let graph = crate::small_graph();
+        let all: BTreeSet<Probe> = graph.probes().filter(|probe| *probe != Probe::TokenIds).collect();
+        let segments = Segments::of(&graph, &all, &all, &BTreeSet::new());
         assert!(segments.in_part);
         for (probe, own) in &segments.own {
             assert_eq!(own, &BTreeSet::from([*probe]));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Dtype, HostTensor, Probe, Stage as ModelStage, Values};
+use loupe_spec::{Dtype, HostTensor, Kind, Probe, Values};
 
 use crate::Fragment;
 use crate::layout::Layout;
@@ -20,6 +20,8 @@ pub const ROW_LIMIT: f64 = 6.0;
 pub struct Stage {
     /// Which.
     pub probe: Probe,
+    /// The operation whose result it is.
+    pub kind: Kind,
     /// Axis lengths.
     pub shape: Vec<usize>,
     /// Which element belongs to which token.
@@ -133,6 +135,7 @@ impl Stage {
         }
         Some(Stage {
             probe,
+            kind: probe.kind(),
             shape,
             recorded,
             held,
@@ -195,12 +198,17 @@ impl Stage {
 
     /// Whether `value` is that of a key that a mask hides: a probability of exactly 0, as the candidate would hold it.
     pub fn is_hidden(&self, value: f64) -> bool {
-        matches!(self.probe, Probe::Layer(_, ModelStage::Probs)) && self.storage.round(value) == 0.0
+        self.kind == Kind::Softmax && self.storage.round(value) == 0.0
     }
 
     /// Whether it is a mask, of which each value is 0 or 1 and nothing is rounded.
     pub fn is_mask(&self) -> bool {
-        matches!(self.probe, Probe::Layer(_, ModelStage::Mask))
+        self.kind == Kind::Mask
+    }
+
+    /// Whether it holds scores, of which those of hidden keys are never used.
+    fn is_of_scores(&self) -> bool {
+        matches!(self.kind, Kind::Scores | Kind::Softcap) && self.probe.has_keys()
     }
 
     /// Whether the candidate recorded element `at`.
@@ -211,9 +219,8 @@ impl Stage {
     /// Whether element `at` counts: it was recorded, its inputs lead to a number, and it is not a score that an engine
     /// masked in place (-inf, or a number no cap lets through) where the reference leaves hidden scores as they are.
     pub fn counts(&self, at: usize) -> bool {
-        let masked_in_place = matches!(self.probe, Probe::Layer(_, ModelStage::ScoresCapped | ModelStage::Scores))
-            && self.recorded[at] < -1e4
-            && self.recorded[at] < self.exact[at] - 1e3;
+        let masked_in_place =
+            self.is_of_scores() && self.recorded[at] < -1e4 && self.recorded[at] < self.exact[at] - 1e3;
         self.is_recorded(at) && self.exact[at].is_finite() && !masked_in_place
     }
 
@@ -225,10 +232,10 @@ impl Stage {
     /// How well `predicted` explains what was recorded, by the noise of the right stage. Masks fit bit for bit, and a
     /// probability is 0 wherever the mask hides the key: that no budget bends.
     pub fn fit(&self, predicted: &[f64]) -> Fit {
-        let broken = |at: &usize| match self.probe {
-            _ if self.is_mask() => (self.recorded[*at] != 0.0) != (predicted[*at] != 0.0),
+        let broken = |at: &usize| match self.kind {
+            Kind::Mask => (self.recorded[*at] != 0.0) != (predicted[*at] != 0.0),
             // Hidden by the right mask: 0 or not 0 says which code ran, however small what leaks is.
-            Probe::Layer(_, ModelStage::Probs) if self.exact[*at] == 0.0 || predicted[*at] == 0.0 => {
+            Kind::Softmax if self.exact[*at] == 0.0 || predicted[*at] == 0.0 => {
                 self.is_hidden(predicted[*at]) != (self.recorded[*at] == 0.0)
             }
             _ => false,
@@ -338,8 +345,7 @@ impl Stage {
     /// Whether element `at` is no score of a key after its query.
     fn may_see(&self, at: usize) -> bool {
         let keys = self.shape.last().copied().unwrap_or(1).max(1);
-        let of_scores = matches!(self.probe, Probe::Layer(_, ModelStage::Scores | ModelStage::ScoresCapped));
-        !of_scores || at % keys <= self.layout.row(at)
+        !self.is_of_scores() || at % keys <= self.layout.row(at)
     }
 
     /// `predicted` with the recorded values in the place of its own.

@@ -46,7 +46,7 @@ impl<'a> Visibility<'a> {
             replayer.replay(Replay { given: Given::whole(&start), wanted: recorded, mistakes: &[], simulation })?;
         right.extend(start);
         let noise = measure(replayer, Given::whole(&right), recorded, &[], level)?;
-        let segments = Segments::of(replayer.config(), recorded, recorded, recorded).own;
+        let segments = Segments::of(replayer.graph(), recorded, recorded, recorded).own;
         Ok(Visibility { replayer, segments, right, noise })
     }
 

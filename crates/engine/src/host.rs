@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, TensorData};
 use loupe_model::ops::mask::Mask;
 use loupe_model::{Value, burn_dtype};
-use loupe_spec::{Dtype, HostTensor, Probe, Values};
+use loupe_spec::{Dtype, HostTensor, Kind, Probe, Values};
 use loupe_tensor::Tensor;
 
 /// Our values as burn's, without a copy.
@@ -59,10 +59,9 @@ pub fn from_value<B: Backend>(value: &Value<B>) -> HostTensor {
 
 /// A recorded value, put on the device. `None` where its rank is not the probe's.
 pub fn to_value<B: Backend>(probe: Probe, tensor: &HostTensor, dtype: Dtype, device: &B::Device) -> Option<Value<B>> {
-    use loupe_spec::Stage;
-    Some(match (probe, tensor.shape.as_slice()) {
-        (Probe::TokenIds, [_]) => Value::Ids(tensor.values.to_f64().into_iter().map(|id| id as usize).collect()),
-        (Probe::Layer(_, Stage::Mask), [queries, keys]) => Value::Mask(Mask {
+    Some(match (probe.kind(), tensor.shape.as_slice()) {
+        (Kind::TokenIds, [_]) => Value::Ids(tensor.values.to_f64().into_iter().map(|id| id as usize).collect()),
+        (Kind::Mask, [queries, keys]) => Value::Mask(Mask {
             queries: *queries,
             keys: *keys,
             visible: tensor.values.to_f64().into_iter().map(|seen| seen != 0.0).collect(),

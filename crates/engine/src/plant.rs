@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Task, on_referee};
 use loupe_model::{Operations, Table};
-use loupe_spec::{Config, Mistake, Parameter, Probe, echo, hint, nearest};
+use loupe_spec::{Config, Graph, Mistake, Parameter, Probe, echo, hint, nearest};
 use serde_json::Value;
 
 use crate::EngineError;
@@ -16,12 +16,12 @@ pub fn mistakes() -> &'static [Mistake] {
     loupe_mistakes::ALL
 }
 
-/// Whether `names` can be planted together in a model of `config`.
+/// Whether `names` can be planted together in the model of `graph`.
 ///
 /// # Errors
 /// A name that cannot be planted, or two of which only the later would be: they give one operation, or one number, two
 /// meanings.
-pub fn plantable(names: &[String], config: &Config) -> Result<(), EngineError> {
+pub fn plantable(names: &[String], graph: &Graph) -> Result<(), EngineError> {
     if names.len() < 2 {
         return Ok(());
     }
@@ -33,7 +33,7 @@ pub fn plantable(names: &[String], config: &Config) -> Result<(), EngineError> {
             return Err(contradiction(one, other, "the token ids"));
         }
     }
-    on_referee(Apart { names, config })?
+    on_referee(Apart { names, graph })?
 }
 
 /// Token ids that tell one order of edits from another: each is different.
@@ -41,19 +41,19 @@ const SOME_IDS: [usize; 3] = [0, 1, 2];
 
 struct Apart<'a> {
     names: &'a [String],
-    config: &'a Config,
+    graph: &'a Graph,
 }
 
 impl Task for Apart<'_> {
     type Output = Result<(), EngineError>;
 
     fn run<B: Backend>(self, _engine: Engine<B>) -> Self::Output {
-        let right = Table::<B>::gemma2(self.config);
-        let probes = Probe::all(self.config);
+        let right = Table::<B>::gemma2(self.graph);
+        let probes: Vec<Probe> = self.graph.probes().collect();
         // Who changed an entry of a probe's operations, and to what.
         let mut taken: BTreeMap<(Probe, &str), (&String, Operations<B>)> = BTreeMap::new();
         for name in self.names {
-            let own = table::<B>(std::slice::from_ref(name), self.config)?;
+            let own = table::<B>(std::slice::from_ref(name), self.graph)?;
             for probe in &probes {
                 let (Some(own), Some(right)) = (own.at(*probe), right.at(*probe)) else { continue };
                 for entry in own.changed_from(right) {
@@ -102,19 +102,19 @@ pub fn plant_in_tokens(names: &[String], ids: Vec<usize>) -> Vec<usize> {
 
 /// Gemma 2's table with what `planted` names: mistakes (`silu`, `silu@3`, `norm_eps@layers.3.input_layernorm`), and
 /// parameters with another value (`attn_scale=0.25`, sites as for mistakes).
-pub fn table<B: Backend>(planted: &[String], config: &Config) -> Result<Table<B>, EngineError> {
-    let mut table = Table::gemma2(config);
+pub fn table<B: Backend>(planted: &[String], graph: &Graph) -> Result<Table<B>, EngineError> {
+    let mut table = Table::gemma2(graph);
     for name in planted {
         match name.split_once('=') {
-            Some((parameter, value)) => set(parameter, value, config, &mut table)?,
-            None => loupe_mistakes::plant(name, config, &mut table).map_err(mistake_error)?,
+            Some((parameter, value)) => set(parameter, value, graph, &mut table)?,
+            None => loupe_mistakes::plant(name, graph, &mut table).map_err(mistake_error)?,
         }
     }
     Ok(table)
 }
 
 /// `parameter` = `value`, which may have a site after it.
-fn set<B: Backend>(parameter: &str, value: &str, config: &Config, table: &mut Table<B>) -> Result<(), EngineError> {
+fn set<B: Backend>(parameter: &str, value: &str, graph: &Graph, table: &mut Table<B>) -> Result<(), EngineError> {
     let (value, site) = value.split_once('@').map_or((value, None), |(value, site)| (value, Some(site)));
     let known = Parameter::named(parameter).ok_or_else(|| {
         let near = hint(nearest(parameter, Parameter::ALL.iter().map(|parameter| parameter.name())));
@@ -124,9 +124,9 @@ fn set<B: Backend>(parameter: &str, value: &str, config: &Config, table: &mut Ta
         let found = echo(value);
         EngineError::Mistake(format!("{parameter}={found}: expected a number (inf turns a cap off), found \"{found}\""))
     })?;
-    let chosen = |probe: Probe| known.at(probe) && site.is_none_or(|site| probe.is_at(site));
-    if !Probe::all(config).into_iter().any(chosen) {
-        let example = Probe::all(config).into_iter().find(|probe| known.at(*probe));
+    let chosen = |probe: Probe| known.is_at(probe) && site.is_none_or(|site| probe.is_at(site));
+    if !graph.probes().any(chosen) {
+        let example = graph.probes().find(|probe| known.is_at(*probe));
         let example = example.map(|probe| format!(", for example {parameter}={value}@{probe}")).unwrap_or_default();
         let site = echo(site.unwrap_or_default());
         return Err(EngineError::Mistake(format!(

@@ -7,7 +7,7 @@ use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Task, on_referee};
 use loupe_checkpoint::Tensors;
 use loupe_model::{Limits, Precision, Run, SomeRows, Weights};
-use loupe_spec::{Config, Dtype, HostTensor, Probe, Rounding, Simulation, WeightForm};
+use loupe_spec::{Dtype, Graph, HostTensor, Probe, Rounding, Simulation, WeightForm};
 use rayon::prelude::*;
 
 use crate::formed::Formed;
@@ -19,8 +19,8 @@ use crate::{EngineError, Progress, free_memory, plant};
 /// What to recompute.
 #[derive(Clone, Debug)]
 pub struct ReplayJob<'a> {
-    /// config.json
-    pub config: &'a Config,
+    /// The model.
+    pub graph: &'a Graph,
     /// The weights.
     pub tensors: &'a Tensors,
     /// Positions of the tokens; their count is T.
@@ -110,7 +110,7 @@ impl ReplayJob<'_> {
             && !drawn(self)
             && !drawn(other);
         same_weights
-            && self.config == other.config
+            && self.graph == other.graph
             && self.positions == other.positions
             && self.given.keys().eq(other.given.keys())
             && self.rows == other.rows
@@ -137,8 +137,8 @@ fn in_step<B: Backend>(
         Ok(Run { precision, values: values_on(engine, job.whole(), Dtype::F64)?, rows })
     };
     let runs = jobs.iter().map(run).collect::<Result<_, EngineError>>()?;
-    let table = plant::table(first.mistakes, first.config)?;
-    let model = model(engine, first.config, weights, Dtype::F64, table, within(first.limits, memory));
+    let table = plant::table(first.mistakes, first.graph)?;
+    let model = model(engine, first.graph, weights, Dtype::F64, table, within(first.limits, memory));
     model.run(&first.positions, runs, &first.wanted, &mut |run, probe, value| {
         if let Some(done) = done.get_mut(run) {
             done.insert(probe, from_value(value));
@@ -204,7 +204,7 @@ mod tests {
         let ids = HostTensor { shape: vec![3], values: loupe_spec::Values::I64(vec![2, 5, 7]) };
         let given = Values::from([(Probe::TokenIds, ids)]);
         let job = |rounding: &Rounding| ReplayJob {
-            config: checkpoint.config(),
+            graph: checkpoint.graph(),
             tensors: &tensors,
             positions: (0..3).collect(),
             given: &given,
@@ -220,11 +220,12 @@ mod tests {
 
     #[test]
     fn several_replays_read_each_row_of_each_matrix_once() {
-        let config = Checkpoint::open("builtin:tiny", None).unwrap().config().clone();
+        let checkpoint = Checkpoint::open("builtin:tiny", None).unwrap();
+        let graph = checkpoint.graph();
         let asked = with_jobs(&Rounding::NOISE, |jobs| on_referee(Asked(jobs)).unwrap());
         let once: BTreeSet<(Weight, usize)> = asked.iter().copied().collect();
-        let matrices = Weight::all(&config).into_iter().filter(|weight| weight.shape(&config).len() == 2);
-        let rows = matrices.flat_map(|weight| (0..weight.shape(&config)[0]).map(move |row| (weight, row)));
+        let matrices = graph.weights().filter(|weight| graph.weight_shape(*weight).len() == 2);
+        let rows = matrices.flat_map(|weight| (0..graph.weight_shape(weight)[0]).map(move |row| (weight, row)));
         assert_eq!(once, rows.collect());
         assert_eq!(asked.len(), once.len(), "some row was read again");
     }

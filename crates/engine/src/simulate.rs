@@ -11,7 +11,7 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{TensorData, TensorMetadata};
 use loupe_backends::MatMul;
 use loupe_model::Arithmetic;
-use loupe_spec::{Accumulator, Dtype, LIBRARY_UNITS, Probe, Random, Rounding, Simulation};
+use loupe_spec::{Accumulator, Dtype, Kind, LIBRARY_UNITS, Probe, Random, Rounding, Simulation};
 use loupe_tensor::Tensor;
 
 /// Rows that stand for a tall matrix in [`Simulated::energy`].
@@ -102,8 +102,9 @@ impl<B: Backend> Simulated<B> {
         let per_token: usize = shape.iter().skip(1).product();
         let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut at = 0;
+        let is_rotated = probe.kind() == Kind::Rope;
         self.map(x, |v, _| {
-            let position = if probe.is_rotated() { at / per_token.max(1) } else { 0 };
+            let position = if is_rotated { at / per_token.max(1) } else { 0 };
             at += 1;
             v * (1.0 + (LIBRARY_UNITS + position as f64) * wide * random.normal())
         })

@@ -8,7 +8,7 @@ use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Info, Spec, Task, dispatch};
 use loupe_checkpoint::Tensors;
 use loupe_model::{Limits, Model, ModelError, Precision, Run, SomeRows, Table, Values, Weights};
-use loupe_spec::{Config, Dtype, HostTensor, Probe};
+use loupe_spec::{Dtype, Graph, HostTensor, Probe};
 
 use crate::host::{from_value, to_value};
 use crate::loader::Loader;
@@ -17,8 +17,8 @@ use crate::{EngineError, free_memory, plant};
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct TraceJob<'a> {
-    /// config.json
-    pub config: &'a Config,
+    /// The model.
+    pub graph: &'a Graph,
     /// The weights.
     pub tensors: &'a Tensors,
     /// Positions of the tokens; their count is T.
@@ -87,14 +87,14 @@ impl Task for TraceJob<'_> {
     fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
         let started = Instant::now();
         let precision = Precision::<B>::native(self.dtype, engine.matmul);
-        let table = plant::table(self.mistakes, self.config)?;
+        let table = plant::table(self.mistakes, self.graph)?;
         let start = values_on(&engine, &self.given, self.dtype)?;
         let mut values = BTreeMap::new();
         thread::scope(|scope| {
             let ahead_from = self.limits.ahead_from_elements;
             let loader = Loader::new(self.tensors, self.dtype, &engine, scope, ahead_from, self.progress);
             let limits = within(self.limits, free_memory());
-            let model = model(&engine, self.config, &loader, self.dtype, table, limits);
+            let model = model(&engine, self.graph, &loader, self.dtype, table, limits);
             let runs = vec![Run { precision, values: start, rows: SomeRows::none() }];
             model.run(&self.positions, runs, &self.wanted, &mut |_, probe, value| {
                 values.insert(probe, from_value(value));
@@ -112,10 +112,10 @@ pub(crate) fn within(limits: Limits, free: usize) -> Limits {
     Limits { memory_bytes: limits.memory_bytes.min(free), ..limits }
 }
 
-/// The model of `config` on a backend, over `weights`.
+/// The model of `graph` on a backend, over `weights`.
 pub(crate) fn model<'a, B: Backend>(
     engine: &Engine<B>,
-    config: &'a Config,
+    graph: &'a Graph,
     weights: &'a dyn Weights<B>,
     device_dtype: Dtype,
     table: Table<B>,
@@ -123,7 +123,7 @@ pub(crate) fn model<'a, B: Backend>(
 ) -> Model<'a, B> {
     let (device, max_tensor_bytes) = (engine.device.clone(), engine.max_tensor_bytes);
     let on_host = engine.on_host();
-    Model { config, weights, device, device_dtype, table, limits, max_tensor_bytes, on_host }
+    Model { graph, weights, device, device_dtype, table, limits, max_tensor_bytes, on_host }
 }
 
 /// Recorded values on the device, in `dtype`.

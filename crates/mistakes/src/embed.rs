@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use loupe_model::{Operations, ops};
 use loupe_spec::{Config, Dtype, Probe};
 
-use crate::{Formula, Kind, Mistake, Plant, right};
+use crate::{Formula, Mistake, MistakeKind, Plant, right};
 
 /// The embedding is not multiplied by sqrt(hidden_size).
 pub(crate) struct ScaleMissing;
@@ -13,7 +13,7 @@ impl Plant for ScaleMissing {
     const ABOUT: Mistake = Mistake {
         id: "embed_scale_missing",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The embedding is not multiplied by sqrt(hidden_size).",
         seen_in: "tt-metal #22812",
         formula: Formula { right: "x = embed_tokens[id] * sqrt(hidden_size)", wrong: "x = embed_tokens[id]" },
@@ -34,7 +34,7 @@ impl Plant for ScaleTwice {
     const ABOUT: Mistake = Mistake {
         id: "embed_scale_twice",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The embedding is multiplied by sqrt(hidden_size) twice.",
         seen_in: "TransformerLens #1315; vLLM #36787",
         formula: Formula {
@@ -58,7 +58,7 @@ impl Plant for ScaleRounded {
     const ABOUT: Mistake = Mistake {
         id: "embed_scale_rounded",
         variant: None,
-        kind: Kind::DtypePolicy,
+        kind: MistakeKind::DtypePolicy,
         what: "sqrt(hidden_size) is rounded to bf16 whatever the dtype of the model.",
         seen_in: "gemma_pytorch #67; transformers #29402",
         formula: Formula {
@@ -82,7 +82,7 @@ impl Plant for LmHeadScaled {
     const ABOUT: Mistake = Mistake {
         id: "lm_head_scaled",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The table scaled by sqrt(hidden_size) serves as lm_head.",
         seen_in: "vLLM #53170",
         formula: Formula {

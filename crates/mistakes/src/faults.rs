@@ -6,7 +6,7 @@ use loupe_spec::Config;
 use loupe_tensor::Tensor;
 
 use crate::lookup::is_projection;
-use crate::{Formula, Kind, Mistake, Plant, right};
+use crate::{Formula, Mistake, MistakeKind, Plant, right};
 
 /// The first 32 values of each row of a matrix are repeated along the row: a dequantiser that does not advance.
 pub(crate) struct Q4kRepeatedBlock;
@@ -15,7 +15,7 @@ impl Plant for Q4kRepeatedBlock {
     const ABOUT: Mistake = Mistake {
         id: "q4k_repeated_block",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The first 32 values of each row of a matrix are repeated along the row: a dequantiser that does not advance.",
         seen_in: "no public port known",
         formula: Formula {
@@ -50,7 +50,7 @@ impl Plant for MatmulZeroTiles {
     const ABOUT: Mistake = Mistake {
         id: "matmul_zero_tiles",
         variant: None,
-        kind: Kind::BackendFault,
+        kind: MistakeKind::BackendFault,
         what: "A kernel leaves a tile of the product unwritten: a block of exact zeros.",
         seen_in: "burn #4907, #4966",
         formula: Formula { right: "y = x @ transpose(W)", wrong: "y = x @ transpose(W); y[:, 0:8] = 0, for example" },

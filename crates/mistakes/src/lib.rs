@@ -19,8 +19,8 @@ mod wiring;
 
 use burn::tensor::backend::Backend;
 use loupe_model::{Operations, Table};
-use loupe_spec::{Config, Probe, Stage, echo, hint, nearest};
-pub(crate) use loupe_spec::{Formula, Mistake, MistakeKind as Kind};
+use loupe_spec::{Config, Graph, Probe, Stage, echo, hint, nearest};
+pub(crate) use loupe_spec::{Formula, Mistake, MistakeKind};
 
 pub use catalogue::ALL;
 pub use export::edit_config;
@@ -79,20 +79,18 @@ pub enum PlantError {
 ///
 /// # Errors
 /// An unknown id, or a site that the mistake does not change.
-pub fn plant<B: Backend>(text: &str, config: &Config, table: &mut Table<B>) -> Result<(), PlantError> {
+pub fn plant<B: Backend>(text: &str, graph: &Graph, table: &mut Table<B>) -> Result<(), PlantError> {
     let (name, site) = text.split_once('@').map_or((text, None), |(name, site)| (name, Some(site)));
     let mistake = known(name)?;
-    let chosen: Vec<Probe> = Probe::all(config)
-        .into_iter()
-        .filter(|probe| (mistake.at)(*probe) && site.is_none_or(|site| probe.is_at(site)))
-        .collect();
+    let chosen: Vec<Probe> =
+        graph.probes().filter(|probe| (mistake.at)(*probe) && site.is_none_or(|site| probe.is_at(site))).collect();
     if chosen.is_empty() {
-        let touched = Probe::all(config).into_iter().find(|probe| (mistake.at)(*probe));
+        let touched = graph.probes().find(|probe| (mistake.at)(*probe));
         let example = touched.map_or_else(|| name.to_string(), |probe| format!("{name}@{probe}"));
         let site = site.unwrap_or_default().to_string();
         return Err(PlantError::Site { name: name.to_string(), site, example });
     }
-    table.edit(|probe| chosen.contains(&probe), |operations| catalogue::plant(mistake, operations, config));
+    table.edit(|probe| chosen.contains(&probe), |operations| catalogue::plant(mistake, operations, graph.config()));
     Ok(())
 }
 
@@ -111,13 +109,6 @@ pub fn known(name: &str) -> Result<&'static Mistake, PlantError> {
 /// Whether `probe` is one of `stages` in any layer.
 pub(crate) fn in_stages(probe: Probe, stages: &[Stage]) -> bool {
     matches!(probe, Probe::Layer(_, stage) if stages.contains(&stage))
-}
-
-/// Whether `probe` is an RMSNorm.
-pub(crate) fn is_norm(probe: Probe) -> bool {
-    probe == Probe::Norm
-        || in_stages(probe, &[Stage::InputLayernorm, Stage::PreFeedforwardLayernorm])
-        || is_post_norm(probe)
 }
 
 /// Whether `probe` is one of the two norms between a branch and the residual.

@@ -2,15 +2,13 @@
 
 use burn::tensor::backend::Backend;
 use loupe_model::{Operations, ops};
-use loupe_spec::{Config, LayerWeight, Probe, Stage, Weight};
+use loupe_spec::{Config, Kind, LayerWeight, Probe, Stage, Weight};
 
-use crate::{Formula, Kind, Mistake, Plant, in_stages, is_norm, right};
+use crate::{Formula, Mistake, MistakeKind, Plant, in_stages, right};
 
 /// The stages that multiply by a matrix of the layer.
 pub(crate) fn is_projection(probe: Probe) -> bool {
-    let stages =
-        [Stage::QProj, Stage::KProj, Stage::VProj, Stage::OProj, Stage::GateProj, Stage::UpProj, Stage::DownProj];
-    in_stages(probe, &stages)
+    probe.kind() == Kind::Linear && probe.layer().is_some()
 }
 
 /// The weights of k_proj and v_proj are swapped.
@@ -20,7 +18,7 @@ impl Plant for QkvOrder {
     const ABOUT: Mistake = Mistake {
         id: "qkv_order",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The weights of k_proj and v_proj are swapped.",
         seen_in: "no public port known; likely in ports that fuse q, k and v",
         formula: Formula { right: "k = k_proj(x); v = v_proj(x)", wrong: "k = v_proj(x); v = k_proj(x)" },
@@ -45,13 +43,13 @@ impl Plant for LayerOffByOne {
     const ABOUT: Mistake = Mistake {
         id: "layer_off_by_one",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Each layer runs with the next layer's weights (the last with the first's).",
         seen_in: "no public port known; likely in ports that count layers from 1",
         formula: Formula { right: "W = weights[layer]", wrong: "W = weights[(layer + 1) % num_hidden_layers]" },
         right: right!("crates/spec/src/gemma2.rs", "x = g.layer(l, |g| decoder_layer(g, c, c.window(l), x));"),
         hidden_when: "the checkpoint has one layer",
-        at: |probe| is_projection(probe) || (is_norm(probe) && probe.layer().is_some()),
+        at: |probe| is_projection(probe) || (probe.kind() == Kind::RmsNorm && probe.layer().is_some()),
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
@@ -69,7 +67,7 @@ impl Plant for WeightTransposed {
     const ABOUT: Mistake = Mistake {
         id: "weight_transposed",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "A square matrix is read with rows and columns exchanged.",
         seen_in: "no public port known; likely in ports that change layout on loading; a q4k loader that ignores order",
         formula: Formula { right: "y = x @ transpose(W)", wrong: "y = x @ W" },

@@ -3,9 +3,9 @@
 use burn::tensor::backend::Backend;
 use loupe_model::Operations;
 use loupe_model::ops::mask::Mask;
-use loupe_spec::{Code, Config, Probe, Stage};
+use loupe_spec::{Code, Config, Kind, Probe};
 
-use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
+use crate::{Formula, Mistake, MistakeKind, Plant, right};
 
 /// Who sees whom.
 const VISIBLE: &str = "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)";
@@ -21,7 +21,7 @@ const WINDOW: Code = right!(
 );
 
 fn is_mask(probe: Probe) -> bool {
-    in_stages(probe, &[Stage::Mask])
+    probe.kind() == Kind::Mask
 }
 
 /// The wrong layers use the sliding window: odd ones, where in Gemma 2 the even ones do.
@@ -31,7 +31,7 @@ impl Plant for WindowParity {
     const ABOUT: Mistake = Mistake {
         id: "window_parity",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The wrong layers use the sliding window: odd ones, where in Gemma 2 the even ones do.",
         seen_in: "transformers #31775; mistral.rs #554; TransformerLens #778",
         formula: Formula {
@@ -55,7 +55,7 @@ impl Plant for WindowEverywhere {
     const ABOUT: Mistake = Mistake {
         id: "window_everywhere",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Every layer uses the sliding window.",
         seen_in: "mlx-lm #27; llama.cpp #8227; keras-hub #2186",
         formula: Formula { right: VISIBLE, wrong: "visible(i, j) = j <= i and i - j < sliding_window" },
@@ -76,7 +76,7 @@ impl Plant for WindowNowhere {
     const ABOUT: Mistake = Mistake {
         id: "window_nowhere",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "No layer uses the sliding window.",
         seen_in: "mlx-lm #27; llama.cpp #8227; keras-hub #2186",
         formula: Formula { right: VISIBLE, wrong: "visible(i, j) = j <= i" },
@@ -97,7 +97,7 @@ impl Plant for WindowOneMore {
     const ABOUT: Mistake = Mistake {
         id: "window_off_by_one",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The window keeps one key too many.",
         seen_in: "transformers #39408; zml #763; vLLM #3385",
         formula: Formula {
@@ -121,7 +121,7 @@ impl Plant for WindowOneFewer {
     const ABOUT: Mistake = Mistake {
         id: "window_off_by_one",
         variant: Some("fewer"),
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The window keeps one key too few.",
         seen_in: "transformers #39408; zml #763; vLLM #3385",
         formula: Formula {
@@ -145,7 +145,7 @@ impl Plant for CausalOffByOne {
     const ABOUT: Mistake = Mistake {
         id: "causal_off_by_one",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "A query sees the key after its own.",
         seen_in: "burn #5783",
         formula: Formula {
@@ -171,7 +171,7 @@ impl Plant for CausalMaskMissing {
     const ABOUT: Mistake = Mistake {
         id: "causal_mask_missing",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "There is no mask: a query sees every key of the prompt, those that come after it too.",
         seen_in: "mlxcel #999; transformers #27819",
         formula: Formula { right: VISIBLE, wrong: "visible(i, j) = true" },

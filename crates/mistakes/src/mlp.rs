@@ -4,10 +4,10 @@ use std::f64::consts::FRAC_1_SQRT_2;
 
 use burn::tensor::backend::Backend;
 use loupe_model::{Operations, Precision};
-use loupe_spec::{Config, LayerWeight, Probe, Stage, Weight};
+use loupe_spec::{Config, Kind, LayerWeight, Probe, Stage, Weight};
 use loupe_tensor::Tensor;
 
-use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
+use crate::{Formula, Mistake, MistakeKind, Plant, in_stages, right};
 
 /// GELU in its erf form, where Gemma uses the tanh approximation.
 pub(crate) struct GeluErf;
@@ -16,7 +16,7 @@ impl Plant for GeluErf {
     const ABOUT: Mistake = Mistake {
         id: "gelu_erf",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "GELU in its erf form, where Gemma uses the tanh approximation.",
         seen_in: "Megatron-Bridge #4661; mlx-examples #1057",
         formula: Formula {
@@ -25,7 +25,7 @@ impl Plant for GeluErf {
         },
         right: right!("crates/model/src/ops/gelu.rs", "x.mul_scalar(0.5) * inner.tanh().add_scalar(1.0)"),
         hidden_when: "the dtype is bf16: it is at most 5e-4, which is small beside the rounding of the tensor",
-        at: |probe| in_stages(probe, &[Stage::Act]),
+        at: |probe| probe.kind() == Kind::Gelu,
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
@@ -45,7 +45,7 @@ impl Plant for Silu {
     const ABOUT: Mistake = Mistake {
         id: "silu",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "SiLU (x * sigmoid(x)) in the place of GELU.",
         seen_in: "TensorRT-Model-Connect #177",
         formula: Formula {
@@ -54,7 +54,7 @@ impl Plant for Silu {
         },
         right: right!("crates/model/src/ops/gelu.rs", "x.mul_scalar(0.5) * inner.tanh().add_scalar(1.0)"),
         hidden_when: "never",
-        at: |probe| in_stages(probe, &[Stage::Act]),
+        at: |probe| probe.kind() == Kind::Gelu,
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
@@ -73,7 +73,7 @@ impl Plant for GateUpSwapped {
     const ABOUT: Mistake = Mistake {
         id: "gate_up_swapped",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The weights of gate_proj and up_proj are swapped.",
         seen_in: "no public port known; likely in ports that fuse the two projections",
         formula: Formula {
@@ -101,20 +101,20 @@ impl Plant for GateUpWiring {
     const ABOUT: Mistake = Mistake {
         id: "gate_up_swapped",
         variant: Some("wiring"),
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The activation is applied to up_proj and the product taken with gate_proj.",
         seen_in: "no public port known; likely in ports that fuse the two projections",
         formula: Formula { right: "down_proj(gelu(gate) * up)", wrong: "down_proj(gelu(up) * gate)" },
         right: right!("crates/spec/src/gemma2.rs", "let act = g.gelu(\"mlp.act\", gate);"),
         hidden_when: "both tensors are equal",
-        at: |probe| in_stages(probe, &[Stage::Act, Stage::Gated]),
+        at: |probe| matches!(probe.kind(), Kind::Gelu | Kind::Multiply),
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
-        operations.inputs = |probe, config| match probe {
+        operations.inputs = |probe, graph| match probe {
             Probe::Layer(l, Stage::Act) => vec![Probe::Layer(l, Stage::UpProj)],
             Probe::Layer(l, Stage::Gated) => vec![Probe::Layer(l, Stage::Act), Probe::Layer(l, Stage::GateProj)],
-            other => other.inputs(config),
+            other => graph.inputs(other).to_vec(),
         };
     }
 }

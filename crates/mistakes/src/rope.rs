@@ -2,13 +2,13 @@
 
 use burn::tensor::backend::Backend;
 use loupe_model::{Operations, Precision, ops};
-use loupe_spec::{Config, Dtype, Probe, Stage};
+use loupe_spec::{Config, Dtype, Kind, Probe, Stage};
 use loupe_tensor::Tensor;
 
-use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
+use crate::{Formula, Mistake, MistakeKind, Plant, in_stages, right};
 
 fn is_rope(probe: Probe) -> bool {
-    in_stages(probe, &[Stage::QRope, Stage::KRope])
+    probe.kind() == Kind::Rope
 }
 
 /// Lanes 2i and 2i + 1 are rotated together, where Gemma rotates lane i with lane i + head_dim/2.
@@ -18,7 +18,7 @@ impl Plant for Interleaved {
     const ABOUT: Mistake = Mistake {
         id: "rope_interleaved",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Lanes 2i and 2i + 1 are rotated together, where Gemma rotates lane i with lane i + head_dim/2.",
         seen_in: "AiDotNet #2074; tt-metal #26844; nanotron #427",
         formula: Formula {
@@ -55,7 +55,7 @@ impl Plant for LowPrecision {
     const ABOUT: Mistake = Mistake {
         id: "rope_low_precision",
         variant: None,
-        kind: Kind::DtypePolicy,
+        kind: MistakeKind::DtypePolicy,
         what: "Positions, frequencies and angles are held in bf16.",
         seen_in: "transformers #29285; keras-hub #1494",
         formula: Formula {
@@ -92,7 +92,7 @@ impl Plant for Offset {
     const ABOUT: Mistake = Mistake {
         id: "rope_offset",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Positions start at 1.",
         seen_in: "gemma.cpp 7f62c26; mlx-vlm #1983",
         formula: Formula {
@@ -122,14 +122,14 @@ impl Plant for Theta {
     const ABOUT: Mistake = Mistake {
         id: "rope_theta",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The base of the frequencies is 1e6, the global base of a later Gemma.",
         seen_in: "no public port known; likely in ports that share RoPE with another family",
         formula: Formula {
             right: "angle = position * rope_theta^(-2i / head_dim)",
             wrong: "angle = position * 1e6^(-2i / head_dim)",
         },
-        right: right!("crates/spec/src/parameter.rs", "Parameter::RopeTheta => Some(config.rope_theta),"),
+        right: right!("crates/spec/src/gemma2.rs", "let q = g.rope(\"self_attn.q_rope\", q, c.rope_theta);"),
         hidden_when: "the prompt has one token",
         at: is_rope,
     };
@@ -146,7 +146,7 @@ impl Plant for QueryOnly {
     const ABOUT: Mistake = Mistake {
         id: "rope_query_only",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Keys are left unrotated.",
         seen_in: "no public port known; likely in ports that share RoPE with another family",
         formula: Formula { right: "q = rotate(q, angle); k = rotate(k, angle)", wrong: "q = rotate(q, angle)" },
@@ -167,7 +167,7 @@ impl Plant for Negated {
     const ABOUT: Mistake = Mistake {
         id: "rope_negated",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The rotation goes the other way.",
         seen_in: "no public port known; likely in ports that share RoPE with another family",
         formula: Formula {

@@ -4,17 +4,17 @@ use burn::tensor::backend::Backend;
 use loupe_model::ops::mask::Mask;
 use loupe_model::ops::softmax;
 use loupe_model::{Operations, Precision};
-use loupe_spec::{Config, Probe, Stage};
+use loupe_spec::{Config, Kind, Probe};
 use loupe_tensor::Tensor;
 
-use crate::{Formula, Kind, Mistake, Plant, in_stages, right};
+use crate::{Formula, Mistake, MistakeKind, Plant, right};
 
 fn is_scores(probe: Probe) -> bool {
-    in_stages(probe, &[Stage::Scores])
+    probe.kind() == Kind::Scores
 }
 
 fn is_capped(probe: Probe) -> bool {
-    in_stages(probe, &[Stage::ScoresCapped])
+    probe.kind() == Kind::Softcap && probe.layer().is_some()
 }
 
 /// Key/value heads are tiled (k0 k1 k0 k1), where each should be repeated in place (k0 k0 k1 k1).
@@ -24,7 +24,7 @@ impl Plant for GqaTiled {
     const ABOUT: Mistake = Mistake {
         id: "gqa_tiled",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Key/value heads are tiled (k0 k1 k0 k1), where each should be repeated in place (k0 k0 k1 k1).",
         seen_in: "onnx #7274; jax-js #180; burn #5783",
         formula: Formula {
@@ -36,7 +36,7 @@ impl Plant for GqaTiled {
             "kv.reshape([s, k, 1, h]).repeat_dim(2, groups).reshape([s, k * groups, h])"
         ),
         hidden_when: "there is one key/value head, or as many as query heads",
-        at: |probe| in_stages(probe, &[Stage::Scores, Stage::Context]),
+        at: |probe| matches!(probe.kind(), Kind::Scores | Kind::Context),
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
@@ -51,7 +51,7 @@ impl Plant for ScaleHeadDim {
     const ABOUT: Mistake = Mistake {
         id: "scale_head_dim",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Scores are scaled by head_dim^-0.5, where query_pre_attn_scalar^-0.5 is right.",
         seen_in: "transformers #31891; llama.cpp #8444; keras-hub #1701",
         formula: Formula {
@@ -59,8 +59,8 @@ impl Plant for ScaleHeadDim {
             wrong: "scores = dot(q, k) * head_dim^-0.5",
         },
         right: right!(
-            "crates/spec/src/parameter.rs",
-            "Parameter::AttnScale => Some(config.query_pre_attn_scalar.powf(-0.5)),"
+            "crates/spec/src/gemma2.rs",
+            "let s = g.scores(\"self_attn.scores\", q, k, c.query_pre_attn_scalar.powf(-0.5));"
         ),
         hidden_when: "both are equal, as in 2B and 9B (256); 27B has 128 and 144",
         at: is_scores,
@@ -78,7 +78,7 @@ impl Plant for ScaleHiddenPerHead {
     const ABOUT: Mistake = Mistake {
         id: "scale_hidden_per_head",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Scores are scaled by (hidden_size / heads)^-0.5, where query_pre_attn_scalar^-0.5 is right.",
         seen_in: "gemma_pytorch 03e6575",
         formula: Formula {
@@ -86,8 +86,8 @@ impl Plant for ScaleHiddenPerHead {
             wrong: "scores = dot(q, k) * (hidden_size / num_attention_heads)^-0.5",
         },
         right: right!(
-            "crates/spec/src/parameter.rs",
-            "Parameter::AttnScale => Some(config.query_pre_attn_scalar.powf(-0.5)),"
+            "crates/spec/src/gemma2.rs",
+            "let s = g.scores(\"self_attn.scores\", q, k, c.query_pre_attn_scalar.powf(-0.5));"
         ),
         hidden_when: "both are equal, as in 27B (144)",
         at: is_scores,
@@ -106,7 +106,7 @@ impl Plant for ScaleMissing {
     const ABOUT: Mistake = Mistake {
         id: "scale_missing",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Scores are not scaled.",
         seen_in: "mlx-swift-examples #99",
         formula: Formula { right: "scores = dot(q, k) * query_pre_attn_scalar^-0.5", wrong: "scores = dot(q, k)" },
@@ -127,7 +127,7 @@ impl Plant for ScaleTwice {
     const ABOUT: Mistake = Mistake {
         id: "scale_twice",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Scores are scaled twice.",
         seen_in: "mlx-swift-examples #99",
         formula: Formula {
@@ -151,7 +151,7 @@ impl Plant for SoftcapMissing {
     const ABOUT: Mistake = Mistake {
         id: "attn_softcap_missing",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Scores are not capped.",
         seen_in: "vllm-metal #665; vLLM #5908; transformers #32848; llama.cpp #8197",
         formula: Formula { right: "scores_capped = cap * tanh(scores / cap)", wrong: "scores_capped = scores" },
@@ -172,14 +172,17 @@ impl Plant for SoftcapConstant {
     const ABOUT: Mistake = Mistake {
         id: "softcap_constant",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Scores are capped at 0.6 of the right cap: 30 (the cap of the logits) for 50.",
         seen_in: "vLLM #6051",
         formula: Formula {
             right: "scores_capped = cap * tanh(scores / cap)",
             wrong: "scores_capped = 0.6*cap * tanh(scores / (0.6*cap))",
         },
-        right: right!("crates/spec/src/parameter.rs", "Parameter::AttnSoftcap => config.attn_logit_softcapping,"),
+        right: right!(
+            "crates/spec/src/gemma2.rs",
+            "let s = g.softcap(\"self_attn.scores_capped\", s, c.attn_logit_softcapping);"
+        ),
         hidden_when: "every |score| is far below both caps",
         at: is_capped,
     };
@@ -196,7 +199,7 @@ impl Plant for SoftcapFormula {
     const ABOUT: Mistake = Mistake {
         id: "softcap_formula",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Scores are capped by scores * tanh(scores / cap).",
         seen_in: "onnxruntime #21683; unsloth-zoo #593",
         formula: Formula {
@@ -223,7 +226,7 @@ impl Plant for SoftcapProduct {
     const ABOUT: Mistake = Mistake {
         id: "softcap_formula",
         variant: Some("product"),
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Scores are capped by cap * tanh(scores * cap).",
         seen_in: "onnxruntime #21683; unsloth-zoo #593",
         formula: Formula {
@@ -250,7 +253,7 @@ impl Plant for SoftcapAfterMask {
     const ABOUT: Mistake = Mistake {
         id: "softcap_after_mask",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The mask is added before the cap, so masked scores become -cap and the future leaks.",
         seen_in: "onnx #7865; lmdeploy #2842",
         formula: Formula {
@@ -259,7 +262,7 @@ impl Plant for SoftcapAfterMask {
         },
         right: right!("crates/model/src/ops/softmax.rs", "softmax_with(capped, mask, f64::from(f32::MIN), p)"),
         hidden_when: "probs are not recorded: with a cap of 50 what leaks is e^-50 and less, and the exact zeros alone show it",
-        at: |probe| in_stages(probe, &[Stage::Probs]),
+        at: |probe| probe.kind() == Kind::Softmax,
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
@@ -283,7 +286,7 @@ impl Plant for FinalSoftcapMissing {
     const ABOUT: Mistake = Mistake {
         id: "final_softcap_missing",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Logits are not capped.",
         seen_in: "keras-hub #1712; vLLM #52173",
         formula: Formula { right: "logits = cap * tanh(logits.raw / cap)", wrong: "logits = logits.raw" },

@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use loupe_model::Operations;
 use loupe_spec::{Config, Probe};
 
-use crate::{Formula, Kind, Mistake, Plant, right};
+use crate::{Formula, Mistake, MistakeKind, Plant, right};
 
 fn is_token_ids(probe: Probe) -> bool {
     probe == Probe::TokenIds
@@ -17,7 +17,7 @@ impl Plant for BosMissing {
     const ABOUT: Mistake = Mistake {
         id: "bos_missing",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The prompt's first token, <bos>, is not there.",
         seen_in: "mlc #2722; llama.cpp #15326",
         formula: Formula { right: "ids = [bos] + tokenize(prompt)", wrong: "ids = tokenize(prompt)" },
@@ -37,7 +37,7 @@ impl Plant for BosTwice {
     const ABOUT: Mistake = Mistake {
         id: "bos_twice",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The prompt begins with <bos> twice: once from the chat template, once from the tokenizer.",
         seen_in: "sglang #888; llama.cpp #15326",
         formula: Formula { right: "ids = [bos] + tokenize(prompt)", wrong: "ids = [bos, bos] + tokenize(prompt)" },
@@ -57,7 +57,7 @@ impl Plant for SpacePrefix {
     const ABOUT: Mistake = Mistake {
         id: "space_prefix",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The tokenizer puts a space before the prompt.",
         seen_in: "llama.cpp #8248",
         formula: Formula { right: "ids = [bos] + tokenize(prompt)", wrong: "ids = [bos] + tokenize(\" \" + prompt)" },

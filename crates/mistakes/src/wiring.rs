@@ -2,9 +2,9 @@
 
 use burn::tensor::backend::Backend;
 use loupe_model::Operations;
-use loupe_spec::{Config, LayerWeight, Probe, Stage, Weight};
+use loupe_spec::{Config, Kind, LayerWeight, Probe, Stage, Weight};
 
-use crate::{Formula, Kind, Mistake, Plant, in_stages, is_norm, is_post_norm, right};
+use crate::{Formula, Mistake, MistakeKind, Plant, in_stages, is_post_norm, right};
 
 /// Attention, MLP or head reads the residual without the norm before it.
 pub(crate) struct PreNormMissing;
@@ -13,13 +13,13 @@ impl Plant for PreNormMissing {
     const ABOUT: Mistake = Mistake {
         id: "pre_norm_missing",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "Attention, MLP or head reads the residual without the norm before it.",
         seen_in: "speculators #313 (before the head)",
         formula: Formula { right: "branch = f(pre_norm(residual))", wrong: "branch = f(residual)" },
         right: right!("crates/spec/src/gemma2.rs", "let h = g.rms_norm(\"input_layernorm\", x, c.rms_norm_eps);"),
         hidden_when: "never",
-        at: |probe| is_norm(probe) && !is_post_norm(probe),
+        at: |probe| probe.kind() == Kind::RmsNorm && !is_post_norm(probe),
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
@@ -34,7 +34,7 @@ impl Plant for PostNormMissing {
     const ABOUT: Mistake = Mistake {
         id: "post_norm_missing",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The output of attention or MLP joins the residual without its norm.",
         seen_in: "flax #4567",
         formula: Formula { right: "residual = residual + post_norm(branch)", wrong: "residual = residual + branch" },
@@ -58,7 +58,7 @@ impl Plant for NormsSwapped {
     const ABOUT: Mistake = Mistake {
         id: "norms_swapped",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The weights of post_attention_layernorm and pre_feedforward_layernorm are swapped.",
         seen_in: "Megatron-Bridge #4201",
         formula: Formula {
@@ -93,7 +93,7 @@ impl Plant for PostNormAfterResidual {
     const ABOUT: Mistake = Mistake {
         id: "post_norm_after_residual",
         variant: None,
-        kind: Kind::Architectural,
+        kind: MistakeKind::Architectural,
         what: "The norm is applied to the sum of residual and branch, not to the branch.",
         seen_in: "no public port known; likely in ports that share a block with another family",
         formula: Formula {
@@ -106,7 +106,7 @@ impl Plant for PostNormAfterResidual {
     };
 
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
-        operations.inputs = |probe, config| match probe {
+        operations.inputs = |probe, graph| match probe {
             Probe::Layer(l, Stage::PostAttentionLayernorm) => {
                 vec![Probe::Layer(l, Stage::Input), Probe::Layer(l, Stage::OProj)]
             }
@@ -115,7 +115,7 @@ impl Plant for PostNormAfterResidual {
                 vec![Probe::Layer(l, Stage::ResidualAttn), Probe::Layer(l, Stage::DownProj)]
             }
             Probe::Layer(l, Stage::Output) => vec![Probe::Layer(l, Stage::PostFeedforwardLayernorm)],
-            other => other.inputs(config),
+            other => graph.inputs(other).to_vec(),
         };
     }
 }

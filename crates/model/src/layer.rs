@@ -1,7 +1,7 @@
 //! One decoder layer, top to bottom: what each stage computes from its inputs.
 //!
 //! transformers `Gemma2DecoderLayer.forward`, `Gemma2Attention.forward` and `Gemma2MLP.forward`, unrolled. The inputs
-//! of a stage stand in [`Probe::inputs`], its tensor in [`Probe::weight`]; `x.two(0)` is the first of them. A projection
+//! of a stage stand in [`gemma2`](loupe_spec::gemma2()), its tensor too; `x.two(0)` is the first of them. A projection
 //! says what goes through its matrix: [`Due::Product`].
 
 use burn::tensor::backend::Backend;
@@ -23,7 +23,7 @@ pub fn stage<B: Backend>(
     p: &Precision<B>,
 ) -> Result<Due<B>, ModelError> {
     let probe = Probe::Layer(layer, stage);
-    let config = model.config;
+    let config = model.graph.config();
     let ops = model.operations(probe)?;
     let (n, k, h) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
     let t = positions.len();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use burn::tensor::backend::Backend;
-use loupe_spec::{Probe, Stage};
+use loupe_spec::{Kind, Probe};
 
 use crate::plan::Step;
 use crate::{Model, ModelError};
@@ -77,12 +77,12 @@ impl<B: Backend> Model<'_, B> {
 
     /// What a value of `probe` takes.
     fn bytes(&self, probe: Probe, tokens: usize) -> usize {
-        let size = match probe {
-            Probe::TokenIds => size_of::<usize>(),
-            Probe::Layer(_, Stage::Mask) => size_of::<bool>(),
+        let size = match probe.kind() {
+            Kind::TokenIds => size_of::<usize>(),
+            Kind::Mask => size_of::<bool>(),
             _ => self.device_dtype.size(),
         };
-        probe.shape(self.config, tokens).into_iter().fold(size, usize::saturating_mul)
+        self.graph.shape(probe, tokens).into_iter().fold(size, usize::saturating_mul)
     }
 }
 

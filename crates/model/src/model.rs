@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::TensorData;
 use burn::tensor::backend::Backend;
-use loupe_spec::{Config, Dtype, Probe, Weight};
+use loupe_spec::{Dtype, Graph, Probe, Weight};
 use loupe_tensor::Tensor;
 use rayon::prelude::*;
 
@@ -48,6 +48,9 @@ pub enum ModelError {
         /// What it should have been.
         expected: &'static str,
     },
+    /// A stage that its inputs are computed from.
+    #[error("{0} is computed from itself")]
+    Circular(Probe),
     /// The checkpoint has no such probe.
     #[error("this model has no probe {0}: it has {1} layers")]
     NoSuchProbe(Probe, usize),
@@ -96,10 +99,10 @@ pub enum ModelError {
     },
 }
 
-/// A Gemma 2 ready to run: its config, where its tensors come from, and what it computes. Holds no weights itself.
+/// A Gemma 2 ready to run: what it computes, and where its tensors come from. Holds no weights itself.
 pub struct Model<'a, B: Backend> {
-    /// config.json
-    pub config: &'a Config,
+    /// The values of its forward pass.
+    pub graph: &'a Graph,
     /// Where the tensors come from.
     pub weights: &'a dyn Weights<B>,
     /// Where the tensors go.
@@ -272,12 +275,16 @@ impl<B: Backend> Model<'_, B> {
     /// # Errors
     /// The model has no such probe.
     pub fn operations(&self, probe: Probe) -> Result<&Operations<B>, ModelError> {
-        self.table.at(probe).ok_or(ModelError::NoSuchProbe(probe, self.config.num_hidden_layers))
+        self.table.at(probe).ok_or(self.no_such(probe))
+    }
+
+    fn no_such(&self, probe: Probe) -> ModelError {
+        ModelError::NoSuchProbe(probe, self.graph.config().num_hidden_layers)
     }
 
     /// Rows `ids` of the embedding table → [T, D].
     fn embed(&self, ids: &[usize]) -> Result<Tensor<B, 2>, ModelError> {
-        let vocab_size = self.config.vocab_size;
+        let vocab_size = self.graph.config().vocab_size;
         if let Some((position, id)) = ids.iter().enumerate().find(|(_, id)| **id >= vocab_size) {
             return Err(ModelError::TokenId { id: *id, position, vocab_size });
         }
@@ -305,7 +312,7 @@ impl<B: Backend> Model<'_, B> {
         positions: &[usize],
         p: &Precision<B>,
     ) -> (Tensor<B, 3>, Tensor<B, 3>) {
-        let head_dim = self.config.head_dim;
+        let head_dim = self.graph.config().head_dim;
         let tables = (ops.rotations)(positions, head_dim, ops.constants.rope_theta, p.wide());
         let upload = |values: Vec<f64>| {
             // Rounded on the host: no f64 reaches a device that cannot hold it.
@@ -319,8 +326,8 @@ impl<B: Backend> Model<'_, B> {
 
     /// The tensor that `probe` reads.
     pub(crate) fn weight(&self, probe: Probe) -> Result<Weight, ModelError> {
-        let own = probe.weight(self.config).ok_or(ModelError::NoSuchProbe(probe, self.config.num_hidden_layers))?;
-        Ok((self.operations(probe)?.weight)(own, self.config))
+        let own = self.graph.weight(probe).ok_or(self.no_such(probe))?;
+        Ok((self.operations(probe)?.weight)(own, self.graph.config()))
     }
 }
 

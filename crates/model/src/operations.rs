@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ptr::fn_addr_eq;
 
 use burn::tensor::backend::Backend;
-use loupe_spec::{Config, Dtype, Parameter, Probe, Weight};
+use loupe_spec::{Config, Dtype, Graph, Parameter, Probe, Weight};
 use loupe_tensor::Tensor;
 
 use crate::ops;
@@ -30,9 +30,9 @@ pub struct Constants {
 }
 
 impl Constants {
-    /// Gemma 2's, for this checkpoint. [`Parameter::value`] has the formulas.
-    pub fn of(config: &Config) -> Constants {
-        let value = |parameter: Parameter| parameter.value(config);
+    /// Gemma 2's, for this checkpoint.
+    pub fn of(graph: &Graph) -> Constants {
+        let value = |parameter: Parameter| graph.value(parameter);
         Constants {
             embed_scale: value(Parameter::EmbedScale).unwrap_or(1.0),
             attn_scale: value(Parameter::AttnScale).unwrap_or(1.0),
@@ -83,8 +83,8 @@ pub type RmsNorm<B> = fn(Tensor<B, 2>, Tensor<B, 1>, f64, &Precision<B>) -> Tens
 pub struct Operations<B: Backend> {
     /// The numbers in the formulas.
     pub constants: Constants,
-    /// Which probes a probe is computed from: the wiring. [`Probe::inputs`]
-    pub inputs: fn(Probe, &Config) -> Vec<Probe>,
+    /// Which probes a probe is computed from: the wiring. [`Graph::inputs`]
+    pub inputs: fn(Probe, &Graph) -> Vec<Probe>,
     /// Which tensor a stage reads when it asks for one. The tensor itself.
     pub weight: fn(Weight, &Config) -> Weight,
     /// [`ops::embed::scale`]
@@ -172,10 +172,10 @@ impl<B: Backend> Operations<B> {
     }
 
     /// Gemma 2.
-    pub fn gemma2(config: &Config) -> Operations<B> {
+    pub fn gemma2(graph: &Graph) -> Operations<B> {
         Operations {
-            constants: Constants::of(config),
-            inputs: Probe::inputs,
+            constants: Constants::of(graph),
+            inputs: |probe, graph| graph.inputs(probe).to_vec(),
             weight: |weight, _| weight,
             embed_scale: ops::embed::scale,
             rms_norm: ops::norm::rms_norm,
@@ -206,9 +206,9 @@ pub struct Table<B: Backend> {
 
 impl<B: Backend> Table<B> {
     /// Gemma 2 everywhere.
-    pub fn gemma2(config: &Config) -> Table<B> {
-        let operations = Operations::gemma2(config);
-        Table { entries: Probe::all(config).into_iter().map(|probe| (probe, operations.clone())).collect() }
+    pub fn gemma2(graph: &Graph) -> Table<B> {
+        let operations = Operations::gemma2(graph);
+        Table { entries: graph.probes().map(|probe| (probe, operations.clone())).collect() }
     }
 
     /// Changes the operations of every probe that `at` picks.

@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::backend::Backend;
-use loupe_spec::{Config, Probe, Stage};
+use loupe_spec::{Axis, Graph, Kind, Probe};
 use loupe_tensor::Tensor;
 
 use crate::model::Run;
-use crate::plan::Step;
+use crate::plan::{Step, in_order};
 use crate::value::{SomeRows, Value, Values};
 use crate::{Model, ModelError};
 
@@ -47,6 +47,23 @@ enum Along {
 }
 
 impl Along {
+    /// The way to compute a value in parts that may be too large to hold, and is no end of its own.
+    fn of(probe: Probe) -> Option<Along> {
+        match probe.axes() {
+            [Axis::N, Axis::T, Axis::S] => Some(Along::Heads),
+            [Axis::T, Axis::F] => Some(Along::Tokens),
+            _ => None,
+        }
+    }
+
+    /// Whether a part of the result of `kind` comes from that part of its inputs alone.
+    fn is_kept_by(self, kind: Kind) -> bool {
+        match self {
+            Along::Heads => !matches!(kind, Kind::Linear | Kind::RmsNorm),
+            Along::Tokens => !matches!(kind, Kind::Scores | Kind::Context),
+        }
+    }
+
     /// The value of which `parts` are the parts, in order.
     fn join<B: Backend>(self, parts: Vec<Value<B>>) -> Value<B> {
         let (mut twos, mut threes) = (Vec::new(), Vec::new());
@@ -64,47 +81,52 @@ impl Along {
     }
 }
 
-/// Stages that can be computed in parts, the last of which leaves a value of moderate size.
-const RUNS: [(Along, &[Stage], Stage); 2] = [
-    (Along::Heads, &[Stage::Scores, Stage::ScoresCapped, Stage::Probs], Stage::Context),
-    (Along::Tokens, &[Stage::GateProj, Stage::UpProj, Stage::Act, Stage::Gated], Stage::DownProj),
-];
-
-/// Folds stages into the last of their run wherever a value between is larger than `limit` bytes and stays between:
+/// Folds stages into the one that they lead to wherever a value between is larger than `limit` bytes and all stay between:
 /// neither in `seen`, which someone wants to see or has given, nor an input of any other stage.
 pub(crate) fn fold(
     steps: &mut BTreeMap<Probe, Step>,
-    config: &Config,
+    graph: &Graph,
     seen: &BTreeSet<Probe>,
     tokens: usize,
     element: usize,
     limit: usize,
-) {
-    for layer in 0..config.num_hidden_layers {
-        for (along, between, last) in RUNS {
-            let between: Vec<Probe> = between.iter().map(|stage| Probe::Layer(layer, *stage)).collect();
-            let last = Probe::Layer(layer, last);
-            let inside = |probe: &Probe| *probe == last || between.contains(probe);
-            let used_outside = |probe: &Probe| steps.values().any(|s| !inside(&s.probe) && s.inputs.contains(probe));
-            let bytes = |probe: &Probe| probe.shape(config, tokens).into_iter().fold(element, usize::saturating_mul);
-            let largest = between.iter().map(bytes).max().unwrap_or(0);
-            let stays_between =
-                |probe: &Probe| steps.contains_key(probe) && !seen.contains(probe) && !used_outside(probe);
-            if largest <= limit || !steps.contains_key(&last) || !between.iter().all(stays_between) {
-                continue;
-            }
-            let members: Vec<Step> = between.iter().chain([&last]).filter_map(|probe| steps.remove(probe)).collect();
-            let mut inputs: Vec<Probe> = members.iter().flat_map(|s| s.inputs.clone()).filter(|p| !inside(p)).collect();
-            inputs.sort_unstable();
-            inputs.dedup();
-            let (whole, each) = match along {
-                Along::Heads => (config.num_attention_heads, 1),
-                Along::Tokens => (tokens, (limit / (largest / tokens).max(1)).max(1)),
-            };
-            let parts = Some(Parts { along, whole, each, steps: members });
-            steps.insert(last, Step { probe: last, inputs, parts });
+) -> Result<(), ModelError> {
+    let ends: Vec<Probe> = steps.keys().copied().filter(|probe| Along::of(*probe).is_none()).collect();
+    for last in ends {
+        let Some((along, between)) = between(steps, last) else { continue };
+        let inside = |probe: &Probe| *probe == last || between.contains(probe);
+        let used_outside = |probe: &Probe| steps.values().any(|s| !inside(&s.probe) && s.inputs.contains(probe));
+        let bytes = |probe: &Probe| graph.shape(*probe, tokens).into_iter().fold(element, usize::saturating_mul);
+        let largest = between.iter().map(bytes).max().unwrap_or(0);
+        let stays_between = |probe: &Probe| steps.contains_key(probe) && !seen.contains(probe) && !used_outside(probe);
+        let may_be_cut = between.iter().chain([&last]).all(|probe| along.is_kept_by(probe.kind()));
+        if largest <= limit || !may_be_cut || !between.iter().all(stays_between) {
+            continue;
         }
+        let members: Vec<Step> = between.iter().chain([&last]).filter_map(|probe| steps.remove(probe)).collect();
+        let inputs = members.iter().flat_map(|step| step.inputs.clone()).filter(|input| !inside(input));
+        let inputs: Vec<Probe> = inputs.collect::<BTreeSet<_>>().into_iter().collect();
+        let (whole, each) = match along {
+            Along::Heads => (graph.config().num_attention_heads, 1),
+            Along::Tokens => (tokens, (limit / (largest / tokens).max(1)).max(1)),
+        };
+        let parts = Some(Parts { along, whole, each, steps: in_order(members)? });
+        steps.insert(last, Step { probe: last, inputs, parts });
     }
+    Ok(())
+}
+
+/// The values that lead to `last` and could be computed in parts with it: those that it is computed from, those that they
+/// are computed from, and so on.
+fn between(steps: &BTreeMap<Probe, Step>, last: Probe) -> Option<(Along, BTreeSet<Probe>)> {
+    let inputs = |probe: Probe| steps.get(&probe).map(|step| step.inputs.as_slice()).unwrap_or_default();
+    let along = inputs(last).iter().find_map(|input| Along::of(*input))?;
+    let (mut found, mut open) = (BTreeSet::new(), vec![last]);
+    while let Some(probe) = open.pop() {
+        let of_these = inputs(probe).iter().filter(|input| Along::of(**input) == Some(along));
+        open.extend(of_these.filter(|input| found.insert(**input)));
+    }
+    Some((along, found))
 }
 
 /// The value of a folded step in each of `runs`: each part computed from its slice of the inputs and dropped down to its

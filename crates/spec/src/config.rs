@@ -196,6 +196,28 @@ impl Config {
         }
     }
 
+    /// The smallest there is: what is asked of names alone is the same in every model.
+    pub(crate) fn of_one_layer() -> Config {
+        Config {
+            vocab_size: 1,
+            hidden_size: 1,
+            intermediate_size: 1,
+            num_hidden_layers: 1,
+            num_attention_heads: 1,
+            num_key_value_heads: 1,
+            head_dim: 2,
+            query_pre_attn_scalar: 1.0,
+            sliding_window: 1,
+            layer_types: vec![LayerType::Full],
+            attn_logit_softcapping: None,
+            final_logit_softcapping: None,
+            rms_norm_eps: 0.0,
+            rope_theta: 1.0,
+            max_position_embeddings: 1,
+            tie_word_embeddings: true,
+        }
+    }
+
     /// The window that applies in layer `layer`: `None` where the layer sees every earlier key.
     pub fn window(&self, layer: usize) -> Option<usize> {
         (self.layer_types[layer] == LayerType::Sliding).then_some(self.sliding_window)

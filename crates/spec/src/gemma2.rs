@@ -24,7 +24,7 @@ use crate::{Config, Graph, Probe, Weight};
 
 /// The graph of a forward pass of the model that `c` describes.
 pub fn gemma2(c: &Config) -> Graph {
-    let mut graph = Graph::default();
+    let mut graph = Graph::new(c);
     let g = &mut graph;
     let ids = g.token_ids(); //                                                     [T]
     let raw = g.embed("embed.raw", ids, Weight::EmbedTokens); //                    [T, D]

@@ -3,27 +3,47 @@
 //! A node is a function of its inputs and its tensor, nothing else (positions and the mask's shape follow from the token
 //! count). That makes any segment between recorded values runnable alone, which is what the verdict stands on.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
-use crate::{Config, Probe, Weight, gemma2};
+use strum::EnumDiscriminants;
 
-/// An axis of a value: the letters of this crate's documentation.
+use crate::{Config, Parameter, Probe, Weight};
+
+/// An axis of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // each is the letter in the table above
 pub enum Axis {
+    /// Tokens: of scores and masks the queries.
     T,
+    /// Tokens as keys.
     S,
+    /// `hidden_size`
     D,
+    /// `intermediate_size`
     F,
+    /// `vocab_size`
     V,
+    /// Heads of the queries.
     N,
+    /// Heads of keys and values.
     K,
+    /// `head_dim`
     H,
 }
 
 impl Axis {
+    /// How one place along it is called, and several, in a value that has the axes `beside`: tokens are queries where keys
+    /// are an axis, too.
+    pub fn called(self, beside: &[Axis]) -> [&'static str; 2] {
+        match self {
+            Axis::T if beside.contains(&Axis::S) => ["query", "queries"],
+            Axis::T => ["token", "tokens"],
+            Axis::S => ["key", "keys"],
+            Axis::N | Axis::K => ["head", "heads"],
+            Axis::V => ["id", "ids"],
+            Axis::D | Axis::F | Axis::H => ["lane", "lanes"],
+        }
+    }
+
     /// How long it is for a prompt of `tokens` tokens.
     pub fn len(self, config: &Config, tokens: usize) -> usize {
         match self {
@@ -38,8 +58,9 @@ impl Axis {
     }
 }
 
-/// What a node computes, with the numbers that its formula holds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What a node computes, with the number that its formula holds. [`Kind`] is which operation it is, without the number.
+#[derive(Clone, Copy, Debug, PartialEq, EnumDiscriminants)]
+#[strum_discriminants(name(Kind), doc = "Which operation a value is the result of.")]
 pub enum Op {
     /// Where everything starts.
     TokenIds,
@@ -89,7 +110,7 @@ pub enum Op {
 }
 
 /// A value of the forward pass.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Its name.
     pub probe: Probe,
@@ -106,9 +127,11 @@ pub struct Node {
 /// The dimensions of a tensor of the checkpoint, the output's before the input's: each is the product of some axes.
 type Dims = Vec<Vec<Axis>>;
 
-/// Every value of a forward pass, each after its inputs, and every tensor, each at its first use. [`gemma2`] records it.
-#[derive(Clone, Debug, Default)]
+/// Every value of a forward pass, each after its inputs, and every tensor, each at its first use. [`gemma2`](crate::gemma2())
+/// records it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
+    config: Config,
     nodes: Vec<Node>,
     at: BTreeMap<Probe, usize>,
     weights: Vec<Weight>,
@@ -118,19 +141,9 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// That of `config`. A thread keeps the last one that it asked for.
-    pub fn of(config: &Config) -> Rc<Graph> {
-        thread_local! {
-            static LAST: RefCell<Option<(Config, Rc<Graph>)>> = const { RefCell::new(None) };
-        }
-        LAST.with_borrow_mut(|last| match last {
-            Some((own, graph)) if own == config => graph.clone(),
-            _ => {
-                let graph = Rc::new(gemma2(config));
-                *last = Some((config.clone(), graph.clone()));
-                graph
-            }
-        })
+    /// The config.json that it was recorded of.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Every value, each after its inputs.
@@ -143,21 +156,78 @@ impl Graph {
         self.at.get(&probe).map(|at| &self.nodes[*at])
     }
 
+    /// The name of every value, each after those of its inputs.
+    pub fn probes(&self) -> impl DoubleEndedIterator<Item = Probe> + ExactSizeIterator {
+        self.nodes.iter().map(|node| node.probe)
+    }
+
+    /// What `probe` is computed from, in the order in which its formula names them; nothing where there is no such value.
+    pub fn inputs(&self, probe: Probe) -> &[Probe] {
+        self.node(probe).map(|node| node.inputs.as_slice()).unwrap_or_default()
+    }
+
+    /// The tensor of the checkpoint that `probe` is computed with.
+    pub fn weight(&self, probe: Probe) -> Option<Weight> {
+        self.node(probe)?.weight
+    }
+
+    /// The shape of `probe` for a prompt of `tokens` tokens.
+    pub fn shape(&self, probe: Probe, tokens: usize) -> Vec<usize> {
+        let axes = self.node(probe).map(|node| node.shape.as_slice()).unwrap_or_default();
+        axes.iter().map(|axis| axis.len(&self.config, tokens)).collect()
+    }
+
+    /// The right value of `parameter`; `None` where config.json turns a cap off.
+    pub fn value(&self, parameter: Parameter) -> Option<f64> {
+        self.nodes.iter().find(|node| parameter.is_at(node.probe))?.op.number()
+    }
+
     /// Every tensor that the checkpoint must hold, in the order of their first use.
-    pub fn weights(&self) -> impl Iterator<Item = Weight> {
+    pub fn weights(&self) -> impl ExactSizeIterator<Item = Weight> {
         self.weights.iter().copied()
     }
 
-    /// The shape of `weight` in the checkpoint of `config`: [out, in] of a projection (torch's `nn.Linear` layout), [D] of a
-    /// norm, [V, D] of a table.
-    pub fn shape_of(&self, weight: Weight, config: &Config) -> Option<Vec<usize>> {
-        let length = |axes: &Vec<Axis>| axes.iter().map(|axis| axis.len(config, 0)).product();
-        Some(self.dims.get(&weight)?.iter().map(length).collect())
+    /// The shape of `weight` in the checkpoint: [out, in] of a projection (torch's `nn.Linear` layout), [D] of a norm, [V, D]
+    /// of a table. Nothing where there is no such tensor.
+    pub fn weight_shape(&self, weight: Weight) -> Vec<usize> {
+        let length = |axes: &Vec<Axis>| axes.iter().map(|axis| axis.len(&self.config, 0)).product();
+        self.dims.get(&weight).map(|dims| dims.iter().map(length).collect()).unwrap_or_default()
+    }
+}
+
+impl Node {
+    /// The input of which a token's row takes in the rows of other tokens, too: attention, and nothing else, mixes them.
+    pub fn input_of_other_tokens(&self) -> Option<Probe> {
+        match Kind::from(self.op) {
+            Kind::Scores | Kind::Context => self.inputs.get(1).copied(),
+            _ => None,
+        }
+    }
+}
+
+impl Op {
+    /// The number in its formula, where that is a [`Parameter`]; `None`: there is none, or a cap is off.
+    pub fn number(self) -> Option<f64> {
+        match self {
+            Op::Scale(by) => Some(by),
+            Op::RmsNorm { eps } => Some(eps),
+            Op::Rope { theta } => Some(theta),
+            Op::Scores { scale } => Some(scale),
+            Op::Softcap { cap } => cap,
+            Op::TokenIds | Op::Embed | Op::Linear | Op::Mask { .. } | Op::Softmax | Op::Context => None,
+            Op::Gelu | Op::Multiply | Op::Add | Op::Same => None,
+        }
     }
 }
 
 /// Recording.
 impl Graph {
+    /// Of nothing yet.
+    pub(crate) fn new(config: &Config) -> Graph {
+        let (nodes, at, weights, dims) = (Vec::new(), BTreeMap::new(), Vec::new(), BTreeMap::new());
+        Graph { config: config.clone(), nodes, at, weights, dims, layer: None }
+    }
+
     /// What `record` adds is of layer `layer`.
     pub(crate) fn layer(&mut self, layer: usize, record: impl FnOnce(&mut Graph) -> Probe) -> Probe {
         self.layer = Some(layer);
@@ -279,7 +349,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{LayerWeight, Stage};
+    use crate::{LayerWeight, Stage, gemma2};
 
     fn config(tied: bool) -> Config {
         Config::from_json(&format!(
@@ -308,22 +378,32 @@ mod tests {
         let weights = |config: &Config| gemma2(config).weights().collect::<Vec<_>>();
         assert_eq!(weights(&tied).len(), 2 + 2 * LayerWeight::ALL.len());
         assert_eq!(weights(&untied), [weights(&tied), vec![Weight::LmHead]].concat());
-        let shapes =
-            |config: &Config| -> Vec<_> { weights(config).iter().map(|weight| weight.shape(config)).collect() };
+        let graph = gemma2(&untied);
+        let shapes: Vec<_> = graph.weights().map(|weight| graph.weight_shape(weight)).collect();
         // embed_tokens; the norm, q, k, v and o of a layer, its norms and its MLP.
         let layer: [&[usize]; 11] =
             [&[6], &[8, 6], &[4, 6], &[4, 6], &[6, 8], &[6], &[6], &[5, 6], &[5, 6], &[6, 5], &[6]];
         let right = [&[&[8usize, 6][..]], &layer[..], &layer[..], &[&[6][..], &[8, 6][..]]].concat();
-        assert_eq!(shapes(&untied), right);
+        assert_eq!(shapes, right);
     }
 
-    /// The graph of one config is not taken for another's, whichever was asked for last.
+    /// What is asked of a name alone is answered as the graph of any config answers it.
     #[test]
-    fn each_config_has_its_own() {
-        let (tied, untied) = (config(true), config(false));
-        for _ in 0..2 {
-            assert_eq!(Probe::LogitsRaw.weight(&tied), Some(Weight::EmbedTokens));
-            assert_eq!(Probe::LogitsRaw.weight(&untied), Some(Weight::LmHead));
+    fn a_name_knows_its_operation_and_its_axes() {
+        let graph = gemma2(&config(false));
+        for node in graph.nodes() {
+            assert_eq!((node.probe.kind(), node.probe.axes()), (Kind::from(node.op), node.shape.as_slice()));
+        }
+    }
+
+    #[test]
+    fn each_parameter_has_the_value_that_config_json_gives_it() {
+        let graph = gemma2(&config(true));
+        let values = Parameter::ALL.map(|parameter| graph.value(parameter));
+        assert_eq!(values, [Some(6f64.sqrt()), Some(1e-6), Some(1e4), Some(256f64.powf(-0.5)), Some(50.0), Some(30.0)]);
+        for probe in graph.probes() {
+            let at = Parameter::ALL.into_iter().filter(|parameter| parameter.is_at(probe));
+            assert_eq!(at.count(), usize::from(graph.node(probe).unwrap().op.number().is_some()), "{probe}");
         }
     }
 }

@@ -37,7 +37,7 @@ pub use arithmetic::Arithmetic;
 pub use config::{Config, ConfigError, LayerType};
 pub use echo::{LONGEST_ECHO, echo, echo_path, hint, is_obeyed, printable};
 pub use gemma2::gemma2;
-pub use graph::{Axis, Graph, Node, Op};
+pub use graph::{Axis, Graph, Kind, Node, Op};
 pub use mistake::{Code, Formula, Mistake, MistakeKind, NoLine};
 pub use name::{NameEntry, NameEntryError, Named};
 pub use nearest::nearest;

@@ -1,6 +1,6 @@
 //! The numbers in Gemma 2's formulas: what a port may have right in form and wrong in value.
 
-use crate::{Config, Probe, Stage};
+use crate::{Kind, Probe};
 
 /// A number that a formula holds, from config.json.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,18 +47,6 @@ impl Parameter {
         Parameter::ALL.into_iter().find(|parameter| parameter.name() == name)
     }
 
-    /// The right value; `None` where config.json turns a cap off.
-    pub fn value(self, config: &Config) -> Option<f64> {
-        match self {
-            Parameter::EmbedScale => Some((config.hidden_size as f64).sqrt()),
-            Parameter::AttnScale => Some(config.query_pre_attn_scalar.powf(-0.5)),
-            Parameter::AttnSoftcap => config.attn_logit_softcapping,
-            Parameter::FinalSoftcap => config.final_logit_softcapping,
-            Parameter::RmsNormEps => Some(config.rms_norm_eps),
-            Parameter::RopeTheta => Some(config.rope_theta),
-        }
-    }
-
     /// The formula that it stands in, and what it is in config.json's names.
     pub fn formula(self) -> &'static str {
         match self {
@@ -88,24 +76,15 @@ impl Parameter {
     }
 
     /// Whether it stands in the formula of `probe`.
-    pub fn at(self, probe: Probe) -> bool {
-        match self {
-            Parameter::EmbedScale => probe == Probe::EmbedScaled,
-            Parameter::AttnScale => matches!(probe, Probe::Layer(_, Stage::Scores)),
-            Parameter::AttnSoftcap => matches!(probe, Probe::Layer(_, Stage::ScoresCapped)),
-            Parameter::FinalSoftcap => probe == Probe::Logits,
-            Parameter::RmsNormEps => matches!(
-                probe,
-                Probe::Norm
-                    | Probe::Layer(
-                        _,
-                        Stage::InputLayernorm
-                            | Stage::PostAttentionLayernorm
-                            | Stage::PreFeedforwardLayernorm
-                            | Stage::PostFeedforwardLayernorm
-                    )
-            ),
-            Parameter::RopeTheta => matches!(probe, Probe::Layer(_, Stage::QRope | Stage::KRope)),
-        }
+    pub fn is_at(self, probe: Probe) -> bool {
+        let kind = match self {
+            Parameter::EmbedScale => Kind::Scale,
+            Parameter::AttnScale => Kind::Scores,
+            Parameter::AttnSoftcap | Parameter::FinalSoftcap => Kind::Softcap,
+            Parameter::RmsNormEps => Kind::RmsNorm,
+            Parameter::RopeTheta => Kind::Rope,
+        };
+        let of_the_head = self == Parameter::FinalSoftcap;
+        probe.kind() == kind && (kind != Kind::Softcap || of_the_head == probe.layer().is_none())
     }
 }

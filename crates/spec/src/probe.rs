@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
-use crate::{Config, Graph, Weight, nearest};
+use crate::{Axis, Config, Graph, Kind, Node, gemma2, nearest};
 
 /// A value of one forward pass over one prompt, batch axis dropped. `Display` and `FromStr` use its trace name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -134,15 +135,44 @@ impl Stage {
 }
 
 impl Probe {
-    /// Whether exp, tanh, sin or cos is in its formula: libraries differ in those by some units in the last place.
-    pub fn has_library_function(self) -> bool {
-        let stages = matches!(self, Probe::Layer(_, Stage::ScoresCapped | Stage::Probs | Stage::Act));
-        stages || self == Probe::Logits || self.is_rotated()
+    /// Which operation it is the result of.
+    pub fn kind(self) -> Kind {
+        Kind::from(self.pattern_node().op)
     }
 
-    /// Whether it is rotated by angles, which grow with the position and are themselves rounded.
-    pub fn is_rotated(self) -> bool {
-        matches!(self, Probe::Layer(_, Stage::QRope | Stage::KRope))
+    /// Its axes.
+    pub fn axes(self) -> &'static [Axis] {
+        &self.pattern_node().shape
+    }
+
+    /// Which of its axes counts tokens.
+    pub fn token_axis(self) -> usize {
+        self.axes().iter().position(|axis| *axis == Axis::T).unwrap_or(0)
+    }
+
+    /// Whether keys are an axis beside the queries.
+    pub fn has_keys(self) -> bool {
+        self.axes().contains(&Axis::S)
+    }
+
+    /// Whether exp, tanh, sin or cos is in its formula: libraries differ in those by some units in the last place.
+    pub fn has_library_function(self) -> bool {
+        matches!(self.kind(), Kind::Softcap | Kind::Softmax | Kind::Gelu | Kind::Rope)
+    }
+
+    /// Whether it is a row of numbers for each token: neither the ids nor a mask.
+    pub fn is_computed(self) -> bool {
+        !matches!(self.kind(), Kind::TokenIds | Kind::Mask)
+    }
+
+    /// What is the same of it in every layer and every checkpoint: its node in a model of one layer.
+    fn pattern_node(self) -> &'static Node {
+        static PATTERN: LazyLock<Graph> = LazyLock::new(|| gemma2(&Config::of_one_layer()));
+        let first = match self {
+            Probe::Layer(_, stage) => Probe::Layer(0, stage),
+            outside => outside,
+        };
+        PATTERN.node(first).unwrap_or_else(|| unreachable!("{self} is recorded by no line of gemma2"))
     }
 
     /// Whether `site`, a layer's number or a probe's name, includes it.
@@ -150,50 +180,19 @@ impl Probe {
         self.to_string() == site || self.layer().is_some_and(|layer| layer.to_string() == site)
     }
 
-    /// Every probe of a model, in an order in which each comes after its inputs.
-    pub fn all(config: &Config) -> Vec<Probe> {
-        Graph::of(config).nodes().iter().map(|node| node.probe).collect()
-    }
-
-    /// The probes this one is computed from, in the order its formula names them.
-    pub fn inputs(self, config: &Config) -> Vec<Probe> {
-        Graph::of(config).node(self).map(|node| node.inputs.clone()).unwrap_or_default()
-    }
-
-    /// The input of which a token's row takes in the rows of other tokens, too: attention, and nothing else, mixes them.
-    pub fn input_of_other_tokens(self) -> Option<Probe> {
-        match self {
-            Probe::Layer(layer, Stage::Scores) => Some(Probe::Layer(layer, Stage::KRope)),
-            Probe::Layer(layer, Stage::Context) => Some(Probe::Layer(layer, Stage::VProj)),
-            _ => None,
-        }
-    }
-
-    /// Which axis of its shape counts tokens.
-    pub fn token_axis(self) -> usize {
-        match self {
-            Probe::Layer(_, Stage::Scores | Stage::ScoresCapped | Stage::Probs) => 1,
-            _ => 0,
-        }
-    }
-
-    /// The checkpoint tensor this probe is computed with, if any.
-    pub fn weight(self, config: &Config) -> Option<Weight> {
-        Graph::of(config).node(self)?.weight
-    }
-
-    /// The probe's shape for a prompt of `tokens` tokens.
-    pub fn shape(self, config: &Config, tokens: usize) -> Vec<usize> {
-        let graph = Graph::of(config);
-        let axes = graph.node(self).map(|node| node.shape.as_slice()).unwrap_or_default();
-        axes.iter().map(|axis| axis.len(config, tokens)).collect()
-    }
-
     /// What is recorded under `path`, in a layer or outside of all.
     pub(crate) fn recorded(layer: Option<usize>, path: &str) -> Probe {
         let stage = |layer| Stage::ALL.into_iter().find(|stage| stage.path() == path).map(|s| Probe::Layer(layer, s));
         let outside = || OUTSIDE.into_iter().find(|(_, name)| *name == path).map(|(probe, _)| probe);
         layer.map_or_else(outside, stage).unwrap_or_else(|| unreachable!("{path} is the name of no probe"))
+    }
+
+    /// Its name within its layer, or outside of all: `self_attn.q_proj`, `norm`.
+    pub fn path(self) -> &'static str {
+        match self {
+            Probe::Layer(_, stage) => stage.path(),
+            outside => OUTSIDE.iter().find(|(probe, _)| *probe == outside).map_or("", |(_, name)| name),
+        }
     }
 
     /// The layer this probe belongs to, if it belongs to one.
@@ -217,19 +216,17 @@ impl Probe {
 
     /// The name with the layer's number replaced by `{l}`, as probe-point tables write it.
     pub fn pattern(self) -> String {
-        match self {
-            Probe::Layer(_, stage) => format!("layers.{{l}}.{}", stage.path()),
-            other => other.to_string(),
-        }
+        let path = self.path();
+        self.layer().map_or_else(|| path.to_string(), |_| format!("layers.{{l}}.{path}"))
     }
 }
 
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // `pad` so that tables can align names with `{:<32}`.
-        match self {
-            Probe::Layer(layer, stage) => f.pad(&format!("layers.{layer}.{}", stage.path())),
-            outside => f.pad(OUTSIDE.iter().find(|(probe, _)| probe == outside).map_or("", |(_, name)| name)),
+        match self.layer() {
+            Some(layer) => f.pad(&format!("layers.{layer}.{}", self.path())),
+            None => f.pad(self.path()),
         }
     }
 }
@@ -307,7 +304,7 @@ mod tests {
 
     #[test]
     fn names_round_trip_and_a_typo_finds_its_neighbour() {
-        for probe in Probe::all(&config()) {
+        for probe in gemma2(&config()).probes() {
             assert_eq!(probe.to_string().parse::<Probe>().unwrap(), probe);
         }
         let error = "layers.1.mlp.gate".parse::<Probe>().unwrap_err();
@@ -334,10 +331,11 @@ mod tests {
         .unwrap();
         let letters = [("T", 5), ("D", 11), ("F", 7), ("N", 6), ("K", 3), ("H", 4), ("V", 13)];
         let letter = |size: &usize| letters.iter().find(|(_, length)| length == size).unwrap().0;
-        let is: Vec<(String, String)> = Probe::all(&config)
-            .into_iter()
+        let graph = gemma2(&config);
+        let is: Vec<(String, String)> = graph
+            .probes()
             .map(|probe| {
-                let shape: Vec<&str> = probe.shape(&config, 5).iter().map(letter).collect();
+                let shape: Vec<&str> = graph.shape(probe, 5).iter().map(letter).collect();
                 (probe.pattern(), format!("[{}]", shape.join(", ")).replace("T, T]", "T, S]"))
             })
             .collect();

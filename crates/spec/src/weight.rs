@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Config, Graph, nearest};
+use crate::{Config, nearest};
 
 /// A tensor of the checkpoint. `Display` and `FromStr` use Hugging Face's state-dict names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,19 +70,9 @@ impl LayerWeight {
 }
 
 impl Weight {
-    /// Every tensor the checkpoint must hold, in the order a forward pass uses them.
-    pub fn all(config: &Config) -> Vec<Weight> {
-        Graph::of(config).weights().collect()
-    }
-
     /// The table that turns the final norm into logits: the embedding itself unless config.json unties it.
     pub fn head(config: &Config) -> Weight {
         if config.tie_word_embeddings { Weight::EmbedTokens } else { Weight::LmHead }
-    }
-
-    /// The tensor's shape in this checkpoint.
-    pub fn shape(self, config: &Config) -> Vec<usize> {
-        Graph::of(config).shape_of(self, config).unwrap_or_default()
     }
 
     /// The tensor of what is recorded under `path`, in a layer or outside of all.

@@ -1,6 +1,6 @@
 //! The questions that are timed.
 
-use loupe_spec::{Config, LayerWeight, Weight};
+use loupe_spec::{Graph, LayerWeight, Weight};
 use miette::{Result, bail};
 use serde_json::{Map, Value, json};
 
@@ -25,7 +25,8 @@ pub struct Case {
 }
 
 impl Case {
-    pub fn of(check: &str, config: &Config) -> Result<Case> {
+    pub fn of(check: &str, graph: &Graph) -> Result<Case> {
+        let config = graph.config();
         let layers = config.num_hidden_layers;
         let every = || (0..layers).flat_map(layer).collect::<Vec<Weight>>();
         let ids: Vec<usize> = PROMPT.iter().map(|id| id % config.vocab_size).collect();
@@ -38,7 +39,7 @@ impl Case {
                 let attention = [LayerWeight::QProj, LayerWeight::KProj, LayerWeight::VProj, LayerWeight::OProj];
                 (with(prompt, json!({"layer": 0})), attention.map(|w| Weight::Layer(0, w)).to_vec(), true)
             }
-            "layer-out" => return Ok(Case::layer_out(config, PROMPT.len())),
+            "layer-out" => return Ok(Case::layer_out(graph, PROMPT.len())),
             "trace" => (prompt, every().into_iter().chain([Weight::head(config)]).collect(), true),
             unknown => {
                 let names = CHECKS.map(|(name, _)| name).join(", ");
@@ -46,17 +47,18 @@ impl Case {
             }
         };
         let keys = keys.as_object().cloned().unwrap_or_default();
-        Ok(Case { check: check.to_string(), keys, elements: count(weights, config), multiplies, tokens: PROMPT.len() })
+        Ok(Case { check: check.to_string(), keys, elements: count(weights, graph), multiplies, tokens: PROMPT.len() })
     }
 
     /// The first, a middle and the last layer's output of a prompt of `tokens` tokens.
-    pub fn layer_out(config: &Config, tokens: usize) -> Case {
+    pub fn layer_out(graph: &Graph, tokens: usize) -> Case {
+        let config = graph.config();
         let last = config.num_hidden_layers - 1;
         let more = (PROMPT.len()..tokens).map(|at| 3 + at * 7919 % (config.vocab_size - 3));
         let ids: Vec<usize> = PROMPT.iter().map(|id| id % config.vocab_size).chain(more).take(tokens).collect();
         let keys = json!({"token_ids": ids, "layers": [0, last.div_ceil(2) - 1, last], "token": -1});
         let keys = keys.as_object().cloned().unwrap_or_default();
-        let elements = count((0..=last).flat_map(layer), config);
+        let elements = count((0..=last).flat_map(layer), graph);
         Case { check: "layer-out".to_string(), keys, elements, multiplies: true, tokens }
     }
 
@@ -74,8 +76,8 @@ impl Case {
     }
 }
 
-fn count(weights: impl IntoIterator<Item = Weight>, config: &Config) -> usize {
-    weights.into_iter().map(|weight| weight.shape(config).iter().product::<usize>()).sum()
+fn count(weights: impl IntoIterator<Item = Weight>, graph: &Graph) -> usize {
+    weights.into_iter().map(|weight| graph.weight_shape(weight).iter().product::<usize>()).sum()
 }
 
 fn layer(layer: usize) -> impl Iterator<Item = Weight> {

@@ -2,7 +2,7 @@
 //! now, on all cores, so that a check can be held against it.
 
 use loupe_checkpoint::{Rows, Tensors};
-use loupe_spec::{Config, Dtype, LayerWeight, Weight};
+use loupe_spec::{Dtype, Graph, Weight};
 use miette::{Result, miette};
 
 use super::cases::Case;
@@ -22,14 +22,15 @@ pub struct Floor {
 }
 
 impl Floor {
-    pub fn measure(config: &Config, tensors: &Tensors) -> Result<Floor> {
+    pub fn measure(graph: &Graph, tensors: &Tensors) -> Result<Floor> {
         let mut converted = 0.0_f64;
         for _ in 0..TIMES {
-            let (time, count) = seconds(|| convert_all(config, tensors));
+            let (time, count) = seconds(|| convert_all(graph, tensors));
             converted = converted.max(count? as f64 / time);
         }
         let mut multiplied = 0.0_f64;
-        let (rows, columns, tokens) = (CHUNK_BYTES / 4 / config.hidden_size, config.hidden_size, 7);
+        let hidden_size = graph.config().hidden_size;
+        let (rows, columns, tokens) = (CHUNK_BYTES / 4 / hidden_size, hidden_size, 7);
         let weights = vec![0.5_f32; rows * columns];
         let x = vec![0.5_f32; columns * tokens];
         let mut out = vec![0.0_f32; rows * tokens];
@@ -48,10 +49,10 @@ impl Floor {
 }
 
 /// Every matrix of every layer, in chunks; how many numbers that were.
-fn convert_all(config: &Config, tensors: &Tensors) -> Result<usize> {
+fn convert_all(graph: &Graph, tensors: &Tensors) -> Result<usize> {
     let mut count = 0;
-    for weight in (0..config.num_hidden_layers).flat_map(|l| LayerWeight::ALL.map(|w| Weight::Layer(l, w))) {
-        let shape = weight.shape(config);
+    for weight in graph.weights().filter(|weight| matches!(weight, Weight::Layer(..))) {
+        let shape = graph.weight_shape(weight);
         let [rows, columns] = shape.as_slice() else { continue };
         let chunk = (CHUNK_BYTES / 4 / columns).clamp(1, *rows);
         for start in (0..*rows).step_by(chunk) {

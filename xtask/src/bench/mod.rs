@@ -83,7 +83,7 @@ pub fn run(config: Option<&Path>) -> Result<u8> {
     let checkpoint = Checkpoint::open(&bench.model, None).map_err(|error| miette!("{error}"))?;
     let tensors = checkpoint.tensors().map_err(|error| miette!("{error}"))?;
     // Reads every layer once: from here on the page cache is warm.
-    let floor = Floor::measure(checkpoint.config(), &tensors)?;
+    let floor = Floor::measure(checkpoint.graph(), &tensors)?;
     let mut skipped = Vec::new();
     let peers = Peers::look(&bench.settings, &mut skipped);
     let mut results = Results {
@@ -106,7 +106,7 @@ pub fn run(config: Option<&Path>) -> Result<u8> {
         }
         for check in &bench.settings.checks {
             bar.set_message(format!("{check} on {run}"));
-            let case = Case::of(check, checkpoint.config())?;
+            let case = Case::of(check, checkpoint.graph())?;
             let floor = (run.backend == "flex" && run.dtype == Dtype::F32).then(|| results.floor.seconds(&case));
             let peer = peers.time(&bench, &case, run, &results.rows, &mut results.skipped)?;
             match bench.times(&case, run) {
@@ -120,7 +120,7 @@ pub fn run(config: Option<&Path>) -> Result<u8> {
     }
     for tokens in &bench.settings.lengths {
         bar.set_message(format!("{tokens} tokens"));
-        let case = Case::layer_out(checkpoint.config(), *tokens);
+        let case = Case::layer_out(checkpoint.graph(), *tokens);
         let run = Run::flex();
         match bench.loupe(&case, &run, &[]) {
             Ok(loupe) => results.lengths.push(Length { tokens: *tokens, loupe }),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use loupe_checkpoint::{Checkpoint, Rows};
-use loupe_spec::{Config, Dtype, HostTensor, Probe, Stage, Values, Weight};
+use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Stage, Values, Weight};
 use miette::{Result, miette};
 
 use super::arithmetic::Arithmetic;
@@ -15,7 +15,7 @@ type Matrix = Vec<Vec<f32>>;
 
 /// A checkpoint in f32.
 pub struct Engine {
-    config: Config,
+    graph: Graph,
     weights: BTreeMap<Weight, Matrix>,
 }
 
@@ -26,13 +26,13 @@ impl Engine {
             let checkpoint = Checkpoint::open(model, None)?;
             let tensors = checkpoint.tensors()?;
             let mut weights = BTreeMap::new();
-            for weight in Weight::all(checkpoint.config()) {
+            for weight in checkpoint.graph().weights() {
                 let tensor = tensors.read(weight, Rows::All, Dtype::F64)?;
                 let columns = tensor.shape.last().copied().unwrap_or(1);
                 let values: Vec<f32> = tensor.values.to_f64().into_iter().map(|x| x as f32).collect();
                 weights.insert(weight, values.chunks(columns).map(<[f32]>::to_vec).collect());
             }
-            Ok(Engine { config: checkpoint.config().clone(), weights })
+            Ok(Engine { graph: checkpoint.graph().clone(), weights })
         };
         open().map_err(|error: loupe_checkpoint::CheckpointError| miette!("{error}"))
     }
@@ -45,13 +45,21 @@ impl Engine {
             values.chunks(columns).map(|row| row.iter().map(|x| arithmetic.store(*x)).collect()).collect()
         };
         let weights = self.weights.iter().map(|(weight, rows)| (*weight, stored(rows))).collect();
-        let pass = Pass { config: &self.config, weights, arithmetic, token_ids, recorded: BTreeMap::new() };
+        let pass = Pass {
+            graph: &self.graph,
+            config: self.graph.config(),
+            weights,
+            arithmetic,
+            token_ids,
+            recorded: BTreeMap::new(),
+        };
         Recording { report: None, tensors: pass.forward() }
     }
 }
 
 /// One forward pass.
 struct Pass<'a> {
+    graph: &'a Graph,
     config: &'a Config,
     weights: BTreeMap<Weight, Matrix>,
     arithmetic: Arithmetic,
@@ -149,14 +157,14 @@ impl Pass<'_> {
     fn keep(&mut self, probe: Probe, rows: Matrix) -> Matrix {
         let rows = map(&rows, |x| self.arithmetic.store(x));
         let values = Values::F32(rows.concat()).to_dtype(self.arithmetic.storage);
-        let shape = probe.shape(self.config, self.token_ids.len());
+        let shape = self.graph.shape(probe, self.token_ids.len());
         self.recorded.insert(probe, HostTensor { shape, values });
         rows
     }
 
     /// x / sqrt(mean(x^2) + eps) * (1 + w)
     fn norm(&mut self, probe: Probe, rows: &Matrix) -> Matrix {
-        let weight: &[f32] = probe.weight(self.config).map_or(&[], |weight| &self.weights[&weight][0]);
+        let weight: &[f32] = self.graph.weight(probe).map_or(&[], |weight| &self.weights[&weight][0]);
         let eps = self.config.rms_norm_eps as f32;
         let normed = |row: &Vec<f32>| {
             let mean = row.iter().map(|x| x * x).sum::<f32>() / row.len() as f32;
@@ -169,7 +177,7 @@ impl Pass<'_> {
 
     /// x W^T
     fn project(&mut self, probe: Probe, rows: &Matrix) -> Matrix {
-        let Some(weight) = probe.weight(self.config).and_then(|weight| self.weights.get(&weight)) else {
+        let Some(weight) = self.graph.weight(probe).and_then(|weight| self.weights.get(&weight)) else {
             return Matrix::new();
         };
         let dot = |x: &Vec<f32>, w: &Vec<f32>| self.arithmetic.dot(x.iter().copied(), w.iter().copied());

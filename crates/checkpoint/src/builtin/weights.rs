@@ -10,7 +10,7 @@
 //! | norm weights of rms 0.3 | `1 + w` is not `w`, and is not 1 |
 //! | residual stream of rms 3 to 5, each block's normed output of rms 1 | every layer contributes |
 
-use loupe_spec::{Config, LayerWeight, Weight};
+use loupe_spec::{Config, LayerWeight, Weight, gemma2};
 
 use crate::CheckpointError;
 use crate::prng::fill_bf16;
@@ -22,11 +22,12 @@ const SEED: u64 = 2;
 pub(super) fn safetensors(config: &str) -> Result<Vec<u8>, CheckpointError> {
     let path = || super::NAME.into();
     let config = Config::from_json(config).map_err(|source| CheckpointError::Config { path: path(), source })?;
-    let weights = Weight::all(&config);
+    let graph = gemma2(&config);
+    let weights: Vec<Weight> = graph.weights().collect();
     let mut file =
-        bf16_header(&weights, &config).map_err(|source| CheckpointError::Io { doing: "make", path: path(), source })?;
+        bf16_header(&weights, &graph).map_err(|source| CheckpointError::Io { doing: "make", path: path(), source })?;
     for weight in weights {
-        let mut data = vec![0; weight.shape(&config).iter().product::<usize>() * 2];
+        let mut data = vec![0; graph.weight_shape(weight).iter().product::<usize>() * 2];
         fill_bf16(&mut data, std(weight), seed_of(weight, SEED), 0);
         file.append(&mut data);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use loupe_compare::{Level, Moved, NamedMistake, ReplayError, Verdict, Visibility};
-use loupe_spec::{Config, Mistake, Probe, Weight};
+use loupe_spec::{Graph, Mistake, Probe};
 
 use super::part::Part;
 use super::variant::{Base, Variant};
@@ -114,7 +114,7 @@ pub enum Recording {
 impl Bench<'_> {
     /// How each target fares on `variant`: where it shows first, else where it moves most; `None` where nothing moves.
     pub fn measure(&self, variant: &Variant, recording: Recording) -> Result<Vec<Option<Found>>, CheckError> {
-        let reach = within_reach(&variant.config, variant.token_ids.len());
+        let reach = within_reach(&variant.graph, variant.token_ids.len());
         let recorded = match recording {
             Recording::Same => reach.intersection(self.recorded).copied().collect(),
             Recording::Everything => reach,
@@ -135,9 +135,9 @@ impl Bench<'_> {
     /// Where `target` first changes anything, if no stage of it is within reach on `variant`: a stimulus for it can be
     /// made but not verified.
     pub fn beyond_reach(&self, target: &Target, variant: &Variant) -> Option<Found> {
-        let reach = within_reach(&variant.config, variant.token_ids.len());
+        let reach = within_reach(&variant.graph, variant.token_ids.len());
         let touched = |probe: &Probe| target.mistakes().any(|mistake| (mistake.at)(*probe));
-        let first = Probe::all(&variant.config).into_iter().find(touched)?;
+        let first = variant.graph.probes().find(touched)?;
         (!reach.iter().any(touched)).then_some(Found { probe: first, times_noise: f64::INFINITY, verified: false })
     }
 }
@@ -154,32 +154,36 @@ fn first_shown(moved: &[Moved]) -> Option<Found> {
 }
 
 /// How many layers are run: all, or two where a run is too dear.
-pub fn layers_in_reach(config: &Config, tokens: usize) -> usize {
-    if cost(config, tokens) <= CHEAP { config.num_hidden_layers } else { config.num_hidden_layers.min(2) }
+pub fn layers_in_reach(graph: &Graph, tokens: usize) -> usize {
+    if cost(graph, tokens) <= CHEAP {
+        graph.config().num_hidden_layers
+    } else {
+        graph.config().num_hidden_layers.min(2)
+    }
 }
 
 /// Whether a stimulus may be designed though nobody asked for one.
-pub fn is_cheap(config: &Config, tokens: usize) -> bool {
-    cost(config, tokens) <= A_MOMENT
+pub fn is_cheap(graph: &Graph, tokens: usize) -> bool {
+    cost(graph, tokens) <= A_MOMENT
 }
 
 /// Weights times tokens.
-fn cost(config: &Config, tokens: usize) -> usize {
-    let weights: usize = Weight::all(config).iter().map(|weight| weight.shape(config).iter().product::<usize>()).sum();
+fn cost(graph: &Graph, tokens: usize) -> usize {
+    let weights: usize = graph.weights().map(|weight| graph.weight_shape(weight).iter().product::<usize>()).sum();
     weights.saturating_mul(tokens)
 }
 
 /// The probes that are run.
-fn within_reach(config: &Config, tokens: usize) -> BTreeSet<Probe> {
-    let layers = layers_in_reach(config, tokens);
+fn within_reach(graph: &Graph, tokens: usize) -> BTreeSet<Probe> {
+    let layers = layers_in_reach(graph, tokens);
     let is_within = |probe: &Probe| match probe {
         Probe::TokenIds => false,
         Probe::EmbedRaw | Probe::EmbedScaled => true,
         Probe::Layer(layer, _) => *layer < layers,
-        Probe::Norm => layers == config.num_hidden_layers,
+        Probe::Norm => layers == graph.config().num_hidden_layers,
         Probe::LogitsRaw | Probe::Logits => {
-            layers == config.num_hidden_layers && tokens * config.vocab_size <= MOST_LOGITS
+            layers == graph.config().num_hidden_layers && tokens * graph.config().vocab_size <= MOST_LOGITS
         }
     };
-    Probe::all(config).into_iter().filter(is_within).collect()
+    graph.probes().filter(is_within).collect()
 }

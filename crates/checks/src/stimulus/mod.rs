@@ -51,7 +51,7 @@ pub(crate) fn folder(prefix: &Path) -> PathBuf {
 pub(crate) fn add(asked: &Asked<'_>, level: Level, verdict: &mut Verdict) -> Result<(), CheckError> {
     let targets = match &asked.folder {
         Some(_) => Target::of(verdict),
-        None if is_cheap(asked.checkpoint.config(), asked.token_ids.len()) => Target::ties(verdict),
+        None if is_cheap(asked.checkpoint.graph(), asked.token_ids.len()) => Target::ties(verdict),
         None => Vec::new(),
     };
     if targets.is_empty() && asked.folder.is_none() {
@@ -117,8 +117,8 @@ fn reason(unseen: &Unseen, here: Option<Probe>, most: Option<f64>, asked: &Asked
         return format!("this input can show it: {how} {here}");
     }
     let own = loupe_engine::mistakes().iter().filter(|mistake| mistake.id == unseen.id);
-    let stages = Probe::all(asked.checkpoint.config()).into_iter();
-    let first = stages.into_iter().find(|probe| own.clone().any(|mistake| (mistake.at)(*probe)));
+    let mut stages = asked.checkpoint.graph().probes();
+    let first = stages.find(|probe| own.clone().any(|mistake| (mistake.at)(*probe)));
     match (unseen.why, first.filter(|first| !asked.recorded.contains(first))) {
         ("not recorded", Some(first)) => format!("record {first}: nothing that was recorded depends on it"),
         ("below the noise", Some(first)) => {

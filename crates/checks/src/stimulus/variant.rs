@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_checkpoint::{Change, Checkpoint, Rows, Tensors};
 use loupe_compare::{Given, Replay, ReplayError, Replayer, Trace};
-use loupe_spec::{Config, Dtype, HostTensor, LayerWeight, Mistake, Probe, Simulation, Stage, Values, Weight};
+use loupe_spec::{
+    Config, Dtype, Graph, HostTensor, LayerWeight, Mistake, Probe, Simulation, Stage, Values, Weight, gemma2,
+};
 use serde_json::{Value, json};
 
 use super::measure::layers_in_reach;
@@ -39,8 +41,8 @@ pub struct Base<'a> {
 pub struct Variant {
     /// The parts, joined.
     pub name: String,
-    /// config.json
-    pub config: Config,
+    /// The model.
+    pub graph: Graph,
     /// The same as it is written.
     pub document: Value,
     /// The weights, as they would be read.
@@ -62,14 +64,14 @@ impl<'a> Base<'a> {
     ) -> Result<Base<'a>, CheckError> {
         let config = checkpoint.config();
         let token_ids = &token_ids[..token_ids.len().min(LONGEST)];
-        let layers = layers_in_reach(config, token_ids.len());
+        let layers = layers_in_reach(checkpoint.graph(), token_ids.len());
         let sizes = [Stage::Scores, Stage::OProj, Stage::DownProj];
         let wanted: BTreeSet<Probe> = (0..layers).flat_map(|l| sizes.map(|stage| Probe::Layer(l, stage))).collect();
         let ids = Values::I64(token_ids.iter().map(|id| *id as i64).collect());
         let given = Trace::from([(Probe::TokenIds, HostTensor { shape: vec![token_ids.len()], values: ids })]);
         let simulation = Simulation::exact();
         let question = Replay { given: Given::whole(&given), wanted: &wanted, mistakes: &[], simulation };
-        let run = answer(config, tensors, token_ids.len(), question)?;
+        let run = answer(checkpoint.graph(), tensors, token_ids.len(), question)?;
         let [scores, attention, mlp] = sizes.map(|stage| {
             let of_layer = |l| run.get(&Probe::Layer(l, stage)).map(|tensor| rms(&tensor.values.to_f64()));
             let mut sizes: Vec<f64> = (0..layers).filter_map(of_layer).collect();
@@ -163,7 +165,7 @@ impl<'a> Base<'a> {
             .map_err(|source| CheckError::StimulusConfig { reason: source.to_string() })?;
         let tensors = self.checkpoint.tensors()?.changed(weights);
         let name = parts.iter().map(|part| part.name()).collect::<Vec<_>>().join("-");
-        Ok(Variant { name, config, document, tensors, reweighted, token_ids, changed })
+        Ok(Variant { name, graph: gemma2(&config), document, tensors, reweighted, token_ids, changed })
     }
 
     /// The prompt that `parts` ask for, and what is new about it.
@@ -209,8 +211,8 @@ impl<'a> Base<'a> {
 }
 
 impl Replayer for Variant {
-    fn config(&self) -> &Config {
-        &self.config
+    fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     fn tokens(&self) -> usize {
@@ -218,7 +220,7 @@ impl Replayer for Variant {
     }
 
     fn replay(&self, question: Replay<'_>) -> Result<Trace, ReplayError> {
-        answer(&self.config, &self.tensors, self.token_ids.len(), question)
+        answer(&self.graph, &self.tensors, self.token_ids.len(), question)
     }
 
     fn weights_dtype(&self) -> Dtype {

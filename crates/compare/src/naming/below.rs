@@ -302,16 +302,16 @@ fn by_layer(probes: &BTreeSet<Probe>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use loupe_spec::{Code, Config, Dtype, Formula, HostTensor, Simulation, Stage, Values};
+    use loupe_spec::{Code, Config, Dtype, Formula, Graph, HostTensor, Kind, Simulation, Stage, Values, gemma2};
 
     use crate::{Candidate, Given, Judgement, Replay, ReplayError, Replayer, Rows, Trace, judge};
 
     use super::*;
 
     /// A model of 2B's shape that computes 1 everywhere; 1.5 in layer outputs with [`IN_THE_LAYERS`] planted.
-    struct Large(Config);
+    struct Large(Graph);
 
-    const IN_THE_LAYERS: Mistake = mistake("in_the_layers", |probe| matches!(probe, Probe::Layer(_, Stage::Act)));
+    const IN_THE_LAYERS: Mistake = mistake("in_the_layers", |probe| probe.kind() == Kind::Gelu);
     const IN_THE_HEAD: Mistake = mistake("in_the_head", |probe| probe == Probe::LogitsRaw);
 
     const fn mistake(id: &'static str, at: fn(Probe) -> bool) -> Mistake {
@@ -321,7 +321,7 @@ mod tests {
     }
 
     impl Replayer for Large {
-        fn config(&self) -> &Config {
+        fn graph(&self) -> &Graph {
             &self.0
         }
 
@@ -351,7 +351,7 @@ mod tests {
     fn of_a_large_model_the_first_layers_are_tried_and_the_others_said_not_to_be() {
         let config = r#"{"model_type":"gemma2","vocab_size":256000,"hidden_size":2304,"intermediate_size":9216,
             "num_hidden_layers":26,"num_attention_heads":8,"num_key_value_heads":4,"head_dim":256}"#;
-        let model = Large(Config::from_json(config).unwrap());
+        let model = Large(gemma2(&Config::from_json(config).unwrap()));
         let mut recorded: BTreeSet<Probe> = (0..26).map(|layer| Probe::Layer(layer, Stage::Output)).collect();
         recorded.extend([Probe::Norm, Probe::Logits]);
         let (given, simulation) = (Trace::new(), Simulation::exact());

@@ -174,12 +174,12 @@ impl Scene<'_> {
     /// The parameters that stages picked by `pick` depend on, where trying values is not too dear.
     fn parameters(&self, pick: impl Fn(&Probe) -> bool) -> Vec<Asked> {
         let asked = |parameter: Parameter| {
-            let affected = self.affected(|probe| parameter.at(probe));
+            let affected = self.affected(|probe| parameter.is_at(probe));
             let stages: BTreeSet<Probe> = affected.into_iter().filter(|probe| pick(probe)).collect();
-            let sites = self.touched(&stages, |probe| parameter.at(probe));
-            let expected = parameter.value(self.replayer.config())?;
+            let sites = self.touched(&stages, |probe| parameter.is_at(probe));
+            let expected = self.replayer.graph().value(parameter)?;
             let worth_it =
-                !stages.is_empty() && self.weights_read(&stages, |probe| parameter.at(probe)) <= MOST_WEIGHTS;
+                !stages.is_empty() && self.weights_read(&stages, |probe| parameter.is_at(probe)) <= MOST_WEIGHTS;
             worth_it.then_some(Asked { parameter, expected, stages, sites })
         };
         Parameter::ALL.into_iter().filter_map(asked).collect()
@@ -240,7 +240,7 @@ impl Scene<'_> {
             return Ok(None);
         }
         let parameter = asked.parameter;
-        let sites = self.sites(&explained, |probe| parameter.at(probe));
+        let sites = self.sites(&explained, |probe| parameter.is_at(probe));
         Ok(Some(Fitted { parameter, value, error, expected, explained, misfit, sites, below: None }))
     }
 

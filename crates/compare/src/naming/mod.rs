@@ -17,7 +17,7 @@ mod slope;
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Mistake, MistakeKind, Probe, Stage as ModelStage};
+use loupe_spec::{Kind, Mistake, MistakeKind, Probe};
 
 use crate::finding::{FittedParameter, NamedMistake};
 use crate::noise::Level;
@@ -123,7 +123,7 @@ impl Scene<'_> {
             let everywhere = best.everywhere && stages.len() == best.trial.parts.len();
             let made = self.made(best.trial.hypothesis, &stages, everywhere);
             let worst = best.explained.iter().map(|probe| best.trial.fits[probe].tensor).fold(0.0, f64::max);
-            let of_masks = best.explained.iter().all(|probe| matches!(probe, Probe::Layer(_, ModelStage::Mask)));
+            let of_masks = best.explained.iter().all(|probe| probe.kind() == Kind::Mask);
             let told = count(best.explained.len(), "failing stage");
             let slope = best.trial.slope(best.explained.iter().copied());
             let evidence = if of_masks {

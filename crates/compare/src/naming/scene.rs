@@ -79,7 +79,7 @@ impl<'a> Scene<'a> {
             matches!(probe, Probe::Layer(layer, ModelStage::Input) if *layer > 0)
                 && (self.segments.in_part
                     || (!given.contains(*probe)
-                        && probe.inputs(self.replayer.config()).iter().all(|input| !given.contains(input))))
+                        && self.replayer.graph().inputs(**probe).iter().all(|input| !given.contains(input))))
         };
         let wanted: BTreeSet<Probe> = self.segments.reach.values().flatten().filter(begins).copied().collect();
         if wanted.is_empty() {
@@ -148,11 +148,11 @@ impl<'a> Scene<'a> {
     /// How many weights recomputing `recorded` reads where the probes that `touches` picks are changed: of the embedding
     /// only the prompt's rows. Of tokens that were not recorded, what comes before the first change is known.
     pub fn weights_read(&self, recorded: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool) -> usize {
-        let config = self.replayer.config();
+        let graph = self.replayer.graph();
         let first = self.touched(recorded, touches).first().and_then(|probe| probe.layer());
         let read = |probe: &Probe| match probe {
-            Probe::EmbedRaw => self.replayer.tokens() * config.hidden_size,
-            _ => probe.weight(config).map_or(0, |weight| weight.shape(config).iter().product()),
+            Probe::EmbedRaw => self.replayer.tokens() * graph.config().hidden_size,
+            _ => graph.weight(*probe).map_or(0, |weight| graph.weight_shape(weight).iter().product()),
         };
         let own: usize = recorded.iter().flat_map(|probe| &self.segments.own[probe]).map(read).sum();
         let others: BTreeSet<&Probe> = recorded

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use loupe_spec::{Parameter, Probe, Stage, echo};
+use loupe_spec::{Kind, Parameter, Probe, echo};
 
 use super::headline::headline;
 use crate::finding::{FittedParameter, NamedMistake};
@@ -64,7 +64,7 @@ fn first_stage(out: &mut String, verdict: &Verdict, first: &Divergence) {
         None => format!("worst at {}", coordinates(probe, &first.coordinate)),
     };
     let _ = writeln!(out, "\nfirst stage that differs: {}, {place}", first.probe);
-    let of_mask = matches!(probe, Some(Probe::Layer(_, Stage::Mask)));
+    let of_mask = probe.is_some_and(|probe| probe.kind() == Kind::Mask);
     let [yours, right] = first.values.map(|value| match of_mask {
         true => if value == 0.0 { "0 (hidden)" } else { "1 (visible)" }.to_string(),
         false => number(value),
@@ -88,15 +88,10 @@ fn first_stage(out: &mut String, verdict: &Verdict, first: &Divergence) {
 
 /// `token 6, lane 51`: an element by the names of its axes (docs/probes.md).
 fn coordinates(probe: Option<Probe>, at: &[usize]) -> String {
-    let axes: &[&str] = match (probe, at.len()) {
-        (Some(Probe::Layer(_, Stage::Mask)), 2) => &["query", "key"],
-        (Some(Probe::Layer(_, Stage::Scores | Stage::ScoresCapped | Stage::Probs)), 3) => &["head", "query", "key"],
-        (Some(Probe::LogitsRaw | Probe::Logits), 2) => &["token", "id"],
-        (Some(_), 3) => &["token", "head", "lane"],
-        (Some(_), 2) => &["token", "lane"],
-        _ => return format!("element {at:?}"),
+    let Some(axes) = probe.map(Probe::axes).filter(|axes| axes.len() == at.len() && axes.len() > 1) else {
+        return format!("element {at:?}");
     };
-    axes.iter().zip(at).map(|(axis, at)| format!("{axis} {at}")).collect::<Vec<_>>().join(", ")
+    axes.iter().zip(at).map(|(axis, at)| format!("{} {at}", axis.called(axes)[0])).collect::<Vec<_>>().join(", ")
 }
 
 /// Six decimals, or six digits where those would show none.
