@@ -22,11 +22,12 @@ impl Checkpoint {
     /// As [`Checkpoint::tensors`]; a folder that already holds a checkpoint; a `config` that is not a Gemma 2's or calls
     /// for tensors of other names or shapes; or a disk that is full.
     pub fn export(&self, folder: &Path, config: Option<&Value>) -> Result<(), CheckpointError> {
+        let tensors = self.tensors()?;
         let text = match config {
             Some(edited) => self.edited_config(folder, edited)?,
             None => self.config_json().to_string(),
         };
-        self.write(folder, &text, &self.tensors()?)
+        self.write(folder, &text, &tensors)
     }
 
     /// The same with `tensors`, this checkpoint's own with changes, each in the type that it is stored in.

@@ -15,6 +15,8 @@ pub(crate) fn run(model: &ModelRef, folder: &Path, common: &Common) -> Result<St
     if common.mistakes.is_empty() {
         checkpoint.export(folder, None)?;
     } else {
+        // Before the graph is recorded: config.json may claim layers that are not there.
+        checkpoint.tensors()?;
         plantable(&common.mistakes, checkpoint.graph())?;
         let mut document: Value = serde_json::from_str(checkpoint.config_json()).map_err(CheckError::ConfigJson)?;
         plant_in_config(&common.mistakes, checkpoint.config(), &mut document)?;

@@ -1,42 +1,28 @@
 //! The checkpoint's weights as another engine may hold them: the source of a replay's weights.
 
-use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use burn::tensor::backend::Backend;
 use loupe_checkpoint::{CheckpointError, Rows, Tensors};
-use loupe_model::{Read, WeightError, Weights};
+use loupe_model::{Read, Reads, WeightError, Weights};
 use loupe_spec::{Dtype, HostTensor, Random, Rounding, Simulation, Values, Weight, WeightForm};
 use loupe_tensor::Tensor;
 
-use crate::Progress;
 use crate::host::upload;
+use crate::progress::{Progress, Taken};
 
 /// Weights that share a step when they are quantised: GGUF's block.
 const BLOCK: usize = 32;
 
 /// Reads a tensor, gives it the form that the simulation says, and hands it out in f64.
 pub(crate) struct Formed<'a, B: Backend> {
-    tensors: &'a Tensors,
-    simulation: Simulation,
-    device: &'a B::Device,
-    /// Told how many of the announced elements have been read.
-    progress: Option<Progress<'a>>,
-    announced: AtomicUsize,
-    read: AtomicUsize,
+    pub tensors: &'a Tensors,
+    pub simulation: Simulation,
+    pub device: &'a B::Device,
+    /// Told how many elements have been read.
+    pub progress: Option<Progress<'a>>,
 }
 
-impl<'a, B: Backend> Formed<'a, B> {
-    pub fn new(
-        tensors: &'a Tensors,
-        simulation: Simulation,
-        device: &'a B::Device,
-        progress: Option<Progress<'a>>,
-    ) -> Formed<'a, B> {
-        Formed { tensors, simulation, device, progress, announced: AtomicUsize::new(0), read: AtomicUsize::new(0) }
-    }
-
-    fn read(&self, weight: Weight, rows: Rows<'_>, half: Option<Dtype>) -> Result<HostTensor, CheckpointError> {
+impl<B: Backend> Formed<'_, B> {
+    fn rounded(&self, weight: Weight, rows: Rows<'_>, half: Option<Dtype>) -> Result<HostTensor, CheckpointError> {
         let storage = self.simulation.storage;
         let stored = self.tensors.entry(weight)?.dtype;
         // What the form and the model's dtype round to, one after the other, where that can change a value.
@@ -53,24 +39,27 @@ impl<'a, B: Backend> Formed<'a, B> {
         Ok(tensor)
     }
 
-    fn matrix(&self, weight: Weight, rows: Rows<'_>) -> Result<Tensor<B, 2>, WeightError> {
+    fn vector(&self, weight: Weight) -> Result<HostTensor, CheckpointError> {
+        let half = match self.simulation.weights {
+            WeightForm::Rounded(half) => Some(half),
+            WeightForm::Stored | WeightForm::RoundedMatrices(_) | WeightForm::Blocks { .. } => None,
+        };
+        self.rounded(weight, Rows::All, half)
+    }
+
+    fn matrix(&self, weight: Weight, rows: Rows<'_>) -> Result<HostTensor, CheckpointError> {
         let first = match &rows {
             Rows::Range(range) => range.start,
             Rows::All | Rows::List(_) => 0,
         };
-        let mut tensor = self.read(weight, rows, self.simulation.weights.half())?;
+        let mut tensor = self.rounded(weight, rows, self.simulation.weights.half())?;
         if let (WeightForm::Blocks { bits }, Values::F64(values)) = (self.simulation.weights, &mut tensor.values)
             && self.simulation.rounding != Rounding::Exact
         {
             let drawn = format!("{weight} {first} {}", self.simulation.rounding.seed());
             blur(values, bits, &mut Random::of(&drawn));
         }
-        let read = self.read.fetch_add(tensor.values.len(), Ordering::Relaxed) + tensor.values.len();
-        let announced = self.announced.load(Ordering::Relaxed);
-        if let Some(progress) = self.progress {
-            (progress.0)(read.min(announced), announced);
-        }
-        Ok(upload(tensor, Dtype::F64, self.device))
+        Ok(tensor)
     }
 }
 
@@ -91,28 +80,20 @@ fn blur(values: &mut [f64], bits: u32, random: &mut Random) {
 }
 
 impl<B: Backend> Weights<B> for Formed<'_, B> {
-    fn announce(&self, upcoming: Vec<Read>) {
-        let elements = |read: &Read| {
-            let shape = self.tensors.entry(read.weight).map(|entry| entry.shape.to_vec()).unwrap_or_default();
-            read.rows.as_ref().map_or(0, |rows| rows.len() * shape.get(1).copied().unwrap_or(1))
-        };
-        self.announced.store(upcoming.iter().map(elements).sum(), Ordering::Relaxed);
-    }
-
-    fn vector(&self, weight: Weight) -> Result<Tensor<B, 1>, WeightError> {
-        let half = match self.simulation.weights {
-            WeightForm::Rounded(half) => Some(half),
-            WeightForm::Stored | WeightForm::RoundedMatrices(_) | WeightForm::Blocks { .. } => None,
-        };
-        Ok(upload(self.read(weight, Rows::All, half)?, Dtype::F64, self.device))
-    }
-
-    fn rows(&self, weight: Weight, rows: Range<usize>) -> Result<Tensor<B, 2>, WeightError> {
-        self.matrix(weight, Rows::Range(rows))
+    fn read(&self, reads: Vec<Read>) -> Reads<'_, B> {
+        let mut taken = Taken::of(&reads, self.progress);
+        Box::new(reads.into_iter().map(move |read| {
+            let tensor = match read.of.len() {
+                1 => self.vector(read.weight)?,
+                _ => self.matrix(read.weight, Rows::Range(read.rows.clone()))?,
+            };
+            taken.add(&read);
+            Ok(upload::<B, 2>(tensor, Dtype::F64, self.device).into_primitive())
+        }))
     }
 
     fn gather(&self, weight: Weight, indices: &[usize]) -> Result<Tensor<B, 2>, WeightError> {
-        self.matrix(weight, Rows::List(indices))
+        Ok(upload(self.matrix(weight, Rows::List(indices))?, Dtype::F64, self.device))
     }
 }
 

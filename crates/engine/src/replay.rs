@@ -72,7 +72,8 @@ impl Task for Replays<'_, '_> {
         let share = free_memory() / groups.len().max(1);
         let run = |jobs: &&[ReplayJob<'_>]| match jobs.first() {
             Some(first) => {
-                let weights = Formed::new(first.tensors, first.simulation, &engine.device, first.progress);
+                let (tensors, simulation, progress) = (first.tensors, first.simulation, first.progress);
+                let weights = Formed { tensors, simulation, device: &engine.device, progress };
                 in_step(jobs, &engine, &weights, share)
             }
             None => Ok(Vec::new()),
@@ -151,30 +152,25 @@ fn in_step<B: Backend>(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::ops::Range;
     use std::sync::Mutex;
 
     use loupe_checkpoint::Checkpoint;
-    use loupe_model::WeightError;
+    use loupe_model::{Read, Reads, WeightError};
     use loupe_spec::Weight;
     use loupe_tensor::Tensor;
 
     use super::*;
 
-    /// Notes which rows it is asked for.
+    /// Notes what it is asked for.
     struct Noted<'a, B: Backend> {
         own: Formed<'a, B>,
-        asked: Mutex<Vec<(Weight, Range<usize>)>>,
+        asked: Mutex<Vec<Read>>,
     }
 
     impl<B: Backend> Weights<B> for Noted<'_, B> {
-        fn vector(&self, weight: Weight) -> Result<Tensor<B, 1>, WeightError> {
-            self.own.vector(weight)
-        }
-
-        fn rows(&self, weight: Weight, rows: Range<usize>) -> Result<Tensor<B, 2>, WeightError> {
-            self.asked.lock().unwrap().push((weight, rows.clone()));
-            self.own.rows(weight, rows)
+        fn read(&self, reads: Vec<Read>) -> Reads<'_, B> {
+            self.asked.lock().unwrap().extend_from_slice(&reads);
+            self.own.read(reads)
         }
 
         fn gather(&self, weight: Weight, indices: &[usize]) -> Result<Tensor<B, 2>, WeightError> {
@@ -189,11 +185,12 @@ mod tests {
         type Output = Vec<(Weight, usize)>;
 
         fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
-            let own = Formed::new(self.0[0].tensors, self.0[0].simulation, &engine.device, None);
+            let ReplayJob { tensors, simulation, progress, .. } = self.0[0];
+            let own = Formed { tensors, simulation, device: &engine.device, progress };
             let weights = Noted { own, asked: Mutex::new(Vec::new()) };
             in_step(self.0, &engine, &weights, usize::MAX).unwrap();
             let asked = weights.asked.into_inner().unwrap();
-            asked.into_iter().flat_map(|(weight, rows)| rows.map(move |row| (weight, row))).collect()
+            asked.into_iter().flat_map(|read| read.rows.map(move |row| (read.weight, row))).collect()
         }
     }
 
@@ -219,13 +216,12 @@ mod tests {
     }
 
     #[test]
-    fn several_replays_read_each_row_of_each_matrix_once() {
+    fn several_replays_read_each_row_of_each_tensor_once() {
         let checkpoint = Checkpoint::open("builtin:tiny", None).unwrap();
         let graph = checkpoint.graph();
         let asked = with_jobs(&Rounding::NOISE, |jobs| on_referee(Asked(jobs)).unwrap());
         let once: BTreeSet<(Weight, usize)> = asked.iter().copied().collect();
-        let matrices = graph.weights().filter(|weight| graph.weight_shape(*weight).len() == 2);
-        let rows = matrices.flat_map(|weight| (0..graph.weight_shape(weight)[0]).map(move |row| (weight, row)));
+        let rows = graph.weights().flat_map(|weight| (0..graph.weight_shape(weight)[0]).map(move |row| (weight, row)));
         assert_eq!(once, rows.collect());
         assert_eq!(asked.len(), once.len(), "some row was read again");
     }

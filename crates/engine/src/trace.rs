@@ -1,8 +1,8 @@
 //! Running the stages that a question needs, on any backend, and recording what was wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
 use std::time::Instant;
-use std::{fmt, thread};
 
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Info, Spec, Task, dispatch};
@@ -12,7 +12,7 @@ use loupe_spec::{Dtype, Graph, HostTensor, Probe};
 
 use crate::host::{from_value, to_value};
 use crate::loader::Loader;
-use crate::{EngineError, free_memory, plant};
+use crate::{EngineError, Progress, free_memory, plant};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -35,16 +35,6 @@ pub struct TraceJob<'a> {
     pub limits: Limits,
     /// Is told how far it is.
     pub progress: Option<Progress<'a>>,
-}
-
-/// Is told how many of a run's weights have been used, and of how many.
-#[derive(Clone, Copy)]
-pub struct Progress<'a>(pub &'a (dyn Fn(usize, usize) + Sync));
-
-impl fmt::Debug for Progress<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Progress")
-    }
 }
 
 /// What was recorded.
@@ -91,10 +81,11 @@ impl Task for TraceJob<'_> {
         let start = values_on(&engine, &self.given, self.dtype)?;
         let mut values = BTreeMap::new();
         thread::scope(|scope| {
-            let ahead_from = self.limits.ahead_from_elements;
-            let loader = Loader::new(self.tensors, self.dtype, &engine, scope, ahead_from, self.progress);
+            let (ahead_from, progress) = (self.limits.ahead_from_elements, self.progress);
+            let (tensors, dtype, engine) = (self.tensors, self.dtype, &engine);
+            let loader = Loader { tensors, dtype, engine, scope, ahead_from, progress };
             let limits = within(self.limits, free_memory());
-            let model = model(&engine, self.graph, &loader, self.dtype, table, limits);
+            let model = model(engine, self.graph, &loader, self.dtype, table, limits);
             let runs = vec![Run { precision, values: start, rows: SomeRows::none() }];
             model.run(&self.positions, runs, &self.wanted, &mut |_, probe, value| {
                 values.insert(probe, from_value(value));

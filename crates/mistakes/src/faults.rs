@@ -22,10 +22,7 @@ impl Plant for Q4kRepeatedBlock {
             right: "W[row][j] = dequantise(blocks[row][j // 32])[j % 32]",
             wrong: "W[row][j] = dequantise(blocks[row][0])[j % 32]",
         },
-        right: right!(
-            "crates/model/src/model.rs",
-            "let matrix = self.weights.rows(weight, chunk.rows.clone()).map_err(ModelError::Weight)?;"
-        ),
+        right: right!("crates/model/src/evaluate.rs", "let matrix: Tensor<B, 2> = next(reads)?;"),
         hidden_when: "rows are shorter than two blocks",
         at: is_projection,
     };

@@ -79,8 +79,8 @@ impl Plant for WeightTransposed {
     fn plant<B: Backend>(operations: &mut Operations<B>, _config: &Config) {
         operations.whole = |[out, inner]| out == inner;
         operations.linear = |x, weight, chunk, p| {
-            let [out, inner] = chunk.of;
-            let weight = if out == inner { weight.transpose() } else { weight };
+            let is_square = matches!(chunk.of[..], [out, inner] if out == inner);
+            let weight = if is_square { weight.transpose() } else { weight };
             ops::linear::linear(x, weight, p)
         };
     }

@@ -150,7 +150,7 @@ impl Plant for QueryOnly {
         what: "Keys are left unrotated.",
         seen_in: "no public port known; likely in ports that share RoPE with another family",
         formula: Formula { right: "q = rotate(q, angle); k = rotate(k, angle)", wrong: "q = rotate(q, angle)" },
-        right: right!("crates/model/src/layer.rs", "(ops.rotate)(x.three(0)?, cos, sin, p).into()"),
+        right: right!("crates/spec/src/gemma2.rs", "let k = g.rope(\"self_attn.k_rope\", k, c.rope_theta);"),
         hidden_when: "the prompt has one token",
         at: |probe| in_stages(probe, &[Stage::KRope]),
     };

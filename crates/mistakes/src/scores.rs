@@ -155,7 +155,10 @@ impl Plant for SoftcapMissing {
         what: "Scores are not capped.",
         seen_in: "vllm-metal #665; vLLM #5908; transformers #32848; llama.cpp #8197",
         formula: Formula { right: "scores_capped = cap * tanh(scores / cap)", wrong: "scores_capped = scores" },
-        right: right!("crates/model/src/layer.rs", "Some(cap) => (ops.softcap_scores)(x.three(0)?, cap, p).into(),"),
+        right: right!(
+            "crates/spec/src/gemma2.rs",
+            "let s = g.softcap(\"self_attn.scores_capped\", s, c.attn_logit_softcapping);"
+        ),
         hidden_when: "every |score| is far below the cap",
         at: is_capped,
     };
@@ -290,7 +293,7 @@ impl Plant for FinalSoftcapMissing {
         what: "Logits are not capped.",
         seen_in: "keras-hub #1712; vLLM #52173",
         formula: Formula { right: "logits = cap * tanh(logits.raw / cap)", wrong: "logits = logits.raw" },
-        right: right!("crates/model/src/model.rs", "Some(cap) => (ops.softcap_logits)(x.two(0)?, cap, p).into(),"),
+        right: right!("crates/spec/src/gemma2.rs", "g.softcap(\"logits\", raw, c.final_logit_softcapping);"),
         hidden_when: "only the argmax is compared: the cap keeps the order",
         at: |probe| probe == Probe::Logits,
     };

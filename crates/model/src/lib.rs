@@ -1,13 +1,13 @@
 //! Gemma 2, written once over burn's [`Backend`](burn::tensor::backend::Backend) trait.
 //!
-//! Read [`layer`] first: one decoder layer, top to bottom, one line a stage. Each line calls one operation of
-//! [`ops`], where the formula, the shapes and the source stand. [`Operations`] is the table through which the
-//! layer calls them: its default is Gemma 2, and a *mistake* (crate `loupe-mistakes`) is a replaced entry, so
-//! this crate holds only the right way. [`Precision`] says in which dtype each value is held.
+//! What the model is stands in [`loupe_spec::gemma2()`], top to bottom, as a graph. `evaluate.rs` runs it: one line an operation,
+//! which calls its formula in [`ops`], where shapes, dtypes and source stand beside it. [`Operations`] is the table through which
+//! they are called: its default is Gemma 2, and a *mistake* (crate `loupe-mistakes`) is a replaced entry, so this crate holds
+//! only the right way. [`Precision`] says in which dtype each value is held.
 //!
 //! Nothing here does I/O, reads the environment or knows which backend it runs on.
 
-pub mod layer;
+mod evaluate;
 mod limits;
 mod memory;
 mod model;
@@ -24,5 +24,5 @@ pub use memory::Bytes;
 pub use model::{Model, ModelError, Observe, ObserverError, Run};
 pub use operations::{Constants, Operations, Table};
 pub use precision::{Arithmetic, Native, Precision, burn_dtype};
-pub use value::{Due, Inputs, SomeRows, Value, Values};
-pub use weights::{Chunk, Read, WeightError, Weights};
+pub use value::{SomeRows, Value, Values};
+pub use weights::{Read, Reads, WeightError, Weights};

@@ -1,11 +1,12 @@
 //! How much memory a run will take, before it takes any.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use burn::tensor::backend::Backend;
 use loupe_spec::{Kind, Probe};
 
+use crate::model::last_use;
 use crate::plan::Step;
 use crate::{Model, ModelError};
 
@@ -46,7 +47,7 @@ impl<B: Backend> Model<'_, B> {
         if bytes <= self.limits.memory_bytes {
             return Ok(());
         }
-        let all = wanted.iter().copied().chain(steps.iter().map(|step| step.probe));
+        let all = wanted.iter().copied().chain(steps.iter().map(|step| step.node.probe));
         let largest = all.max_by_key(|probe| self.bytes(*probe, tokens)).unwrap_or(Probe::TokenIds);
         let (free, largest_bytes) = (self.limits.memory_bytes, self.bytes(largest, tokens));
         Err(ModelError::Memory { bytes, free, tokens, largest, largest_bytes })
@@ -54,21 +55,20 @@ impl<B: Backend> Model<'_, B> {
 
     /// The bytes of all values that are alive at once, at their most.
     fn most_alive(&self, steps: &[Step], given: &BTreeSet<Probe>, tokens: usize) -> usize {
-        let last_use: BTreeMap<Probe, usize> =
-            steps.iter().enumerate().flat_map(|(at, step)| step.inputs.iter().map(move |p| (*p, at))).collect();
+        let last_use = last_use(steps);
         let bytes = |probe: &Probe| self.bytes(*probe, tokens);
         let mut alive = given.iter().fold(0usize, |sum, probe| sum.saturating_add(bytes(probe)));
         let mut most = alive;
         for (at, step) in steps.iter().enumerate() {
-            let own = bytes(&step.probe);
+            let own = bytes(&step.node.probe);
             let inner = step.parts.as_ref().map_or(own, |parts| {
-                let largest = parts.steps.iter().map(|inner| parts.share(bytes(&inner.probe))).max();
+                let largest = parts.steps.iter().map(|inner| parts.share(bytes(&inner.node.probe))).max();
                 largest.unwrap_or(0).saturating_mul(2)
             });
             most = most.max(alive.saturating_add(own).saturating_add(inner.saturating_mul(BESIDES)));
-            let done = step.inputs.iter().filter(|input| last_use.get(input) == Some(&at)).map(bytes);
+            let done = step.node.inputs.iter().filter(|input| last_use.get(input) == Some(&at)).map(bytes);
             alive = done.fold(alive, usize::saturating_sub);
-            if last_use.contains_key(&step.probe) && !given.contains(&step.probe) {
+            if last_use.contains_key(&step.node.probe) && !given.contains(&step.node.probe) {
                 alive = alive.saturating_add(own);
             }
         }

@@ -10,7 +10,7 @@ use loupe_tensor::Tensor;
 use crate::ops;
 use crate::ops::mask::Mask;
 use crate::ops::rope::Rotations;
-use crate::{Chunk, Precision};
+use crate::{Precision, Read};
 
 /// The numbers that Gemma 2's formulas hold. All from config.json.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +72,7 @@ impl Constants {
 }
 
 /// `x` [T, in] by `weight` [out, in] → [T, out]. The weight is a chunk of the matrix, and `out` its rows.
-pub type Linear<B> = fn(Tensor<B, 2>, Tensor<B, 2>, &Chunk, &Precision<B>) -> Tensor<B, 2>;
+pub type Linear<B> = fn(Tensor<B, 2>, Tensor<B, 2>, &Read, &Precision<B>) -> Tensor<B, 2>;
 /// `x` [T, D], `weight` [D], eps → [T, D].
 pub type RmsNorm<B> = fn(Tensor<B, 2>, Tensor<B, 1>, f64, &Precision<B>) -> Tensor<B, 2>;
 

@@ -8,15 +8,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::backend::Backend;
-use loupe_spec::{Axis, Graph, Kind, Probe};
+use loupe_spec::{Axis, Graph, Kind, Node, Probe};
 use loupe_tensor::Tensor;
 
 use crate::model::Run;
 use crate::plan::{Step, in_order};
 use crate::value::{SomeRows, Value, Values};
-use crate::{Model, ModelError};
+use crate::{Model, ModelError, Reads};
 
 /// How several steps are computed as one.
+#[derive(Debug)]
 pub(crate) struct Parts {
     along: Along,
     /// How many heads, or tokens; and how many of them a part has.
@@ -38,7 +39,7 @@ impl Parts {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Along {
     /// q, k, v and context are [T, heads, H].
     Heads,
@@ -95,7 +96,8 @@ pub(crate) fn fold(
     for last in ends {
         let Some((along, between)) = between(steps, last) else { continue };
         let inside = |probe: &Probe| *probe == last || between.contains(probe);
-        let used_outside = |probe: &Probe| steps.values().any(|s| !inside(&s.probe) && s.inputs.contains(probe));
+        let used_outside =
+            |probe: &Probe| steps.values().any(|s| !inside(&s.node.probe) && s.node.inputs.contains(probe));
         let bytes = |probe: &Probe| graph.shape(*probe, tokens).into_iter().fold(element, usize::saturating_mul);
         let largest = between.iter().map(bytes).max().unwrap_or(0);
         let stays_between = |probe: &Probe| steps.contains_key(probe) && !seen.contains(probe) && !used_outside(probe);
@@ -104,14 +106,17 @@ pub(crate) fn fold(
             continue;
         }
         let members: Vec<Step> = between.iter().chain([&last]).filter_map(|probe| steps.remove(probe)).collect();
-        let inputs = members.iter().flat_map(|step| step.inputs.clone()).filter(|input| !inside(input));
+        let inputs = members.iter().flat_map(|step| step.node.inputs.clone()).filter(|input| !inside(input));
         let inputs: Vec<Probe> = inputs.collect::<BTreeSet<_>>().into_iter().collect();
         let (whole, each) = match along {
             Along::Heads => (graph.config().num_attention_heads, 1),
             Along::Tokens => (tokens, (limit / (largest / tokens).max(1)).max(1)),
         };
-        let parts = Some(Parts { along, whole, each, steps: in_order(members)? });
-        steps.insert(last, Step { probe: last, inputs, parts });
+        if let Some(end) = members.last() {
+            let node = Node { inputs, ..end.node.clone() };
+            let parts = Some(Parts { along, whole, each, steps: in_order(members)? });
+            steps.insert(last, Step { node, reads: Vec::new(), parts });
+        }
     }
     Ok(())
 }
@@ -119,7 +124,7 @@ pub(crate) fn fold(
 /// The values that lead to `last` and could be computed in parts with it: those that it is computed from, those that they
 /// are computed from, and so on.
 fn between(steps: &BTreeMap<Probe, Step>, last: Probe) -> Option<(Along, BTreeSet<Probe>)> {
-    let inputs = |probe: Probe| steps.get(&probe).map(|step| step.inputs.as_slice()).unwrap_or_default();
+    let inputs = |probe: Probe| steps.get(&probe).map(|step| step.node.inputs.as_slice()).unwrap_or_default();
     let along = inputs(last).iter().find_map(|input| Along::of(*input))?;
     let (mut found, mut open) = (BTreeSet::new(), vec![last]);
     while let Some(probe) = open.pop() {
@@ -137,11 +142,12 @@ pub(crate) fn compute<B: Backend>(
     parts: &Parts,
     runs: &[Run<B>],
     positions: &[usize],
+    reads: &mut Reads<'_, B>,
 ) -> Result<Vec<Value<B>>, ModelError> {
+    let probe = step.node.probe;
     let mut inputs: Vec<Values<B>> = vec![BTreeMap::new(); runs.len()];
     for (run, inputs) in runs.iter().zip(&mut inputs) {
-        for input in &step.inputs {
-            let value = run.values.get(input).ok_or(ModelError::Missing { probe: step.probe, missing: *input })?;
+        for (input, value) in step.node.inputs.iter().zip(run.inputs(&step.node)?.values) {
             inputs.insert(*input, shared_heads(model, parts, *input, value)?);
         }
     }
@@ -162,8 +168,8 @@ pub(crate) fn compute<B: Backend>(
             Along::Heads => positions,
             Along::Tokens => positions.get(start..start + length).unwrap_or_default(),
         };
-        model.steps(&parts.steps, part, positions, &mut |run, probe, value| {
-            if let Some(computed) = computed.get_mut(run).filter(|_| probe == step.probe) {
+        model.steps(&parts.steps, part, positions, reads, &mut |run, own, value| {
+            if let Some(computed) = computed.get_mut(run).filter(|_| own == probe) {
                 computed.push(value.clone());
             }
             Ok(())
@@ -179,11 +185,11 @@ fn shared_heads<B: Backend>(
     input: Probe,
     value: &Value<B>,
 ) -> Result<Value<B>, ModelError> {
-    let user = parts.steps.iter().find(|step| step.inputs.contains(&input));
+    let user = parts.steps.iter().find(|step| step.node.inputs.contains(&input));
     match (parts.along, value, user) {
         (Along::Heads, Value::Rank3(x), Some(user)) => {
             let groups = parts.whole / x.dims()[1];
-            Ok((model.operations(user.probe)?.repeat_kv)(x.clone(), groups).into())
+            Ok((model.operations(user.node.probe)?.repeat_kv)(x.clone(), groups).into())
         }
         _ => Ok(value.clone()),
     }

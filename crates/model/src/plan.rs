@@ -1,19 +1,37 @@
-//! Which stages a question needs, in which order, and what they will ask of the weights.
+//! Which stages a question needs, in which order, and what they read of the weights.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::backend::Backend;
-use loupe_spec::Probe;
+use loupe_spec::{Kind, Node, Op, Parameter, Probe, Weight};
 
 use crate::parts::{self, Parts};
-use crate::{Chunk, Model, ModelError, Read};
+use crate::{Model, ModelError, Read};
 
 /// One stage to compute.
+#[derive(Debug)]
 pub(crate) struct Step {
-    pub probe: Probe,
-    pub inputs: Vec<Probe>,
+    /// What it is, with its mistakes.
+    pub node: Node,
+    /// What it takes of the weights, in this order. (Not the embedding's rows: they are a few, read at once.)
+    pub reads: Vec<Read>,
     /// Where it and the stages before it are computed in parts: those stages, itself at the end.
     pub parts: Option<Parts>,
+}
+
+impl Step {
+    /// Everything that it takes of the weights.
+    fn all_reads(&self) -> Vec<Read> {
+        match &self.parts {
+            Some(parts) => (0..parts.count()).flat_map(|_| all_reads(&parts.steps)).collect(),
+            None => self.reads.clone(),
+        }
+    }
+}
+
+/// Everything that `steps` take of the weights, in order.
+pub(crate) fn all_reads(steps: &[Step]) -> Vec<Read> {
+    steps.iter().flat_map(Step::all_reads).collect()
 }
 
 impl<B: Backend> Model<'_, B> {
@@ -32,8 +50,8 @@ impl<B: Backend> Model<'_, B> {
             if steps.contains_key(&probe) {
                 continue;
             }
-            let inputs = (self.operations(probe)?.inputs)(probe, self.graph);
-            for input in inputs.iter().filter(|input| !given.contains(input)) {
+            let node = self.node(probe)?;
+            for input in node.inputs.iter().filter(|input| !given.contains(input)) {
                 if *input == Probe::TokenIds {
                     return Err(ModelError::Missing { probe, missing: *input });
                 }
@@ -42,7 +60,7 @@ impl<B: Backend> Model<'_, B> {
             if probe == Probe::TokenIds {
                 return Err(ModelError::Missing { probe, missing: probe });
             }
-            steps.insert(probe, Step { probe, inputs, parts: None });
+            steps.insert(probe, Step { reads: self.reads(&node)?, node, parts: None });
         }
         let seen = seen.union(given).copied().collect();
         let limit = self.limits.whole_bytes.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
@@ -50,22 +68,24 @@ impl<B: Backend> Model<'_, B> {
         in_order(steps.into_values().collect())
     }
 
-    /// What `steps` will ask of the weights, in order. (Not the embedding's rows: they are a few, read at once.)
-    pub(crate) fn reads(&self, steps: &[Step]) -> Result<Vec<Read>, ModelError> {
-        let mut reads = Vec::new();
-        for step in steps {
-            if let Some(parts) = &step.parts {
-                let part = self.reads(&parts.steps)?;
-                (0..parts.count()).for_each(|_| reads.extend_from_slice(&part));
-            } else if step.probe != Probe::EmbedRaw && self.graph.weight(step.probe).is_some() {
-                let weight = self.weight(step.probe)?;
-                match self.graph.weight_shape(weight).len() {
-                    1 => reads.push(Read { weight, rows: None }),
-                    _ => reads.extend(self.chunks(step.probe)?.map(|chunk| Read { weight, rows: Some(chunk.rows) })),
-                }
-            }
-        }
-        Ok(reads)
+    /// The node of `probe`, as the table has it.
+    fn node(&self, probe: Probe) -> Result<Node, ModelError> {
+        let ops = self.operations(probe)?;
+        let mut node = self.graph.node(probe).ok_or(self.no_such(probe))?.clone();
+        node.inputs = (ops.inputs)(probe, self.graph);
+        node.weight = node.weight.map(|weight| (ops.weight)(weight, self.graph.config()));
+        let constants = &ops.constants;
+        node.op = match node.op {
+            Op::Scale(_) => Op::Scale(constants.embed_scale),
+            Op::RmsNorm { .. } => Op::RmsNorm { eps: constants.rms_norm_eps },
+            Op::Rope { .. } => Op::Rope { theta: constants.rope_theta },
+            Op::Scores { .. } => Op::Scores { scale: constants.attn_scale },
+            Op::Softcap { .. } if Parameter::FinalSoftcap.is_at(probe) => Op::Softcap { cap: constants.final_softcap },
+            Op::Softcap { .. } => Op::Softcap { cap: constants.attn_softcap },
+            Op::Mask { .. } => Op::Mask { window: (ops.window)(self.graph.config(), probe.layer().unwrap_or(0)) },
+            other => other,
+        };
+        Ok(node)
     }
 
     pub(crate) fn check_sizes(&self, steps: &[Step], tokens: usize) -> Result<(), ModelError> {
@@ -78,24 +98,32 @@ impl<B: Backend> Model<'_, B> {
         };
         for step in steps {
             let parts = step.parts.as_ref();
-            parts.iter().flat_map(|parts| &parts.steps).try_for_each(|inner| check(inner.probe, parts))?;
-            check(step.probe, None)?;
+            parts.iter().flat_map(|parts| &parts.steps).try_for_each(|inner| check(inner.node.probe, parts))?;
+            check(step.node.probe, None)?;
         }
         Ok(())
     }
 
-    /// The row chunks in which the matrix of `probe` is asked for, of equal size or one row apart: a small one at the end
-    /// might get another kernel, which sums in another order.
-    pub(crate) fn chunks(&self, probe: Probe) -> Result<impl Iterator<Item = Chunk> + use<B>, ModelError> {
-        let of = match self.graph.weight_shape(self.weight(probe)?).as_slice() {
-            [rows, columns] => [*rows, *columns],
-            _ => [0, 1],
+    /// What `node` takes of the weights: a norm's weight at once, a matrix in row chunks of equal size or one row apart. (A
+    /// small one at the end might get another kernel, which sums in another order.)
+    fn reads(&self, node: &Node) -> Result<Vec<Read>, ModelError> {
+        let Some(weight) = node.weight.filter(|_| Kind::from(node.op) != Kind::Embed) else { return Ok(Vec::new()) };
+        let of = self.graph.weight_shape(weight);
+        let rows = of.first().copied().unwrap_or(0);
+        let count = match of.as_slice() {
+            [rows, columns] if !(self.operations(node.probe)?.whole)([*rows, *columns]) => {
+                let bytes = self.limits.chunk_bytes.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
+                rows.div_ceil((bytes / (columns * self.device_dtype.size()).max(1)).max(1))
+            }
+            _ => 1,
         };
-        let [rows, columns] = of;
-        let bytes = self.limits.chunk_bytes.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
-        let most = (bytes / (columns * self.device_dtype.size()).max(1)).max(1);
-        let count = if (self.operations(probe)?.whole)(of) { rows.min(1) } else { rows.div_ceil(most) };
-        Ok((0..count).map(move |at| Chunk { rows: at * rows / count..(at + 1) * rows / count, of }))
+        let read = |at: usize| Read { weight, rows: at * rows / count..(at + 1) * rows / count, of: of.clone() };
+        Ok((0..count).map(read).collect())
+    }
+
+    /// The tensor that `node` is computed with.
+    pub(crate) fn weight(&self, node: &Node) -> Result<Weight, ModelError> {
+        node.weight.ok_or(self.no_such(node.probe))
     }
 }
 
@@ -104,11 +132,11 @@ impl<B: Backend> Model<'_, B> {
 /// # Errors
 /// A stage that is computed from itself.
 pub(crate) fn in_order(steps: Vec<Step>) -> Result<Vec<Step>, ModelError> {
-    let mut open: BTreeMap<Probe, Step> = steps.into_iter().map(|step| (step.probe, step)).collect();
+    let mut open: BTreeMap<Probe, Step> = steps.into_iter().map(|step| (step.node.probe, step)).collect();
     let mut ordered = Vec::new();
     while let Some((first, _)) = open.first_key_value() {
-        let is_ready = |step: &Step| !step.inputs.iter().any(|input| open.contains_key(input));
-        let Some(next) = open.values().find(|step| is_ready(step)).map(|step| step.probe) else {
+        let is_ready = |step: &Step| !step.node.inputs.iter().any(|input| open.contains_key(input));
+        let Some(next) = open.values().find(|step| is_ready(step)).map(|step| step.node.probe) else {
             return Err(ModelError::Circular(*first));
         };
         ordered.extend(open.remove(&next));
@@ -122,8 +150,11 @@ mod tests {
     use super::*;
 
     fn order(inputs: &[(Probe, &[Probe])]) -> Result<Vec<Probe>, ModelError> {
-        let step = |(probe, inputs): &(Probe, &[Probe])| Step { probe: *probe, inputs: inputs.to_vec(), parts: None };
-        Ok(in_order(inputs.iter().map(step).collect())?.into_iter().map(|step| step.probe).collect())
+        let step = |(probe, inputs): &(Probe, &[Probe])| {
+            let node = Node { probe: *probe, op: Op::Same, inputs: inputs.to_vec(), weight: None, shape: Vec::new() };
+            Step { node, reads: Vec::new(), parts: None }
+        };
+        Ok(in_order(inputs.iter().map(step).collect())?.into_iter().map(|step| step.node.probe).collect())
     }
 
     /// An edit of the inputs may lead to a stage that comes later in the right model.

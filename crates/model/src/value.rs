@@ -6,8 +6,8 @@ use burn::tensor::backend::Backend;
 use loupe_spec::Probe;
 use loupe_tensor::Tensor;
 
-use crate::ModelError;
 use crate::ops::mask::Mask;
+use crate::{ModelError, Precision, ops};
 
 /// The value of one probe.
 #[derive(Clone, Debug)]
@@ -122,28 +122,8 @@ impl<B: Backend> From<Tensor<B, 3>> for Value<B> {
     }
 }
 
-/// What a stage comes to: its value, or what its matrix is still to be multiplied by. Matrices are read in row chunks,
-/// each once for all runs, so that products are made for all runs at a time.
-pub enum Due<B: Backend> {
-    /// Done.
-    Value(Value<B>),
-    /// A projection, `x @ weight^T`.
-    Product {
-        /// [T, in]
-        x: Tensor<B, 2>,
-        /// N of a result [T, N, H]; `None`: [T, out].
-        heads: Option<usize>,
-    },
-}
-
-impl<B: Backend, T: Into<Value<B>>> From<T> for Due<B> {
-    fn from(value: T) -> Due<B> {
-        Due::Value(value.into())
-    }
-}
-
 /// The inputs of one stage, in the order its wiring names them.
-pub struct Inputs<'a, B: Backend> {
+pub(crate) struct Inputs<'a, B: Backend> {
     /// The stage being computed.
     pub probe: Probe,
     /// One value for each of the stage's inputs.
@@ -177,12 +157,35 @@ impl<B: Backend> Inputs<'_, B> {
         }
     }
 
-    /// Every input as [T, width].
+    /// Input `index` as [T, width], heads side by side.
     ///
     /// # Errors
-    /// One of them is no matrix.
-    pub fn all_two(&self) -> Result<Vec<Tensor<B, 2>>, ModelError> {
-        (0..self.values.len()).map(|index| self.two(index)).collect()
+    /// It is not there, or has no rows of numbers.
+    pub fn flat(&self, index: usize) -> Result<Tensor<B, 2>, ModelError> {
+        match self.values.get(index) {
+            Some(Value::Rank3(x)) => {
+                let [t, n, h] = x.dims();
+                Ok(x.clone().reshape([t, n * h]))
+            }
+            _ => self.two(index),
+        }
+    }
+
+    /// Input `index`, whatever it is.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn any(&self, index: usize) -> Result<Value<B>, ModelError> {
+        self.values.get(index).map(|value| (*value).clone()).ok_or_else(|| self.wrong(index, "there"))
+    }
+
+    /// The sum of all inputs, each [T, width]: of a residual join, the stream and the branch.
+    ///
+    /// # Errors
+    /// One of them is no matrix, or there is none.
+    pub fn sum(&self, p: &Precision<B>) -> Result<Tensor<B, 2>, ModelError> {
+        let terms = (0..self.values.len()).map(|index| self.two(index)).collect::<Result<_, _>>()?;
+        ops::residual::add(terms, p).ok_or_else(|| self.wrong(0, "a [T, width] tensor"))
     }
 
     /// Input `index` as a mask.

@@ -3,51 +3,42 @@
 use std::ops::Range;
 
 use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
 use loupe_spec::Weight;
 use loupe_tensor::Tensor;
+
+use crate::ModelError;
 
 /// Whatever the source of the weights says went wrong (a file, a NaN in it, an upload).
 pub type WeightError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A tensor, or some rows of one, that will be asked for.
+/// A tensor, or some consecutive rows of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
     /// The tensor.
     pub weight: Weight,
-    /// Which rows of it; `None` for a tensor of one axis.
-    pub rows: Option<Range<usize>>,
-}
-
-/// Some consecutive rows of a matrix, as they are multiplied by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chunk {
-    /// Which rows.
+    /// Which places of its first axis: of a norm's weight all.
     pub rows: Range<usize>,
-    /// The shape of the matrix, [out, in].
-    pub of: [usize; 2],
+    /// The tensor's shape: [out, in], or [D] of a norm.
+    pub of: Vec<usize>,
 }
 
-/// A source of tensors on the model's device in the model's dtype. The model asks for one at a time, uses it
-/// and drops it: a layer's weights live no longer than the layer's computation. Runs that go side by side ask from
-/// several threads, each for its own norms' vectors; matrices are asked for once for all of them.
-pub trait Weights<B: Backend>: Sync {
-    /// What [`Weights::vector`] and [`Weights::rows`] will be asked for, in that order, so that a source may read
-    /// ahead. A run says it once, before it asks for anything.
-    fn announce(&self, upcoming: Vec<Read>) {
-        let _ = upcoming;
+impl Read {
+    /// How many numbers that is.
+    pub fn elements(&self) -> usize {
+        self.of.iter().skip(1).product::<usize>() * self.rows.len()
     }
+}
 
-    /// A norm's weight [D].
-    ///
-    /// # Errors
-    /// What the source says.
-    fn vector(&self, weight: Weight) -> Result<Tensor<B, 1>, WeightError>;
+/// What a list of reads comes to, in its order.
+pub type Reads<'r, B> = Box<dyn Iterator<Item = Result<FloatTensor<B>, WeightError>> + 'r>;
 
-    /// Some consecutive rows of a [rows, columns] tensor.
-    ///
-    /// # Errors
-    /// What the source says.
-    fn rows(&self, weight: Weight, rows: Range<usize>) -> Result<Tensor<B, 2>, WeightError>;
+/// A source of tensors on the model's device in the model's dtype. The model takes one at a time, uses it and drops it: a
+/// layer's weights live no longer than the layer's computation.
+pub trait Weights<B: Backend>: Sync {
+    /// Each of `reads`, in their order, when it is asked for. A run says all of them once, before it takes the first, so
+    /// that a source may read ahead.
+    fn read(&self, reads: Vec<Read>) -> Reads<'_, B>;
 
     /// Rows `indices` of a [rows, columns] tensor, in that order: the embedding's lookup. On the host, since
     /// the whole table (2.4 GB in f32 for 2B) is larger than a tensor may be on many adapters.
@@ -55,4 +46,10 @@ pub trait Weights<B: Backend>: Sync {
     /// # Errors
     /// What the source says.
     fn gather(&self, weight: Weight, indices: &[usize]) -> Result<Tensor<B, 2>, WeightError>;
+}
+
+/// The next of `reads`, which the caller knows to have `D` axes: every step takes those that it carries.
+pub(crate) fn next<B: Backend, const D: usize>(reads: &mut Reads<'_, B>) -> Result<Tensor<B, D>, ModelError> {
+    let ended = || ModelError::Weight("the thread that reads the weights has ended before the run".into());
+    Ok(Tensor::from_primitive(reads.next().ok_or_else(ended)?.map_err(ModelError::Weight)?))
 }
