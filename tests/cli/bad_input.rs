@@ -73,9 +73,14 @@ fn keys_and_values() {
     tiny(r#""prompt": "x", "mistakes": ["gelu_erf@9"]"#, &["gelu_erf", "\"9\"", "for example"]);
     for [one, other, what] in [
         ["embed_scale_missing", "embed_scale_twice", "embed_scale at embed.scaled"],
-        ["norm_without_one", "norm_mean_subtracted@2", "rms_norm at layers.2.input_layernorm"],
-        ["silu", "gelu_erf@layers.1.mlp.act", "activation at layers.1.mlp.act"],
+        ["norm_without_one", "norm_one_twice@2", "the formula at layers.2.input_layernorm"],
+        ["silu", "gelu_erf@layers.1.mlp.act", "the formula at layers.1.mlp.act"],
         ["attn_scale=0.5", "scale_missing", "attn_scale at layers.0.self_attn.scores"],
+        [
+            "post_norm_missing",
+            "norm_eps@layers.1.post_attention_layernorm",
+            "rms_norm_eps at layers.1.post_attention_layernorm",
+        ],
         ["bos_missing", "bos_twice", "the token ids"],
     ] {
         let keys = format!(r#""prompt": "x", "mistakes": ["rope_interleaved", "{one}", "{other}"]"#);

@@ -12,9 +12,10 @@ use rayon::prelude::*;
 
 use crate::formed::Formed;
 use crate::host::from_value;
+use crate::plant::Planted;
 use crate::simulate::Simulated;
 use crate::trace::{model, values_on, within};
-use crate::{EngineError, Progress, free_memory, plant};
+use crate::{EngineError, Progress, free_memory};
 
 /// What to recompute.
 #[derive(Clone, Debug)]
@@ -138,8 +139,8 @@ fn in_step<B: Backend>(
         Ok(Run { precision, values: values_on(engine, job.whole(), Dtype::F64)?, rows })
     };
     let runs = jobs.iter().map(run).collect::<Result<_, EngineError>>()?;
-    let table = plant::table(first.mistakes, first.graph)?;
-    let model = model(engine, first.graph, weights, Dtype::F64, table, within(first.limits, memory));
+    let planted = Planted::new(first.mistakes, first.graph)?;
+    let model = model(engine, &planted, weights, Dtype::F64, within(first.limits, memory));
     model.run(&first.positions, runs, &first.wanted, &mut |run, probe, value| {
         if let Some(done) = done.get_mut(run) {
             done.insert(probe, from_value(value));

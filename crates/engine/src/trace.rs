@@ -7,12 +7,13 @@ use std::time::Instant;
 use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Info, Spec, Task, dispatch};
 use loupe_checkpoint::Tensors;
-use loupe_model::{Limits, Model, ModelError, Precision, Run, SomeRows, Table, Values, Weights};
+use loupe_model::{Limits, Model, ModelError, Precision, Run, SomeRows, Values, Weights};
 use loupe_spec::{Dtype, Graph, HostTensor, Probe};
 
 use crate::host::{from_value, to_value};
 use crate::loader::Loader;
-use crate::{EngineError, Progress, free_memory, plant};
+use crate::plant::Planted;
+use crate::{EngineError, Progress, free_memory};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -77,7 +78,7 @@ impl Task for TraceJob<'_> {
     fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
         let started = Instant::now();
         let precision = Precision::<B>::native(self.dtype, engine.matmul);
-        let table = plant::table(self.mistakes, self.graph)?;
+        let planted = Planted::new(self.mistakes, self.graph)?;
         let start = values_on(&engine, &self.given, self.dtype)?;
         let mut values = BTreeMap::new();
         thread::scope(|scope| {
@@ -85,7 +86,7 @@ impl Task for TraceJob<'_> {
             let (tensors, dtype, engine) = (self.tensors, self.dtype, &engine);
             let loader = Loader { tensors, dtype, engine, scope, ahead_from, progress };
             let limits = within(self.limits, free_memory());
-            let model = model(engine, self.graph, &loader, self.dtype, table, limits);
+            let model = model(engine, &planted, &loader, self.dtype, limits);
             let runs = vec![Run { precision, values: start, rows: SomeRows::none() }];
             model.run(&self.positions, runs, &self.wanted, &mut |_, probe, value| {
                 values.insert(probe, from_value(value));
@@ -103,18 +104,18 @@ pub(crate) fn within(limits: Limits, free: usize) -> Limits {
     Limits { memory_bytes: limits.memory_bytes.min(free), ..limits }
 }
 
-/// The model of `graph` on a backend, over `weights`.
+/// The model `planted` on a backend, over `weights`.
 pub(crate) fn model<'a, B: Backend>(
     engine: &Engine<B>,
-    graph: &'a Graph,
+    planted: &'a Planted<B>,
     weights: &'a dyn Weights<B>,
     device_dtype: Dtype,
-    table: Table<B>,
     limits: Limits,
 ) -> Model<'a, B> {
     let (device, max_tensor_bytes) = (engine.device.clone(), engine.max_tensor_bytes);
     let on_host = engine.on_host();
-    Model { graph, weights, device, device_dtype, table, limits, max_tensor_bytes, on_host }
+    let Planted { graph, formulas } = planted;
+    Model { graph, formulas, weights, device, device_dtype, limits, max_tensor_bytes, on_host }
 }
 
 /// Recorded values on the device, in `dtype`.

@@ -1,12 +1,11 @@
-//! The catalogue of mistakes: each a named replacement of an entry of [`loupe_model::Operations`], with what it is,
-//! where it was seen, where it first shows and when it cannot be seen.
+//! The catalogue of mistakes: what each is, where it was seen, where it first shows and when it cannot be seen; as an edit of the
+//! graph, and where that does not say it, a wrong formula over any backend.
 //!
 //! Nothing depends on this crate but loupe-engine, which offers the config key `mistakes`: model, checks and judge know
 //! no mistake.
 
 mod catalogue;
 mod embed;
-mod export;
 mod faults;
 mod lookup;
 mod mask;
@@ -18,20 +17,11 @@ mod tokens;
 mod wiring;
 
 use burn::tensor::backend::Backend;
-use loupe_model::{Operations, Table};
-use loupe_spec::{Config, Graph, Probe, Stage, echo, hint, nearest};
-pub(crate) use loupe_spec::{Formula, Mistake, MistakeKind};
+use loupe_model::{Formulas, Wrong};
+pub(crate) use loupe_spec::{Change, Formula, Mistake, MistakeKind};
+use loupe_spec::{Config, Edit, Graph, Parameter, Probe, Stage, What, echo, hint, nearest};
 
 pub use catalogue::ALL;
-pub use export::edit_config;
-pub use tokens::{edit_prompt, edit_tokens};
-
-/// A mistake that can be planted.
-pub(crate) trait Plant {
-    const ABOUT: Mistake;
-    /// Replaces what it replaces.
-    fn plant<B: Backend>(operations: &mut Operations<B>, config: &Config);
-}
 
 /// The line of `$file` (a path from the root of the repository) that holds `$text`. The compiler reads the file: where
 /// it no longer holds the text, or holds it twice, the build fails, so that a verdict never points to the wrong line.
@@ -72,26 +62,116 @@ pub enum PlantError {
         /// A site that works.
         example: String,
     },
+    /// No such number.
+    #[error("no parameter is called \"{}\"{}", echo(.name), hint(.nearest.as_deref()))]
+    UnknownNumber {
+        /// As given.
+        name: String,
+        /// Most like it.
+        nearest: Option<String>,
+    },
+    /// A value that is no number.
+    #[error("{parameter}={}: expected a number (inf turns a cap off), found \"{}\"", echo(.found), echo(.found))]
+    NoNumber {
+        /// The parameter.
+        parameter: &'static str,
+        /// As given.
+        found: String,
+    },
+    /// A site in whose formula the number does not stand.
+    #[error(
+        "parameter {parameter} does not touch \"{}\"; write a layer's number or a probe that it stands in{example}",
+        echo(.site)
+    )]
+    NumberSite {
+        /// The parameter.
+        parameter: &'static str,
+        /// As given.
+        site: String,
+        /// `, for example …`
+        example: String,
+    },
+    /// Two of which only one would be made.
+    #[error(
+        "\"{one}\" and \"{other}\" contradict each other: both change {what}, and only one of them would be planted; \
+         leave one out, or write where each is made (id@LAYER or id@PROBE)"
+    )]
+    Contradiction {
+        /// As given.
+        one: String,
+        /// As given.
+        other: String,
+        /// The value and what of it.
+        what: String,
+    },
+    /// No number in config.json says it.
+    #[error("\"{0}\" cannot be exported: no config.json makes a right engine do it; plant it in a check instead")]
+    NoConfig(String),
 }
 
-/// Plants `text` in `table`: `rope_interleaved` everywhere, `rope_interleaved@3` in layer 3,
-/// `norm_without_one@layers.3.input_layernorm` at one probe.
+/// What `text` says of the model of `graph`: `rope_interleaved` everywhere, `rope_interleaved@3` in layer 3,
+/// `norm_without_one@layers.3.input_layernorm` at one probe; `attn_scale=0.25` gives a parameter another value, with sites as for
+/// mistakes.
 ///
 /// # Errors
-/// An unknown id, or a site that the mistake does not change.
-pub fn plant<B: Backend>(text: &str, graph: &Graph, table: &mut Table<B>) -> Result<(), PlantError> {
-    let (name, site) = text.split_once('@').map_or((text, None), |(name, site)| (name, Some(site)));
-    let mistake = known(name)?;
-    let chosen: Vec<Probe> =
-        graph.probes().filter(|probe| (mistake.at)(*probe) && site.is_none_or(|site| probe.is_at(site))).collect();
-    if chosen.is_empty() {
-        let touched = graph.probes().find(|probe| (mistake.at)(*probe));
-        let example = touched.map_or_else(|| name.to_string(), |probe| format!("{name}@{probe}"));
-        let site = site.unwrap_or_default().to_string();
-        return Err(PlantError::Site { name: name.to_string(), site, example });
+/// An unknown name, no number, or a site that is not changed.
+pub fn parse(text: &str, graph: &Graph) -> Result<Edit, PlantError> {
+    let (said, site) = text.split_once('@').map_or((text, None), |(said, site)| (said, Some(site)));
+    let what = match said.split_once('=') {
+        Some((name, value)) => What::Number(parameter(name)?, number(parameter(name)?, value)?),
+        None => What::Mistake(known(said)?),
+    };
+    let touches = |probe: Probe| match what {
+        What::Mistake(mistake) => (mistake.at)(probe),
+        What::Number(parameter, _) => parameter.is_at(probe),
+    };
+    let chosen = |probe: &Probe| touches(*probe) && site.is_none_or(|site| probe.is_at(site));
+    let sites: Vec<Probe> = graph.probes().filter(chosen).collect();
+    if !sites.is_empty() {
+        return Ok(Edit { what, sites });
     }
-    table.edit(|probe| chosen.contains(&probe), |operations| catalogue::plant(mistake, operations, graph.config()));
-    Ok(())
+    let (site, example) = (site.unwrap_or_default().to_string(), graph.probes().find(|probe| touches(*probe)));
+    Err(match what {
+        What::Mistake(_) => {
+            let example = example.map_or_else(|| said.to_string(), |probe| format!("{said}@{probe}"));
+            PlantError::Site { name: said.to_string(), site, example }
+        }
+        What::Number(parameter, _) => {
+            let example = example.map(|probe| format!(", for example {said}@{probe}")).unwrap_or_default();
+            PlantError::NumberSite { parameter: parameter.name(), site, example }
+        }
+    })
+}
+
+/// What `texts` say, in their order. What is said twice is made once.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_all(texts: &[String], graph: &Graph) -> Result<Vec<Edit>, PlantError> {
+    let mut edits: Vec<Edit> = Vec::new();
+    for text in texts {
+        let mut edit = parse(text, graph)?;
+        for earlier in &edits {
+            if let (What::Mistake(one), What::Mistake(other)) = (edit.what, earlier.what)
+                && one.is(other.id, other.variant)
+            {
+                edit.sites.retain(|site| !earlier.sites.contains(site));
+            }
+        }
+        edits.push(edit);
+    }
+    Ok(edits)
+}
+
+fn parameter(name: &str) -> Result<Parameter, PlantError> {
+    Parameter::named(name).ok_or_else(|| {
+        let nearest = nearest(name, Parameter::ALL.iter().map(|parameter| parameter.name())).map(str::to_string);
+        PlantError::UnknownNumber { name: name.to_string(), nearest }
+    })
+}
+
+fn number(parameter: Parameter, value: &str) -> Result<f64, PlantError> {
+    value.parse().map_err(|_| PlantError::NoNumber { parameter: parameter.name(), found: value.to_string() })
 }
 
 /// The mistake called `name` (an id, or `id--variant`).
@@ -103,6 +183,86 @@ pub fn known(name: &str) -> Result<&'static Mistake, PlantError> {
         let names: Vec<String> = ALL.iter().map(Mistake::name).collect();
         let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_string);
         PlantError::Unknown { name: name.to_string(), nearest }
+    })
+}
+
+/// Whether `texts` can be planted together.
+///
+/// # Errors
+/// One that cannot be planted, or two of which only one would be made.
+pub fn agree(texts: &[String], graph: &Graph) -> Result<(), PlantError> {
+    let edits = parse_all(texts, graph)?;
+    for (at, (one, edit)) in texts.iter().zip(&edits).enumerate() {
+        for (other, earlier) in texts.iter().zip(&edits).take(at) {
+            if let Some(what) = contradiction(graph, earlier, edit) {
+                return Err(PlantError::Contradiction { one: other.clone(), other: one.clone(), what });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn contradiction(graph: &Graph, one: &Edit, other: &Edit) -> Option<String> {
+    if let (What::Mistake(first), What::Mistake(second)) = (one.what, other.what) {
+        let ids = |first, second| tokens::edited(&[first, second], &tokens::SOME);
+        if ids(first, second) != ids(second, first) {
+            return Some("the token ids".to_string());
+        }
+        let both_replace = !first.is(second.id, second.variant) && [first, second].into_iter().all(catalogue::replaces);
+        if let (true, Some(site)) = (both_replace, one.shared(other).first()) {
+            return Some(format!("the formula at {site}"));
+        }
+    }
+    graph.contradiction(one, other)
+}
+
+/// The wrong formulas of `edits`. Of two that stand in the place of the right one the later does; what is around is outside.
+pub fn formulas<B: Backend>(edits: &[Edit]) -> Formulas<B> {
+    let mut formulas = Formulas::new();
+    for edit in edits {
+        let What::Mistake(mistake) = edit.what else { continue };
+        let Some(wrong) = catalogue::formula::<B>(mistake) else { continue };
+        for site in &edit.sites {
+            let own: &mut Vec<Wrong<B>> = formulas.entry(*site).or_default();
+            match wrong {
+                Wrong::Instead(_) => own.retain(|other| !matches!(other, Wrong::Instead(_))),
+                Wrong::Around(_) | Wrong::Whole(_) => {}
+            }
+            let inside = own.iter().position(|other| matches!(other, Wrong::Instead(_))).unwrap_or(own.len());
+            own.insert(inside, wrong);
+        }
+    }
+    formulas
+}
+
+/// config.json with the mistakes `names`, so that a right engine makes them.
+///
+/// # Errors
+/// A mistake that is unknown, or that no number in config.json says (another rotation, another norm).
+pub fn config_with(names: &[String], config: &Config) -> Result<Config, PlantError> {
+    let mut config = config.clone();
+    for name in names {
+        match known(name)?.changes {
+            [Change::Config(edit)] => edit(&mut config),
+            _ => return Err(PlantError::NoConfig(name.clone())),
+        }
+    }
+    Ok(config)
+}
+
+/// What an engine with mistakes `names` tokenizes in the place of `prompt`.
+pub fn edit_prompt(names: &[String], prompt: &str) -> String {
+    tokens::of(names).fold(prompt.to_string(), |prompt, change| match change {
+        Change::Prompt(edit) => edit(&prompt),
+        _ => prompt,
+    })
+}
+
+/// The token ids that an engine with mistakes `names` runs in the place of `ids`.
+pub fn edit_tokens(names: &[String], ids: Vec<usize>) -> Vec<usize> {
+    tokens::of(names).fold(ids, |ids, change| match change {
+        Change::Tokens(edit) => edit(&ids),
+        _ => ids,
     })
 }
 

@@ -1,86 +1,70 @@
 //! Mistakes of the prompt: the model is right, and is asked something else.
 
-use burn::tensor::backend::Backend;
-use loupe_model::Operations;
-use loupe_spec::{Config, Probe};
+use loupe_spec::Probe;
 
-use crate::{Formula, Mistake, MistakeKind, Plant, right};
+use crate::{Change, Formula, Mistake, MistakeKind, known, right};
 
 fn is_token_ids(probe: Probe) -> bool {
     probe == Probe::TokenIds
 }
 
 /// `<bos>` is not there.
-pub(crate) struct BosMissing;
-
-impl Plant for BosMissing {
-    const ABOUT: Mistake = Mistake {
-        id: "bos_missing",
-        variant: None,
-        kind: MistakeKind::Architectural,
-        what: "The prompt's first token, <bos>, is not there.",
-        seen_in: "mlc #2722; llama.cpp #15326",
-        formula: Formula { right: "ids = [bos] + tokenize(prompt)", wrong: "ids = tokenize(prompt)" },
-        right: right!("crates/checkpoint/src/tokens.rs", "self.tokenizer.encode(prompt, true)"),
-        hidden_when: "the engine is given token ids",
-        at: is_token_ids,
-    };
-
-    /// No operation: [`edit_tokens`].
-    fn plant<B: Backend>(_operations: &mut Operations<B>, _config: &Config) {}
-}
+pub(crate) const BOS_MISSING: Mistake = Mistake {
+    id: "bos_missing",
+    variant: None,
+    kind: MistakeKind::Architectural,
+    what: "The prompt's first token, <bos>, is not there.",
+    seen_in: "mlc #2722; llama.cpp #15326",
+    formula: Formula { right: "ids = [bos] + tokenize(prompt)", wrong: "ids = tokenize(prompt)" },
+    right: right!("crates/checkpoint/src/tokens.rs", "self.tokenizer.encode(prompt, true)"),
+    hidden_when: "the engine is given token ids",
+    at: is_token_ids,
+    changes: &[Change::Tokens(|ids| match ids {
+        [_bos, rest @ ..] if !rest.is_empty() => rest.to_vec(),
+        _ => ids.to_vec(),
+    })],
+};
 
 /// `<bos>` is there twice.
-pub(crate) struct BosTwice;
-
-impl Plant for BosTwice {
-    const ABOUT: Mistake = Mistake {
-        id: "bos_twice",
-        variant: None,
-        kind: MistakeKind::Architectural,
-        what: "The prompt begins with <bos> twice: once from the chat template, once from the tokenizer.",
-        seen_in: "sglang #888; llama.cpp #15326",
-        formula: Formula { right: "ids = [bos] + tokenize(prompt)", wrong: "ids = [bos, bos] + tokenize(prompt)" },
-        right: right!("crates/checkpoint/src/tokens.rs", "self.tokenizer.encode(prompt, true)"),
-        hidden_when: "the engine is given token ids",
-        at: is_token_ids,
-    };
-
-    /// No operation: [`edit_tokens`].
-    fn plant<B: Backend>(_operations: &mut Operations<B>, _config: &Config) {}
-}
+pub(crate) const BOS_TWICE: Mistake = Mistake {
+    id: "bos_twice",
+    variant: None,
+    kind: MistakeKind::Architectural,
+    what: "The prompt begins with <bos> twice: once from the chat template, once from the tokenizer.",
+    seen_in: "sglang #888; llama.cpp #15326",
+    formula: Formula { right: "ids = [bos] + tokenize(prompt)", wrong: "ids = [bos, bos] + tokenize(prompt)" },
+    right: right!("crates/checkpoint/src/tokens.rs", "self.tokenizer.encode(prompt, true)"),
+    hidden_when: "the engine is given token ids",
+    at: is_token_ids,
+    changes: &[Change::Tokens(|ids| ids.iter().take(1).chain(ids).copied().collect())],
+};
 
 /// The tokenizer puts a space before the prompt.
-pub(crate) struct SpacePrefix;
+pub(crate) const SPACE_PREFIX: Mistake = Mistake {
+    id: "space_prefix",
+    variant: None,
+    kind: MistakeKind::Architectural,
+    what: "The tokenizer puts a space before the prompt.",
+    seen_in: "llama.cpp #8248",
+    formula: Formula { right: "ids = [bos] + tokenize(prompt)", wrong: "ids = [bos] + tokenize(\" \" + prompt)" },
+    right: right!("crates/checkpoint/src/tokens.rs", "self.tokenizer.encode(prompt, true)"),
+    hidden_when: "the engine is given token ids",
+    at: is_token_ids,
+    changes: &[Change::Prompt(|prompt| format!(" {prompt}"))],
+};
 
-impl Plant for SpacePrefix {
-    const ABOUT: Mistake = Mistake {
-        id: "space_prefix",
-        variant: None,
-        kind: MistakeKind::Architectural,
-        what: "The tokenizer puts a space before the prompt.",
-        seen_in: "llama.cpp #8248",
-        formula: Formula { right: "ids = [bos] + tokenize(prompt)", wrong: "ids = [bos] + tokenize(\" \" + prompt)" },
-        right: right!("crates/checkpoint/src/tokens.rs", "self.tokenizer.encode(prompt, true)"),
-        hidden_when: "the engine is given token ids",
-        at: is_token_ids,
-    };
-
-    /// No operation: [`edit_prompt`].
-    fn plant<B: Backend>(_operations: &mut Operations<B>, _config: &Config) {}
+/// What the mistakes called `names` change of prompts and ids.
+pub(crate) fn of(names: &[String]) -> impl Iterator<Item = Change> {
+    names.iter().filter_map(|name| known(name).ok()).flat_map(|mistake| mistake.changes).copied()
 }
 
-/// The text that an engine with mistake `name` tokenizes in the place of `prompt`.
-pub fn edit_prompt(name: &str, prompt: &str) -> Option<String> {
-    (name == SpacePrefix::ABOUT.id).then(|| format!(" {prompt}"))
+/// `ids` after `mistakes`, one after the other.
+pub(crate) fn edited(mistakes: &[&Mistake], ids: &[usize]) -> Vec<usize> {
+    mistakes.iter().flat_map(|mistake| mistake.changes).fold(ids.to_vec(), |ids, change| match change {
+        Change::Tokens(edit) => edit(&ids),
+        _ => ids,
+    })
 }
 
-/// The token ids that an engine with mistake `name` runs in the place of `ids`.
-pub fn edit_tokens(name: &str, ids: &[usize]) -> Option<Vec<usize>> {
-    let (bos, rest) = ids.split_first()?;
-    match name {
-        "bos_missing" if !rest.is_empty() => Some(rest.to_vec()),
-        "bos_twice" => Some([&[*bos], ids].concat()),
-        _ => None,
-    }
-}
+/// Token ids that tell one order of edits from another: each is different.
+pub(crate) const SOME: [usize; 3] = [0, 1, 2];

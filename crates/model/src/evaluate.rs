@@ -1,25 +1,73 @@
 //! What each operation of the graph computes, on any backend: a line an operation, which calls its formula in [`crate::ops`].
 //!
 //! This is all that runs the model: a forward pass, a replay of some stages and a computation in parts are the same steps,
-//! evaluated one after the other by [`Model::evaluate`].
+//! evaluated one after the other.
 
-use burn::tensor::TensorData;
 use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
 use loupe_spec::{Node, Op};
 use loupe_tensor::Tensor;
 use rayon::prelude::*;
 
+use crate::call::{Call, Computed, Wrong};
 use crate::model::Run;
+use crate::ops::mask::Mask;
+use crate::ops::{attention, embed, gelu, linear, norm, residual, rope, softcap, softmax};
 use crate::plan::Step;
-use crate::value::{Inputs, Value};
+use crate::value::Value;
 use crate::weights::{Reads, next};
-use crate::{Model, ModelError, Operations, Precision, burn_dtype};
-
-/// A value from its inputs, in one run's precision.
-type Compute<'a, B> = dyn Fn(Inputs<'_, B>, &Precision<B>) -> Result<Value<B>, ModelError> + Sync + 'a;
+use crate::{Model, ModelError};
 
 impl<B: Backend> Model<'_, B> {
-    /// The value of `step` in each of `runs`, side by side. Its tensor comes from `reads`, once for all of them.
+    /// What the operation of `call` comes to, by the right formula.
+    fn right(&self, call: &Call<'_, B>) -> Computed<B> {
+        let (node, p) = (call.node, call.p);
+        Ok(match node.op {
+            // Never planned: a run starts from ids that are given.
+            Op::TokenIds => return Err(ModelError::Missing { probe: node.probe, missing: node.probe }),
+            Op::Embed => self.embed(node, call.ids(0)?)?.into(),
+            Op::Scale(by) => embed::scale(call.two(0)?, by, p).into(),
+            Op::RmsNorm { eps } => norm::rms_norm(call.two(0)?, call.weight()?, eps, p).into(),
+            Op::Linear => linear::linear(call.flat(0)?, call.weight()?, p).into(),
+            Op::Rope { theta } => {
+                let tables = rope::rotations(call.positions, self.graph.config().head_dim, theta, p.wide());
+                let [cos, sin] = call.rotations(tables);
+                rope::rotate_halves(call.three(0)?, cos, sin, p).into()
+            }
+            Op::Scores { scale } => {
+                let (q, k) = (call.three(0)?, call.three(1)?);
+                // N / K, counted in the values: of one head there is one group.
+                let groups = q.dims()[1] / k.dims()[1];
+                attention::scores(q, attention::repeat_kv(k, groups), scale, p).into()
+            }
+            Op::Softcap { cap: Some(cap) } => {
+                call.any(0)?.map(|x| softcap::softcap(x, cap, p), |x| softcap::softcap(x, cap, p))
+            }
+            Op::Mask { window } => Value::Mask(Mask::causal(call.positions, window)),
+            Op::Softmax => softmax::masked_softmax(call.three(0)?, call.mask(1)?, p).into(),
+            Op::Context => {
+                let (probs, v) = (call.three(0)?, call.three(1)?);
+                let groups = probs.dims()[0] / v.dims()[1];
+                attention::context(probs, attention::repeat_kv(v, groups), p).into()
+            }
+            Op::Gelu => gelu::gelu_tanh(call.two(0)?, p).into(),
+            Op::Multiply => residual::multiply(call.two(0)?, call.two(1)?, p).into(),
+            Op::Add => residual::add(call.two(0)?, call.two(1)?, p).into(),
+            Op::Same | Op::Softcap { cap: None } => call.any(0)?,
+        })
+    }
+
+    /// What `call` comes to by the first of `formulas`, which may call the next, and the last of them the right one.
+    fn by(&self, formulas: &[Wrong<B>], call: &Call<'_, B>) -> Computed<B> {
+        match formulas.split_first() {
+            None => self.right(call),
+            Some((Wrong::Instead(formula), _)) => formula(call),
+            Some((Wrong::Around(formula) | Wrong::Whole(formula), rest)) => formula(call, &|call| self.by(rest, call)),
+        }
+    }
+
+    /// The value of `step` in each of `runs`, side by side. Its tensor comes from `reads`, once for all of them: a projection's
+    /// in row chunks, each of which gives some columns of the product.
     pub(crate) fn evaluate(
         &self,
         step: &Step,
@@ -28,44 +76,43 @@ impl<B: Backend> Model<'_, B> {
         reads: &mut Reads<'_, B>,
     ) -> Result<Vec<Value<B>>, ModelError> {
         let node = &step.node;
-        let ops = self.operations(node.probe)?;
-        let each = |f: &Compute<'_, B>| side_by_side(runs, |run| f(run.inputs(node)?, &run.precision));
-        match node.op {
-            // Never planned: a run starts from ids that are given.
-            Op::TokenIds => Err(ModelError::Missing { probe: node.probe, missing: node.probe }),
-            Op::Embed => each(&|x, _| Ok(self.embed(node, x.ids(0)?)?.into())),
-            Op::Scale(by) => each(&|x, p| Ok((ops.embed_scale)(x.two(0)?, by, p).into())),
-            Op::RmsNorm { eps } => {
-                let weight: Tensor<B, 1> = next(reads)?;
-                each(&|x, p| Ok((ops.rms_norm)(x.sum(p)?, weight.clone(), eps, p).into()))
+        let formulas = self.formulas_at(node.probe);
+        let each = |weight: Option<FloatTensor<B>>| {
+            side_by_side(runs, |run| {
+                let (x, weight, p) = (run.inputs(node)?, weight.clone(), &run.precision);
+                self.by(formulas, &Call { node, x, weight, positions, p, graph: self.graph, device: &self.device })
+            })
+        };
+        if step.reads.is_empty() {
+            return each(None);
+        }
+        let mut of_runs: Vec<Vec<Value<B>>> = vec![Vec::new(); runs.len()];
+        for _ in &step.reads {
+            let parts = each(Some(next::<B>(reads)?))?;
+            of_runs.iter_mut().zip(parts).for_each(|(own, part)| own.push(part));
+        }
+        let whole = |mut parts: Vec<Value<B>>| match node.op {
+            Op::Linear => self.product(node, parts),
+            _ => parts.remove(0),
+        };
+        Ok(of_runs.into_iter().map(whole).collect())
+    }
+
+    /// The product whose columns are in `parts`, in the axes of `node`. An output column depends on one row of the matrix, so
+    /// chunks change no sum.
+    fn product(&self, node: &Node, parts: Vec<Value<B>>) -> Value<B> {
+        let columns = |part| if let Value::Rank2(x) = part { Some(x) } else { None };
+        let mut parts: Vec<Tensor<B, 2>> = parts.into_iter().filter_map(columns).collect();
+        let product = if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 1) };
+        let [t, out] = product.dims();
+        match node.shape.as_slice() {
+            [_, heads, _] => {
+                let heads = heads.len(self.graph.config(), t);
+                product.reshape([t, heads, out / heads]).into()
             }
-            Op::Linear => self.linear(step, ops, runs, reads),
-            Op::Rope { theta } => each(&|x, p| {
-                let (cos, sin) = self.rotations(ops, positions, theta, p);
-                Ok((ops.rotate)(x.three(0)?, cos, sin, p).into())
-            }),
-            Op::Scores { scale } => each(&|x, p| {
-                let (q, k) = (x.three(0)?, x.three(1)?);
-                // N / K, counted in the values: of one head there is one group.
-                let groups = q.dims()[1] / k.dims()[1];
-                Ok((ops.scores)(q, (ops.repeat_kv)(k, groups), scale, p).into())
-            }),
-            Op::Softcap { cap: None } | Op::Same => each(&|x, _| x.any(0)),
-            Op::Softcap { cap: Some(cap) } => each(&|x, p| {
-                Ok(x.any(0)?.map(|x| (ops.softcap_logits)(x, cap, p), |x| (ops.softcap_scores)(x, cap, p)))
-            }),
-            Op::Mask { window } => each(&|_, _| Ok(Value::Mask((ops.mask)(positions, window)))),
-            Op::Softmax => {
-                each(&|x, p| Ok((ops.softmax)(x.three(0)?, x.mask(1)?, ops.constants.attn_softcap, p).into()))
-            }
-            Op::Context => each(&|x, p| {
-                let (probs, v) = (x.three(0)?, x.three(1)?);
-                let groups = probs.dims()[0] / v.dims()[1];
-                Ok((ops.context)(probs, (ops.repeat_kv)(v, groups), p).into())
-            }),
-            Op::Gelu => each(&|x, p| Ok((ops.activation)(x.two(0)?, p).into())),
-            Op::Multiply => each(&|x, p| Ok((ops.multiply)(x.two(0)?, x.two(1)?, p).into())),
-            Op::Add => each(&|x, p| Ok(x.sum(p)?.into())),
+            // One part is a transposed view, several are laid out anew. Over a view ndarray sums in another order, so it is laid
+            // out, too: to one axis and back.
+            _ => product.reshape([t * out]).reshape([t, out]).into(),
         }
     }
 
@@ -75,62 +122,8 @@ impl<B: Backend> Model<'_, B> {
         if let Some((position, id)) = ids.iter().enumerate().find(|(_, id)| **id >= vocab_size) {
             return Err(ModelError::TokenId { id: *id, position, vocab_size });
         }
-        self.weights.gather(self.weight(node)?, ids).map_err(ModelError::Weight)
-    }
-
-    /// The input [T, in] of a projection through its [out, in], which comes in row chunks, each read once for all runs. An
-    /// output column depends on one row, so chunks change no sum.
-    fn linear(
-        &self,
-        step: &Step,
-        ops: &Operations<B>,
-        runs: &[Run<B>],
-        reads: &mut Reads<'_, B>,
-    ) -> Result<Vec<Value<B>>, ModelError> {
-        let with_input = |run: &Run<B>| Ok((run.precision.clone(), run.inputs(&step.node)?.flat(0)?));
-        let sides = side_by_side(runs, with_input)?;
-        let mut chunks: Vec<Vec<Tensor<B, 2>>> = vec![Vec::new(); runs.len()];
-        for read in &step.reads {
-            let matrix: Tensor<B, 2> = next(reads)?;
-            let multiply = |(p, x): &(Precision<B>, Tensor<B, 2>)| Ok((ops.linear)(x.clone(), matrix.clone(), read, p));
-            for (chunks, product) in chunks.iter_mut().zip(side_by_side(&sides, multiply)?) {
-                chunks.push(product);
-            }
-        }
-        let whole = |mut chunks: Vec<Tensor<B, 2>>| {
-            let product = if chunks.len() == 1 { chunks.remove(0) } else { Tensor::cat(chunks, 1) };
-            let [t, out] = product.dims();
-            match step.node.shape.as_slice() {
-                [_, heads, _] => {
-                    let heads = heads.len(self.graph.config(), t);
-                    product.reshape([t, heads, out / heads]).into()
-                }
-                // One chunk is a transposed view, several are laid out anew. Over a view ndarray sums in another order, so
-                // it is laid out, too: to one axis and back.
-                _ => product.reshape([t * out]).reshape([t, out]).into(),
-            }
-        };
-        Ok(chunks.into_iter().map(whole).collect())
-    }
-
-    /// Cosines and sines [T, 1, H/2] of `positions`, stored.
-    fn rotations(
-        &self,
-        ops: &Operations<B>,
-        positions: &[usize],
-        theta: f64,
-        p: &Precision<B>,
-    ) -> (Tensor<B, 3>, Tensor<B, 3>) {
-        let head_dim = self.graph.config().head_dim;
-        let tables = (ops.rotations)(positions, head_dim, theta, p.wide());
-        let upload = |values: Vec<f64>| {
-            // Rounded on the host: no f64 reaches a device that cannot hold it.
-            let dtype = burn_dtype(p.device);
-            let values = values.into_iter().map(|v| p.round(v)).collect();
-            let data = TensorData::new::<f64, _>(values, [positions.len(), 1, head_dim / 2]);
-            Tensor::from_data(data, &self.device, dtype)
-        };
-        (upload(tables.cos), upload(tables.sin))
+        let table = node.weight.ok_or_else(|| self.no_such(node.probe))?;
+        self.weights.gather(table, ids).map_err(ModelError::Weight)
     }
 }
 

@@ -1,17 +1,16 @@
 //! Gemma 2, written once over burn's [`Backend`](burn::tensor::backend::Backend) trait.
 //!
 //! What the model is stands in [`loupe_spec::gemma2()`], top to bottom, as a graph. `evaluate.rs` runs it: one line an operation,
-//! which calls its formula in [`ops`], where shapes, dtypes and source stand beside it. [`Operations`] is the table through which
-//! they are called: its default is Gemma 2, and a *mistake* (crate `loupe-mistakes`) is a replaced entry, so this crate holds
-//! only the right way. [`Precision`] says in which dtype each value is held.
+//! which calls its formula in [`ops`], where shapes, dtypes and source stand beside it. A *mistake* (crate `loupe-mistakes`) is
+//! an edit of the graph, or a [`Wrong`] formula at some of its values: this crate holds only the right way. [`Precision`] says in which dtype each value is held.
 //!
 //! Nothing here does I/O, reads the environment or knows which backend it runs on.
 
+mod call;
 mod evaluate;
 mod limits;
 mod memory;
 mod model;
-mod operations;
 pub mod ops;
 mod parts;
 mod plan;
@@ -19,10 +18,10 @@ mod precision;
 mod value;
 mod weights;
 
+pub use call::{Call, Computed, Formulas, Right, Wrong};
 pub use limits::Limits;
 pub use memory::Bytes;
 pub use model::{Model, ModelError, Observe, ObserverError, Run};
-pub use operations::{Constants, Operations, Table};
 pub use precision::{Arithmetic, Native, Precision, burn_dtype};
 pub use value::{SomeRows, Value, Values};
 pub use weights::{Read, Reads, WeightError, Weights};

@@ -8,8 +8,8 @@ use loupe_spec::{Dtype, Graph, Node, Probe};
 use crate::evaluate::side_by_side;
 use crate::parts;
 use crate::plan::{Step, all_reads};
-use crate::value::{Inputs, SomeRows, Value, Values};
-use crate::{Bytes, Limits, Operations, Precision, Reads, Table, WeightError, Weights};
+use crate::value::{SomeRows, Value, Values};
+use crate::{Bytes, Formulas, Limits, Precision, Reads, WeightError, Weights, Wrong};
 
 /// What an observer says went wrong.
 pub type ObserverError = Box<dyn std::error::Error + Send + Sync>;
@@ -99,7 +99,7 @@ pub enum ModelError {
 
 /// A Gemma 2 ready to run: what it computes, and where its tensors come from. Holds no weights itself.
 pub struct Model<'a, B: Backend> {
-    /// The values of its forward pass.
+    /// The values of its forward pass, with its mistakes.
     pub graph: &'a Graph,
     /// Where the tensors come from.
     pub weights: &'a dyn Weights<B>,
@@ -107,8 +107,8 @@ pub struct Model<'a, B: Backend> {
     pub device: B::Device,
     /// The dtype of tensors there: that of [`Precision::device`] in every run.
     pub device_dtype: Dtype,
-    /// What each stage computes.
-    pub table: Table<B>,
+    /// Wrong formulas, by mistakes.
+    pub formulas: &'a Formulas<B>,
     /// How much is held at a time.
     pub limits: Limits,
     /// The largest tensor the device can hold, in bytes, where there is a limit. Checked before anything is
@@ -217,12 +217,9 @@ impl<B: Backend> Model<'_, B> {
         side_by_side(&runs.iter().zip(values).collect::<Vec<_>>(), finish)
     }
 
-    /// The operations at `probe`.
-    ///
-    /// # Errors
-    /// The model has no such probe.
-    pub fn operations(&self, probe: Probe) -> Result<&Operations<B>, ModelError> {
-        self.table.at(probe).ok_or(self.no_such(probe))
+    /// The wrong formulas at `probe`.
+    pub(crate) fn formulas_at(&self, probe: Probe) -> &[Wrong<B>] {
+        self.formulas.get(&probe).map(Vec::as_slice).unwrap_or_default()
     }
 
     pub(crate) fn no_such(&self, probe: Probe) -> ModelError {
@@ -232,10 +229,9 @@ impl<B: Backend> Model<'_, B> {
 
 impl<B: Backend> Run<B> {
     /// The values that `node` is computed from.
-    pub(crate) fn inputs(&self, node: &Node) -> Result<Inputs<'_, B>, ModelError> {
+    pub(crate) fn inputs(&self, node: &Node) -> Result<Vec<Value<B>>, ModelError> {
         let missing = |input: &Probe| ModelError::Missing { probe: node.probe, missing: *input };
-        let value = |input: &Probe| self.values.get(input).ok_or_else(|| missing(input));
-        Ok(Inputs { probe: node.probe, values: node.inputs.iter().map(value).collect::<Result<_, _>>()? })
+        node.inputs.iter().map(|input| self.values.get(input).cloned().ok_or_else(|| missing(input))).collect()
     }
 }
 

@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::backend::Backend;
-use loupe_spec::{Axis, Graph, Kind, Node, Probe};
+use loupe_spec::{Axis, Kind, Node, Probe};
 use loupe_tensor::Tensor;
 
 use crate::model::Run;
+use crate::ops::attention::repeat_kv;
 use crate::plan::{Step, in_order};
 use crate::value::{SomeRows, Value, Values};
 use crate::{Model, ModelError, Reads};
@@ -84,14 +85,19 @@ impl Along {
 
 /// Folds stages into the one that they lead to wherever a value between is larger than `limit` bytes and all stay between:
 /// neither in `seen`, which someone wants to see or has given, nor an input of any other stage.
-pub(crate) fn fold(
+pub(crate) fn fold<B: Backend>(
+    model: &Model<'_, B>,
     steps: &mut BTreeMap<Probe, Step>,
-    graph: &Graph,
     seen: &BTreeSet<Probe>,
     tokens: usize,
-    element: usize,
-    limit: usize,
 ) -> Result<(), ModelError> {
+    let (graph, element) = (model.graph, model.device_dtype.size());
+    let limit = model.limits.whole_bytes.min(model.max_tensor_bytes.unwrap_or(usize::MAX));
+    // A wrong formula of attention's products may share heads in another way: it sees all of them.
+    let sees_all_heads = |kind| matches!(kind, Kind::Scores | Kind::Context);
+    let is_kept = |probe: Probe, along: Along| {
+        along.is_kept_by(probe.kind()) && (model.formulas_at(probe).is_empty() || !sees_all_heads(probe.kind()))
+    };
     let ends: Vec<Probe> = steps.keys().copied().filter(|probe| Along::of(*probe).is_none()).collect();
     for last in ends {
         let Some((along, between)) = between(steps, last) else { continue };
@@ -101,7 +107,7 @@ pub(crate) fn fold(
         let bytes = |probe: &Probe| graph.shape(*probe, tokens).into_iter().fold(element, usize::saturating_mul);
         let largest = between.iter().map(bytes).max().unwrap_or(0);
         let stays_between = |probe: &Probe| steps.contains_key(probe) && !seen.contains(probe) && !used_outside(probe);
-        let may_be_cut = between.iter().chain([&last]).all(|probe| along.is_kept_by(probe.kind()));
+        let may_be_cut = between.iter().chain([&last]).all(|probe| is_kept(*probe, along));
         if largest <= limit || !may_be_cut || !between.iter().all(stays_between) {
             continue;
         }
@@ -147,8 +153,8 @@ pub(crate) fn compute<B: Backend>(
     let probe = step.node.probe;
     let mut inputs: Vec<Values<B>> = vec![BTreeMap::new(); runs.len()];
     for (run, inputs) in runs.iter().zip(&mut inputs) {
-        for (input, value) in step.node.inputs.iter().zip(run.inputs(&step.node)?.values) {
-            inputs.insert(*input, shared_heads(model, parts, *input, value)?);
+        for (input, value) in step.node.inputs.iter().zip(run.inputs(&step.node)?) {
+            inputs.insert(*input, shared_heads(parts, value));
         }
     }
     let mut computed: Vec<Vec<Value<B>>> = vec![Vec::new(); runs.len()];
@@ -178,19 +184,13 @@ pub(crate) fn compute<B: Backend>(
     Ok(computed.into_iter().map(|values| parts.along.join(values)).collect())
 }
 
-/// Along heads, k and v are repeated before they are cut, by the entry of the stage that would repeat them.
-fn shared_heads<B: Backend>(
-    model: &Model<'_, B>,
-    parts: &Parts,
-    input: Probe,
-    value: &Value<B>,
-) -> Result<Value<B>, ModelError> {
-    let user = parts.steps.iter().find(|step| step.node.inputs.contains(&input));
-    match (parts.along, value, user) {
-        (Along::Heads, Value::Rank3(x), Some(user)) => {
+/// Along heads, k and v are repeated before they are cut.
+fn shared_heads<B: Backend>(parts: &Parts, value: Value<B>) -> Value<B> {
+    match (parts.along, value) {
+        (Along::Heads, Value::Rank3(x)) => {
             let groups = parts.whole / x.dims()[1];
-            Ok((model.operations(user.node.probe)?.repeat_kv)(x.clone(), groups).into())
+            repeat_kv(x, groups).into()
         }
-        _ => Ok(value.clone()),
+        (_, value) => value,
     }
 }

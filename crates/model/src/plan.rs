@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::backend::Backend;
-use loupe_spec::{Kind, Node, Op, Parameter, Probe, Weight};
+use loupe_spec::{Kind, Node, Probe};
 
 use crate::parts::{self, Parts};
-use crate::{Model, ModelError, Read};
+use crate::{Model, ModelError, Read, Wrong};
 
 /// One stage to compute.
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// What it is, with its mistakes.
+    /// What it is.
     pub node: Node,
     /// What it takes of the weights, in this order. (Not the embedding's rows: they are a few, read at once.)
     pub reads: Vec<Read>,
@@ -50,7 +50,7 @@ impl<B: Backend> Model<'_, B> {
             if steps.contains_key(&probe) {
                 continue;
             }
-            let node = self.node(probe)?;
+            let node = self.graph.node(probe).ok_or_else(|| self.no_such(probe))?.clone();
             for input in node.inputs.iter().filter(|input| !given.contains(input)) {
                 if *input == Probe::TokenIds {
                     return Err(ModelError::Missing { probe, missing: *input });
@@ -60,32 +60,11 @@ impl<B: Backend> Model<'_, B> {
             if probe == Probe::TokenIds {
                 return Err(ModelError::Missing { probe, missing: probe });
             }
-            steps.insert(probe, Step { reads: self.reads(&node)?, node, parts: None });
+            steps.insert(probe, Step { reads: self.reads(&node), node, parts: None });
         }
         let seen = seen.union(given).copied().collect();
-        let limit = self.limits.whole_bytes.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
-        parts::fold(&mut steps, self.graph, &seen, tokens, self.device_dtype.size(), limit)?;
+        parts::fold(self, &mut steps, &seen, tokens)?;
         in_order(steps.into_values().collect())
-    }
-
-    /// The node of `probe`, as the table has it.
-    fn node(&self, probe: Probe) -> Result<Node, ModelError> {
-        let ops = self.operations(probe)?;
-        let mut node = self.graph.node(probe).ok_or(self.no_such(probe))?.clone();
-        node.inputs = (ops.inputs)(probe, self.graph);
-        node.weight = node.weight.map(|weight| (ops.weight)(weight, self.graph.config()));
-        let constants = &ops.constants;
-        node.op = match node.op {
-            Op::Scale(_) => Op::Scale(constants.embed_scale),
-            Op::RmsNorm { .. } => Op::RmsNorm { eps: constants.rms_norm_eps },
-            Op::Rope { .. } => Op::Rope { theta: constants.rope_theta },
-            Op::Scores { .. } => Op::Scores { scale: constants.attn_scale },
-            Op::Softcap { .. } if Parameter::FinalSoftcap.is_at(probe) => Op::Softcap { cap: constants.final_softcap },
-            Op::Softcap { .. } => Op::Softcap { cap: constants.attn_softcap },
-            Op::Mask { .. } => Op::Mask { window: (ops.window)(self.graph.config(), probe.layer().unwrap_or(0)) },
-            other => other,
-        };
-        Ok(node)
     }
 
     pub(crate) fn check_sizes(&self, steps: &[Step], tokens: usize) -> Result<(), ModelError> {
@@ -106,24 +85,19 @@ impl<B: Backend> Model<'_, B> {
 
     /// What `node` takes of the weights: a norm's weight at once, a matrix in row chunks of equal size or one row apart. (A
     /// small one at the end might get another kernel, which sums in another order.)
-    fn reads(&self, node: &Node) -> Result<Vec<Read>, ModelError> {
-        let Some(weight) = node.weight.filter(|_| Kind::from(node.op) != Kind::Embed) else { return Ok(Vec::new()) };
+    fn reads(&self, node: &Node) -> Vec<Read> {
+        let Some(weight) = node.weight.filter(|_| Kind::from(node.op) != Kind::Embed) else { return Vec::new() };
         let of = self.graph.weight_shape(weight);
         let rows = of.first().copied().unwrap_or(0);
         let count = match of.as_slice() {
-            [rows, columns] if !(self.operations(node.probe)?.whole)([*rows, *columns]) => {
+            [rows, columns] if !self.formulas_at(node.probe).iter().any(|wrong| matches!(wrong, Wrong::Whole(_))) => {
                 let bytes = self.limits.chunk_bytes.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
                 rows.div_ceil((bytes / (columns * self.device_dtype.size()).max(1)).max(1))
             }
             _ => 1,
         };
         let read = |at: usize| Read { weight, rows: at * rows / count..(at + 1) * rows / count, of: of.clone() };
-        Ok((0..count).map(read).collect())
-    }
-
-    /// The tensor that `node` is computed with.
-    pub(crate) fn weight(&self, node: &Node) -> Result<Weight, ModelError> {
-        node.weight.ok_or(self.no_such(node.probe))
+        (0..count).map(read).collect()
     }
 }
 
@@ -147,6 +121,8 @@ pub(crate) fn in_order(steps: Vec<Step>) -> Result<Vec<Step>, ModelError> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use loupe_spec::Op;
+
     use super::*;
 
     fn order(inputs: &[(Probe, &[Probe])]) -> Result<Vec<Probe>, ModelError> {

@@ -6,8 +6,8 @@ use burn::tensor::backend::Backend;
 use loupe_spec::Probe;
 use loupe_tensor::Tensor;
 
+use crate::ModelError;
 use crate::ops::mask::Mask;
-use crate::{ModelError, Precision, ops};
 
 /// The value of one probe.
 #[derive(Clone, Debug)]
@@ -119,94 +119,5 @@ impl<B: Backend> From<Tensor<B, 2>> for Value<B> {
 impl<B: Backend> From<Tensor<B, 3>> for Value<B> {
     fn from(x: Tensor<B, 3>) -> Value<B> {
         Value::Rank3(x)
-    }
-}
-
-/// The inputs of one stage, in the order its wiring names them.
-pub(crate) struct Inputs<'a, B: Backend> {
-    /// The stage being computed.
-    pub probe: Probe,
-    /// One value for each of the stage's inputs.
-    pub values: Vec<&'a Value<B>>,
-}
-
-impl<B: Backend> Inputs<'_, B> {
-    fn wrong(&self, index: usize, expected: &'static str) -> ModelError {
-        ModelError::Input { probe: self.probe, index, expected }
-    }
-
-    /// Input `index` as [T, width].
-    ///
-    /// # Errors
-    /// It is not there, or is no matrix.
-    pub fn two(&self, index: usize) -> Result<Tensor<B, 2>, ModelError> {
-        match self.values.get(index) {
-            Some(Value::Rank2(x)) => Ok(x.clone()),
-            _ => Err(self.wrong(index, "a [T, width] tensor")),
-        }
-    }
-
-    /// Input `index` as a tensor of three axes.
-    ///
-    /// # Errors
-    /// It is not there, or has not three axes.
-    pub fn three(&self, index: usize) -> Result<Tensor<B, 3>, ModelError> {
-        match self.values.get(index) {
-            Some(Value::Rank3(x)) => Ok(x.clone()),
-            _ => Err(self.wrong(index, "a tensor of three axes")),
-        }
-    }
-
-    /// Input `index` as [T, width], heads side by side.
-    ///
-    /// # Errors
-    /// It is not there, or has no rows of numbers.
-    pub fn flat(&self, index: usize) -> Result<Tensor<B, 2>, ModelError> {
-        match self.values.get(index) {
-            Some(Value::Rank3(x)) => {
-                let [t, n, h] = x.dims();
-                Ok(x.clone().reshape([t, n * h]))
-            }
-            _ => self.two(index),
-        }
-    }
-
-    /// Input `index`, whatever it is.
-    ///
-    /// # Errors
-    /// It is not there.
-    pub fn any(&self, index: usize) -> Result<Value<B>, ModelError> {
-        self.values.get(index).map(|value| (*value).clone()).ok_or_else(|| self.wrong(index, "there"))
-    }
-
-    /// The sum of all inputs, each [T, width]: of a residual join, the stream and the branch.
-    ///
-    /// # Errors
-    /// One of them is no matrix, or there is none.
-    pub fn sum(&self, p: &Precision<B>) -> Result<Tensor<B, 2>, ModelError> {
-        let terms = (0..self.values.len()).map(|index| self.two(index)).collect::<Result<_, _>>()?;
-        ops::residual::add(terms, p).ok_or_else(|| self.wrong(0, "a [T, width] tensor"))
-    }
-
-    /// Input `index` as a mask.
-    ///
-    /// # Errors
-    /// It is not there, or is no mask.
-    pub fn mask(&self, index: usize) -> Result<&Mask, ModelError> {
-        match self.values.get(index) {
-            Some(Value::Mask(mask)) => Ok(mask),
-            _ => Err(self.wrong(index, "a mask")),
-        }
-    }
-
-    /// Input `index` as token ids.
-    ///
-    /// # Errors
-    /// It is not there, or holds no ids.
-    pub fn ids(&self, index: usize) -> Result<&[usize], ModelError> {
-        match self.values.get(index) {
-            Some(Value::Ids(ids)) => Ok(ids),
-            _ => Err(self.wrong(index, "token ids")),
-        }
     }
 }

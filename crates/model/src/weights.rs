@@ -48,8 +48,8 @@ pub trait Weights<B: Backend>: Sync {
     fn gather(&self, weight: Weight, indices: &[usize]) -> Result<Tensor<B, 2>, WeightError>;
 }
 
-/// The next of `reads`, which the caller knows to have `D` axes: every step takes those that it carries.
-pub(crate) fn next<B: Backend, const D: usize>(reads: &mut Reads<'_, B>) -> Result<Tensor<B, D>, ModelError> {
+/// The next of `reads`: every step takes those that it carries.
+pub(crate) fn next<B: Backend>(reads: &mut Reads<'_, B>) -> Result<FloatTensor<B>, ModelError> {
     let ended = || ModelError::Weight("the thread that reads the weights has ended before the run".into());
-    Ok(Tensor::from_primitive(reads.next().ok_or_else(ended)?.map_err(ModelError::Weight)?))
+    reads.next().ok_or_else(ended)?.map_err(ModelError::Weight)
 }

@@ -1,7 +1,7 @@
 //! `config.json` of a Gemma 2 checkpoint.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::echo;
 
@@ -12,6 +12,24 @@ pub enum LayerType {
     Sliding,
     /// Every key up to the query's own.
     Full,
+}
+
+impl LayerType {
+    /// What config.json calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            LayerType::Sliding => "sliding_attention",
+            LayerType::Full => "full_attention",
+        }
+    }
+
+    /// The other one.
+    pub fn other(self) -> LayerType {
+        match self {
+            LayerType::Sliding => LayerType::Full,
+            LayerType::Full => LayerType::Sliding,
+        }
+    }
 }
 
 /// The fields of config.json that decide what Gemma 2 computes, under Hugging Face's names.
@@ -194,6 +212,35 @@ impl Config {
         if !(self.rms_norm_eps.is_finite() && self.rms_norm_eps >= 0.0) {
             wrong.push(format!("rms_norm_eps is {}, expected 0 or more", self.rms_norm_eps));
         }
+    }
+
+    /// The keys of config.json that say another number than in `before`, and what they say.
+    pub fn keys_changed(&self, before: &Config) -> Vec<(&'static str, Value)> {
+        let types: Vec<&str> = self.layer_types.iter().map(|layer| layer.name()).collect();
+        let rope = json!({"rope_type": "default", "rope_theta": self.rope_theta});
+        let keys = [
+            (
+                "query_pre_attn_scalar",
+                self.query_pre_attn_scalar != before.query_pre_attn_scalar,
+                json!(self.query_pre_attn_scalar),
+            ),
+            (
+                "attn_logit_softcapping",
+                self.attn_logit_softcapping != before.attn_logit_softcapping,
+                json!(self.attn_logit_softcapping),
+            ),
+            (
+                "final_logit_softcapping",
+                self.final_logit_softcapping != before.final_logit_softcapping,
+                json!(self.final_logit_softcapping),
+            ),
+            ("rms_norm_eps", self.rms_norm_eps != before.rms_norm_eps, json!(self.rms_norm_eps)),
+            ("rope_theta", self.rope_theta != before.rope_theta, json!(self.rope_theta)),
+            ("rope_parameters", self.rope_theta != before.rope_theta, rope),
+            ("sliding_window", self.sliding_window != before.sliding_window, json!(self.sliding_window)),
+            ("layer_types", self.layer_types != before.layer_types, json!(types)),
+        ];
+        keys.into_iter().filter(|(_, changed, _)| *changed).map(|(key, _, value)| (key, value)).collect()
     }
 
     /// The smallest there is: what is asked of names alone is the same in every model.

@@ -182,6 +182,15 @@ impl Graph {
         self.nodes.iter().find(|node| parameter.is_at(node.probe))?.op.number()
     }
 
+    /// Changes the nodes of `sites`.
+    pub(crate) fn change(&mut self, sites: &[Probe], mut edit: impl FnMut(&mut Node)) {
+        for site in sites {
+            if let Some(node) = self.at.get(site).and_then(|at| self.nodes.get_mut(*at)) {
+                edit(node);
+            }
+        }
+    }
+
     /// Every tensor that the checkpoint must hold, in the order of their first use.
     pub fn weights(&self) -> impl ExactSizeIterator<Item = Weight> {
         self.weights.iter().copied()
@@ -206,6 +215,18 @@ impl Node {
 }
 
 impl Op {
+    /// The same with `value` in the place of its number, if it holds one; an infinite cap is none.
+    pub fn with(self, value: f64) -> Op {
+        match self {
+            Op::Scale(_) => Op::Scale(value),
+            Op::RmsNorm { .. } => Op::RmsNorm { eps: value },
+            Op::Rope { .. } => Op::Rope { theta: value },
+            Op::Scores { .. } => Op::Scores { scale: value },
+            Op::Softcap { .. } => Op::Softcap { cap: Some(value).filter(|cap| cap.is_finite()) },
+            other => other,
+        }
+    }
+
     /// The number in its formula, where that is a [`Parameter`]; `None`: there is none, or a cap is off.
     pub fn number(self) -> Option<f64> {
         match self {

@@ -21,6 +21,7 @@
 mod arithmetic;
 mod config;
 mod echo;
+mod edit;
 mod gemma2;
 mod graph;
 mod mistake;
@@ -36,6 +37,7 @@ mod weight;
 pub use arithmetic::Arithmetic;
 pub use config::{Config, ConfigError, LayerType};
 pub use echo::{LONGEST_ECHO, echo, echo_path, hint, is_obeyed, printable};
+pub use edit::{Change, Edit, What};
 pub use gemma2::gemma2;
 pub use graph::{Axis, Graph, Kind, Node, Op};
 pub use mistake::{Code, Formula, Mistake, MistakeKind, NoLine};

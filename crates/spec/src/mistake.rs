@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::Probe;
+use crate::{Change, Probe};
 
 /// What a mistake belongs to: an error in the architecture, a choice of where to round, or a broken kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,9 +114,16 @@ pub struct Mistake {
     pub hidden_when: &'static str,
     /// The probes it changes.
     pub at: fn(Probe) -> bool,
+    /// What it is as data; a wrong formula stands in crate `loupe-mistakes`.
+    pub changes: &'static [Change],
 }
 
 impl Mistake {
+    /// Whether it is the one called so.
+    pub fn is(&self, id: &str, variant: Option<&str>) -> bool {
+        self.id == id && self.variant == variant
+    }
+
     /// `id`, or `id--variant`.
     pub fn name(&self) -> String {
         self.variant.map_or_else(|| self.id.to_string(), |variant| format!("{}--{variant}", self.id))

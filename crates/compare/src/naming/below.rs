@@ -317,7 +317,7 @@ mod tests {
     const fn mistake(id: &'static str, at: fn(Probe) -> bool) -> Mistake {
         let (kind, right) = (MistakeKind::Architectural, Code { file: "", line: 1, text: "" });
         let formula = Formula { right: "", wrong: "" };
-        Mistake { id, variant: None, kind, what: "", seen_in: "", formula, right, hidden_when: "", at }
+        Mistake { id, variant: None, kind, what: "", seen_in: "", formula, right, hidden_when: "", at, changes: &[] }
     }
 
     impl Replayer for Large {

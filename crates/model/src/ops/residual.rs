@@ -5,9 +5,13 @@ use loupe_tensor::Tensor;
 
 use crate::Precision;
 
-/// The sum of `terms` [T, D] each → [T, D], every partial sum stored. `None` of an empty list.
-pub fn add<B: Backend>(terms: Vec<Tensor<B, 2>>, p: &Precision<B>) -> Option<Tensor<B, 2>> {
-    terms.into_iter().reduce(|sum, term| p.store(sum + term))
+/// `stream + branch`, stored.
+///
+/// `stream`, `branch` [T, D] stored → [T, D] stored.
+///
+/// Source: transformers `Gemma2DecoderLayer.forward`.
+pub fn add<B: Backend>(stream: Tensor<B, 2>, branch: Tensor<B, 2>, p: &Precision<B>) -> Tensor<B, 2> {
+    p.store(stream + branch)
 }
 
 /// `act * up`, stored.

@@ -9,19 +9,14 @@ use crate::Precision;
 /// `exp(x - max) / sum(exp(x - max))` over the visible keys, wide, then stored. Hidden keys get exactly 0.
 ///
 /// `capped` [N, T, S] stored → [N, T, S] stored. The cap comes before the mask: capping a masked score would make
-/// it -cap, and the future would leak. `_cap` is there for the table's sake; Gemma 2 has no use for it here.
+/// it -cap, and the future would leak.
 ///
 /// Hidden scores get f32's lowest finite number added, as transformers does: exp of it is 0, and no infinity
 /// enters the arithmetic of a GPU compiler that may assume there is none.
 ///
 /// Source: transformers `eager_attention_forward`: `attn_weights + attention_mask`, then
 /// `softmax(dim=-1, dtype=torch.float32).to(query.dtype)`.
-pub fn masked_softmax<B: Backend>(
-    capped: Tensor<B, 3>,
-    mask: &Mask,
-    _cap: Option<f64>,
-    p: &Precision<B>,
-) -> Tensor<B, 3> {
+pub fn masked_softmax<B: Backend>(capped: Tensor<B, 3>, mask: &Mask, p: &Precision<B>) -> Tensor<B, 3> {
     softmax_with(capped, mask, f64::from(f32::MIN), p)
 }
 
