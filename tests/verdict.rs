@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_checks::CheckpointReplayer;
 use loupe_compare::{Given, Judgement, Replay, Replayer, Rows, Verdicts, text};
+use loupe_engine::edits;
 use loupe_report::read_safetensors;
 use loupe_spec::{Arithmetic, Dtype, HostTensor, Probe, Rounding, Simulation, Stage, Values, WeightForm};
 use loupe_tests::judged::{Kept, budget_used, candidate, ids, judged, verdict, verdict_without};
@@ -318,6 +319,7 @@ fn quantised(case: &Case, mistakes: &[String]) -> Trace {
     let simulation =
         Simulation { storage: Dtype::F32, weights, rounding: Rounding::Stochastic(0x77), ..Simulation::exact() };
     let given = Given::whole(&start);
+    let mistakes = &edits(mistakes, case.graph()).unwrap();
     replayer.replay(Replay { given, wanted: &case.probes(), mistakes, simulation }).unwrap()
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use loupe_backends::offers;
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::{BACKENDS, Precision};
-use loupe_engine::{BackendError, EngineError, Limits, Spec, TraceJob, rotate, rotations, trace};
+use loupe_engine::{BackendError, EngineError, Limits, Spec, TraceJob, edits, rotate, rotations, trace};
 use loupe_report::read_safetensors;
 use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Values};
 
@@ -125,6 +125,7 @@ impl Case {
         mistakes: &[String],
     ) -> Result<Trace, EngineError> {
         let (graph, tensors, limits) = (self.graph(), &self.tensors, self.limits);
+        let mistakes = &edits(mistakes, graph)?;
         let job = TraceJob { graph, tensors, positions, given, wanted, mistakes, dtype, limits, progress: None };
         trace(&spec(backend, dtype), job).map(|recorded| recorded.values)
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use loupe_checkpoint::Checkpoint;
 use loupe_config::{Common, ModelRef};
-use loupe_engine::{plant_in_config, plantable};
+use loupe_engine::{edits, plant_in_config};
 use loupe_spec::echo_path;
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ pub(crate) fn run(model: &ModelRef, folder: &Path, common: &Common) -> Result<St
     } else {
         // Before the graph is recorded: config.json may claim layers that are not there.
         checkpoint.tensors()?;
-        plantable(&common.mistakes, checkpoint.graph())?;
+        edits(&common.mistakes, checkpoint.graph())?;
         let mut document: Value = serde_json::from_str(checkpoint.config_json()).map_err(CheckError::ConfigJson)?;
         plant_in_config(&common.mistakes, checkpoint.config(), &mut document)?;
         checkpoint.export(folder, Some(&document))?;

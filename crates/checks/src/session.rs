@@ -5,10 +5,8 @@ use std::time::Instant;
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::{Common, Input, ModelRef};
-use loupe_engine::{
-    Info, Limits, Progress, Recorded, Spec, TraceJob, plant_in_prompt, plant_in_tokens, plantable, trace,
-};
-use loupe_spec::{Config, Graph, HostTensor, Probe, Values, echo};
+use loupe_engine::{Info, Limits, Progress, Recorded, Spec, TraceJob, edits, plant_in_prompt, plant_in_tokens, trace};
+use loupe_spec::{Config, Edit, Graph, HostTensor, Probe, Values, echo};
 
 use crate::{CheckError, progress, text};
 
@@ -23,6 +21,8 @@ pub struct Session<'a> {
     /// How each token reads, where there is a tokenizer.
     pub pieces: Option<Vec<String>>,
     common: &'a Common,
+    /// The mistakes that the config plants.
+    edits: Vec<Edit>,
     /// What took how long, so far.
     pub timings: Vec<(String, f64)>,
 }
@@ -37,7 +37,7 @@ impl<'a> Session<'a> {
         let checkpoint = Checkpoint::open(&model.id, model.revision.as_deref())?;
         let tensors = checkpoint.tensors()?;
         let opened = started.elapsed().as_secs_f64();
-        plantable(&common.mistakes, checkpoint.graph())?;
+        let edits = edits(&common.mistakes, checkpoint.graph())?;
         let token_ids = match input {
             Input::Prompt(prompt) => checkpoint.encode(&plant_in_prompt(&common.mistakes, prompt))?,
             Input::TokenIds(ids) => ids.clone(),
@@ -54,7 +54,7 @@ impl<'a> Session<'a> {
         };
         let tokenized = started.elapsed().as_secs_f64() - opened;
         let timings = vec![("open".to_string(), opened), ("tokenize".to_string(), tokenized)];
-        Ok(Session { checkpoint, tensors, token_ids, pieces, common, timings })
+        Ok(Session { checkpoint, tensors, token_ids, pieces, common, edits, timings })
     }
 
     /// config.json
@@ -93,7 +93,7 @@ impl<'a> Session<'a> {
                 positions: (0..self.token_ids.len()).collect(),
                 given,
                 wanted,
-                mistakes: &self.common.mistakes,
+                mistakes: &self.edits,
                 dtype: self.common.dtype,
                 limits: Limits::default(),
                 progress: Some(Progress(progress)),

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use loupe_spec::{
-    Accumulator, Arithmetic, Dtype, HostTensor, Kind, LIBRARY_UNITS, Probe, Random, Rounding, Simulation, Values,
+    Accumulator, Arithmetic, Dtype, Edit, HostTensor, Kind, LIBRARY_UNITS, Probe, Random, Rounding, Simulation, Values,
     WeightForm,
 };
 
@@ -76,7 +76,7 @@ pub fn measure(
     replayer: &dyn Replayer,
     given: Given<'_>,
     wanted: &BTreeSet<Probe>,
-    mistakes: &[String],
+    mistakes: &[Edit],
     level: Level,
 ) -> Result<Noise, ReplayError> {
     let roundings: Vec<Rounding> = std::iter::once(Rounding::Exact).chain(Rounding::NOISE).collect();
@@ -93,7 +93,7 @@ pub fn run_each(
     replayer: &dyn Replayer,
     given: Given<'_>,
     wanted: &BTreeSet<Probe>,
-    mistakes: &[String],
+    mistakes: &[Edit],
     level: Level,
     roundings: &[Rounding],
 ) -> Result<Vec<Trace>, ReplayError> {

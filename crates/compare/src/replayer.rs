@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Dtype, Graph, HostTensor, Mistake, Probe, Simulation};
+use loupe_spec::{Dtype, Edit, Graph, HostTensor, Mistake, Probe, Simulation};
 
 /// Values by probe.
 pub type Trace = BTreeMap<Probe, HostTensor>;
@@ -35,8 +35,8 @@ pub struct Replay<'a> {
     pub given: Given<'a>,
     /// What to compute: each from its nearest recorded ancestors, even where it was recorded itself.
     pub wanted: &'a BTreeSet<Probe>,
-    /// Mistakes to plant, as `id`, `id@layer` or `id@probe`.
-    pub mistakes: &'a [String],
+    /// Mistakes to plant.
+    pub mistakes: &'a [Edit],
     /// How to round.
     pub simulation: Simulation,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{HostTensor, Mistake, Probe, Rounding, Values};
+use loupe_spec::{Edit, HostTensor, Mistake, Probe, Rounding, Values, What};
 
 use crate::noise::{Level, Noise, measure};
 use crate::segments::Segments;
@@ -55,16 +55,16 @@ impl<'a> Visibility<'a> {
     ///
     /// # Errors
     /// What the replayer says.
-    pub fn between(&self, one: Option<&Mistake>, other: &Mistake) -> Result<Vec<Moved>, ReplayError> {
+    pub fn between(&self, one: Option<&'static Mistake>, other: &'static Mistake) -> Result<Vec<Moved>, ReplayError> {
         let changes = |probe: &Probe| (other.at)(*probe) || one.is_some_and(|one| (one.at)(*probe));
         let affected = self.segments.iter().filter(|(_, segment)| segment.iter().any(changes));
         let affected: BTreeSet<Probe> = affected.map(|(probe, _)| *probe).collect();
         if affected.is_empty() {
             return Ok(Vec::new());
         }
-        let run = |mistake: &Mistake| {
+        let run = |mistake: &'static Mistake| {
             let simulation = self.noise.level.simulation(Rounding::Exact);
-            let mistakes = [mistake.name()];
+            let mistakes = [Edit::everywhere(What::Mistake(mistake), self.replayer.graph())];
             let given = Given::whole(&self.right);
             self.replayer.replay(Replay { given, wanted: &affected, mistakes: &mistakes, simulation })
         };

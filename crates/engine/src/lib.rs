@@ -25,7 +25,7 @@ pub use loupe_backends::{BackendError, Info, Spec, referee};
 pub use loupe_model::ops::rope::{Rotations, rotations};
 pub use loupe_model::{Bytes, Limits, ModelError};
 pub use memory::free_memory;
-pub use plant::{mistakes, plant_in_config, plant_in_prompt, plant_in_tokens, plantable};
+pub use plant::{edits, mistakes, plant_in_config, plant_in_prompt, plant_in_tokens};
 pub use progress::Progress;
 pub use replay::{ReplayJob, replay, replay_all};
 pub use rotate::{Rotated, rotate};

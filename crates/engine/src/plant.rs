@@ -4,7 +4,7 @@
 use burn::tensor::backend::Backend;
 use loupe_mistakes::PlantError;
 use loupe_model::Formulas;
-use loupe_spec::{Config, Graph, Mistake};
+use loupe_spec::{Config, Edit, Graph, Mistake};
 use serde_json::Value;
 
 use crate::EngineError;
@@ -14,12 +14,13 @@ pub fn mistakes() -> &'static [Mistake] {
     loupe_mistakes::ALL
 }
 
-/// Whether `names` can be planted together in the model of `graph`.
+/// What `names` say of the model of `graph`: mistakes (`silu`, `silu@3`, `norm_eps@layers.3.input_layernorm`), and parameters
+/// with another value (`attn_scale=0.25`, sites as for mistakes).
 ///
 /// # Errors
 /// A name that cannot be planted, or two of which only one would be: they give one operation, or one number, two meanings.
-pub fn plantable(names: &[String], graph: &Graph) -> Result<(), EngineError> {
-    Ok(loupe_mistakes::agree(names, graph)?)
+pub fn edits(names: &[String], graph: &Graph) -> Result<Vec<Edit>, EngineError> {
+    Ok(loupe_mistakes::parse_all(names, graph)?)
 }
 
 /// Makes `document`, a config.json that says `config`, say the named mistakes.
@@ -53,10 +54,9 @@ pub struct Planted<B: Backend> {
 }
 
 impl<B: Backend> Planted<B> {
-    /// The model of `graph` with what `names` says.
-    pub fn new(names: &[String], graph: &Graph) -> Result<Planted<B>, EngineError> {
-        let edits = loupe_mistakes::parse_all(names, graph)?;
-        Ok(Planted { graph: graph.edited(&edits), formulas: loupe_mistakes::formulas(&edits) })
+    /// The model of `graph` with `edits`.
+    pub fn new(edits: &[Edit], graph: &Graph) -> Planted<B> {
+        Planted { graph: graph.edited(edits), formulas: loupe_mistakes::formulas(edits) }
     }
 }
 

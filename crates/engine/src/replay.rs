@@ -7,7 +7,7 @@ use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Task, on_referee};
 use loupe_checkpoint::Tensors;
 use loupe_model::{Limits, Precision, Run, SomeRows, Weights};
-use loupe_spec::{Dtype, Graph, HostTensor, Probe, Rounding, Simulation, WeightForm};
+use loupe_spec::{Dtype, Edit, Graph, HostTensor, Probe, Rounding, Simulation, WeightForm};
 use rayon::prelude::*;
 
 use crate::formed::Formed;
@@ -33,7 +33,7 @@ pub struct ReplayJob<'a> {
     /// What to recompute. A probe that was recorded too is computed from its recorded inputs.
     pub wanted: BTreeSet<Probe>,
     /// Mistakes to plant first.
-    pub mistakes: &'a [String],
+    pub mistakes: &'a [Edit],
     /// How to round.
     pub simulation: Simulation,
     /// How much is held at a time.
@@ -139,7 +139,7 @@ fn in_step<B: Backend>(
         Ok(Run { precision, values: values_on(engine, job.whole(), Dtype::F64)?, rows })
     };
     let runs = jobs.iter().map(run).collect::<Result<_, EngineError>>()?;
-    let planted = Planted::new(first.mistakes, first.graph)?;
+    let planted = Planted::new(first.mistakes, first.graph);
     let model = model(engine, &planted, weights, Dtype::F64, within(first.limits, memory));
     model.run(&first.positions, runs, &first.wanted, &mut |run, probe, value| {
         if let Some(done) = done.get_mut(run) {

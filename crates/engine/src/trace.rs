@@ -8,7 +8,7 @@ use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Info, Spec, Task, dispatch};
 use loupe_checkpoint::Tensors;
 use loupe_model::{Limits, Model, ModelError, Precision, Run, SomeRows, Values, Weights};
-use loupe_spec::{Dtype, Graph, HostTensor, Probe};
+use loupe_spec::{Dtype, Edit, Graph, HostTensor, Probe};
 
 use crate::host::{from_value, to_value};
 use crate::loader::Loader;
@@ -29,7 +29,7 @@ pub struct TraceJob<'a> {
     /// What to record.
     pub wanted: BTreeSet<Probe>,
     /// Mistakes to plant first.
-    pub mistakes: &'a [String],
+    pub mistakes: &'a [Edit],
     /// The dtype of the run.
     pub dtype: Dtype,
     /// How much is held at a time.
@@ -78,7 +78,7 @@ impl Task for TraceJob<'_> {
     fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
         let started = Instant::now();
         let precision = Precision::<B>::native(self.dtype, engine.matmul);
-        let planted = Planted::new(self.mistakes, self.graph)?;
+        let planted = Planted::new(self.mistakes, self.graph);
         let start = values_on(&engine, &self.given, self.dtype)?;
         let mut values = BTreeMap::new();
         thread::scope(|scope| {

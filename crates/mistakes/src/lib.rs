@@ -115,22 +115,17 @@ pub enum PlantError {
 ///
 /// # Errors
 /// An unknown name, no number, or a site that is not changed.
-pub fn parse(text: &str, graph: &Graph) -> Result<Edit, PlantError> {
+fn parse(text: &str, graph: &Graph) -> Result<Edit, PlantError> {
     let (said, site) = text.split_once('@').map_or((text, None), |(said, site)| (said, Some(site)));
     let what = match said.split_once('=') {
         Some((name, value)) => What::Number(parameter(name)?, number(parameter(name)?, value)?),
         None => What::Mistake(known(said)?),
     };
-    let touches = |probe: Probe| match what {
-        What::Mistake(mistake) => (mistake.at)(probe),
-        What::Number(parameter, _) => parameter.is_at(probe),
-    };
-    let chosen = |probe: &Probe| touches(*probe) && site.is_none_or(|site| probe.is_at(site));
-    let sites: Vec<Probe> = graph.probes().filter(chosen).collect();
-    if !sites.is_empty() {
-        return Ok(Edit { what, sites });
+    let edit = Edit::within(what, graph, |probe| site.is_none_or(|site| probe.is_at(site)));
+    if !edit.sites.is_empty() {
+        return Ok(edit);
     }
-    let (site, example) = (site.unwrap_or_default().to_string(), graph.probes().find(|probe| touches(*probe)));
+    let (site, example) = (site.unwrap_or_default().to_string(), graph.probes().find(|probe| what.touches(*probe)));
     Err(match what {
         What::Mistake(_) => {
             let example = example.map_or_else(|| said.to_string(), |probe| format!("{said}@{probe}"));
@@ -141,26 +136,6 @@ pub fn parse(text: &str, graph: &Graph) -> Result<Edit, PlantError> {
             PlantError::NumberSite { parameter: parameter.name(), site, example }
         }
     })
-}
-
-/// What `texts` say, in their order. What is said twice is made once.
-///
-/// # Errors
-/// As [`parse`].
-pub fn parse_all(texts: &[String], graph: &Graph) -> Result<Vec<Edit>, PlantError> {
-    let mut edits: Vec<Edit> = Vec::new();
-    for text in texts {
-        let mut edit = parse(text, graph)?;
-        for earlier in &edits {
-            if let (What::Mistake(one), What::Mistake(other)) = (edit.what, earlier.what)
-                && one.is(other.id, other.variant)
-            {
-                edit.sites.retain(|site| !earlier.sites.contains(site));
-            }
-        }
-        edits.push(edit);
-    }
-    Ok(edits)
 }
 
 fn parameter(name: &str) -> Result<Parameter, PlantError> {
@@ -186,12 +161,12 @@ pub fn known(name: &str) -> Result<&'static Mistake, PlantError> {
     })
 }
 
-/// Whether `texts` can be planted together.
+/// What `texts` say together.
 ///
 /// # Errors
 /// One that cannot be planted, or two of which only one would be made.
-pub fn agree(texts: &[String], graph: &Graph) -> Result<(), PlantError> {
-    let edits = parse_all(texts, graph)?;
+pub fn parse_all(texts: &[String], graph: &Graph) -> Result<Vec<Edit>, PlantError> {
+    let edits = texts.iter().map(|text| parse(text, graph)).collect::<Result<Vec<Edit>, _>>()?;
     for (at, (one, edit)) in texts.iter().zip(&edits).enumerate() {
         for (other, earlier) in texts.iter().zip(&edits).take(at) {
             if let Some(what) = contradiction(graph, earlier, edit) {
@@ -199,7 +174,7 @@ pub fn agree(texts: &[String], graph: &Graph) -> Result<(), PlantError> {
             }
         }
     }
-    Ok(())
+    Ok(edits)
 }
 
 fn contradiction(graph: &Graph, one: &Edit, other: &Edit) -> Option<String> {
@@ -219,7 +194,7 @@ fn contradiction(graph: &Graph, one: &Edit, other: &Edit) -> Option<String> {
 /// The wrong formulas of `edits`. Of two that stand in the place of the right one the later does; what is around is outside.
 pub fn formulas<B: Backend>(edits: &[Edit]) -> Formulas<B> {
     let mut formulas = Formulas::new();
-    for edit in edits {
+    for edit in Edit::once(edits) {
         let What::Mistake(mistake) = edit.what else { continue };
         let Some(wrong) = catalogue::formula::<B>(mistake) else { continue };
         for site in &edit.sites {

@@ -1,6 +1,7 @@
 //! Mistakes as edits of the graph: which mistake, or which number, at which values.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::{Config, Graph, Kind, Mistake, Node, Op, Parameter, Probe, gemma2};
 
@@ -26,8 +27,38 @@ pub enum What {
     Number(Parameter, f64),
 }
 
+impl What {
+    /// Whether it can be wrong at `probe`.
+    pub fn touches(self, probe: Probe) -> bool {
+        match self {
+            What::Mistake(mistake) => (mistake.at)(probe),
+            What::Number(parameter, _) => parameter.is_at(probe),
+        }
+    }
+}
+
+impl PartialEq for What {
+    fn eq(&self, other: &What) -> bool {
+        match (self, other) {
+            (What::Mistake(one), What::Mistake(other)) => one.is(other.id, other.variant),
+            (What::Number(one, value), What::Number(other, others)) => one == other && value == others,
+            _ => false,
+        }
+    }
+}
+
+/// As a config writes it: `silu`, `attn_scale=0.25`.
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            What::Mistake(mistake) => f.write_str(&mistake.name()),
+            What::Number(parameter, value) => write!(f, "{}={value}", parameter.name()),
+        }
+    }
+}
+
 /// Something wrong, and where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Edit {
     /// What.
     pub what: What,
@@ -36,6 +67,37 @@ pub struct Edit {
 }
 
 impl Edit {
+    /// `what` wherever it can be wrong in the model of `graph`, so far as `within` says.
+    pub fn within(what: What, graph: &Graph, within: impl Fn(Probe) -> bool) -> Edit {
+        Edit { what, sites: graph.probes().filter(|probe| what.touches(*probe) && within(*probe)).collect() }
+    }
+
+    /// `what` wherever it can be wrong.
+    pub fn everywhere(what: What, graph: &Graph) -> Edit {
+        Edit::within(what, graph, |_| true)
+    }
+
+    /// `edits` without what one of them says again of a value: a mistake is made there or not.
+    pub fn once(edits: &[Edit]) -> Vec<Edit> {
+        let mut once: Vec<Edit> = Vec::new();
+        for edit in edits {
+            let mut edit = edit.clone();
+            for earlier in once.iter().filter(|earlier| earlier.what == edit.what) {
+                edit.sites.retain(|site| !earlier.sites.contains(site));
+            }
+            once.push(edit);
+        }
+        once
+    }
+
+    /// As a config writes it: `silu`, or with each value that it is made at, `silu@layers.3.mlp.act`.
+    pub fn texts(&self, graph: &Graph) -> Vec<String> {
+        if self.sites == Edit::everywhere(self.what, graph).sites {
+            return vec![self.what.to_string()];
+        }
+        self.sites.iter().map(|site| format!("{}@{site}", self.what)).collect()
+    }
+
     /// The sites that `other` has, too.
     pub fn shared(&self, other: &Edit) -> Vec<Probe> {
         self.sites.iter().copied().filter(|site| other.sites.contains(site)).collect()
@@ -48,7 +110,7 @@ impl Graph {
         let mut graph = self.clone();
         // What config.json says at each value where it is read wrongly.
         let mut configs: BTreeMap<Probe, Config> = BTreeMap::new();
-        for edit in edits {
+        for edit in Edit::once(edits) {
             match edit.what {
                 What::Number(_, value) => graph.change(&edit.sites, |node| node.op = node.op.with(value)),
                 What::Mistake(mistake) => {
@@ -110,24 +172,33 @@ mod tests {
     use super::*;
     use crate::{Code, Formula, MistakeKind, Weight};
 
-    const fn mistake(at: fn(Probe) -> bool, changes: &'static [Change]) -> Mistake {
+    const fn mistake(id: &'static str, at: fn(Probe) -> bool, changes: &'static [Change]) -> Mistake {
         let (kind, right, formula) =
             (MistakeKind::Architectural, Code { file: "", line: 1, text: "" }, Formula { right: "", wrong: "" });
-        Mistake { id: "", variant: None, kind, what: "", seen_in: "", formula, right, hidden_when: "", at, changes }
+        Mistake { id, variant: None, kind, what: "", seen_in: "", formula, right, hidden_when: "", at, changes }
     }
 
     const SQUARED: Mistake = mistake(
+        "squared",
         |probe| probe.kind() == Kind::Scores,
         &[Change::Config(|config| config.query_pre_attn_scalar = config.query_pre_attn_scalar.powi(2))],
     );
-    const ONE: Mistake =
-        mistake(|probe| probe.kind() == Kind::Scores, &[Change::Config(|config| config.query_pre_attn_scalar = 1.0)]);
-    const NO_NORM: Mistake = mistake(|probe| probe == Probe::Norm, &[Change::Node(|node, _| node.op = Op::Same)]);
+    const ONE: Mistake = mistake(
+        "one",
+        |probe| probe.kind() == Kind::Scores,
+        &[Change::Config(|config| config.query_pre_attn_scalar = 1.0)],
+    );
+    const NO_NORM: Mistake =
+        mistake("no_norm", |probe| probe == Probe::Norm, &[Change::Node(|node, _| node.op = Op::Same)]);
     const NO_EPS: Mistake =
-        mistake(|probe| probe.kind() == Kind::RmsNorm, &[Change::Config(|config| config.rms_norm_eps = 0.0)]);
-    const LARGE_EPS: Mistake =
-        mistake(|probe| probe.kind() == Kind::RmsNorm, &[Change::Config(|config| config.rms_norm_eps *= 2.0)]);
+        mistake("no_eps", |probe| probe.kind() == Kind::RmsNorm, &[Change::Config(|config| config.rms_norm_eps = 0.0)]);
+    const LARGE_EPS: Mistake = mistake(
+        "large_eps",
+        |probe| probe.kind() == Kind::RmsNorm,
+        &[Change::Config(|config| config.rms_norm_eps *= 2.0)],
+    );
     const HEAD: Mistake = mistake(
+        "head",
         |probe| probe == Probe::LogitsRaw,
         &[Change::Node(|node, _| (node.weight, node.inputs) = (Some(Weight::LmHead), vec![Probe::EmbedScaled]))],
     );
@@ -166,6 +237,18 @@ mod tests {
         assert_eq!(op(Probe::Logits), Op::Softcap { cap: None });
         assert_eq!(edited.weight(Probe::LogitsRaw), Some(Weight::LmHead));
         assert_eq!(edited.inputs(Probe::LogitsRaw), [Probe::EmbedScaled]);
+    }
+
+    /// What is said twice of a value is made once: a square is not squared again.
+    #[test]
+    fn a_mistake_is_made_once_at_a_value() {
+        let graph = graph();
+        let mut one_layer = edit(&SQUARED);
+        one_layer.sites.truncate(1);
+        assert_eq!(graph.edited(&[one_layer.clone(), edit(&SQUARED)]), graph.edited(&[edit(&SQUARED)]));
+        assert_eq!(edit(&SQUARED).texts(&graph), ["squared"]);
+        assert_eq!(one_layer.texts(&graph), ["squared@layers.0.self_attn.scores"]);
+        assert_eq!(number(Parameter::AttnScale, 0.25).texts(&graph), ["attn_scale=0.25"]);
     }
 
     #[test]

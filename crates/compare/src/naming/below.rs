@@ -302,7 +302,7 @@ fn by_layer(probes: &BTreeSet<Probe>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use loupe_spec::{Code, Config, Dtype, Formula, Graph, HostTensor, Kind, Simulation, Stage, Values, gemma2};
+    use loupe_spec::{Code, Config, Dtype, Formula, Graph, HostTensor, Kind, Simulation, Stage, Values, What, gemma2};
 
     use crate::{Candidate, Given, Judgement, Replay, ReplayError, Replayer, Rows, Trace, judge};
 
@@ -330,7 +330,7 @@ mod tests {
         }
 
         fn replay(&self, replay: Replay<'_>) -> Result<Trace, ReplayError> {
-            let planted = replay.mistakes.iter().any(|name| name.starts_with(IN_THE_LAYERS.id));
+            let planted = replay.mistakes.iter().any(|edit| edit.what == What::Mistake(&IN_THE_LAYERS));
             let of = |probe: &Probe| {
                 let value = if planted && probe.layer().is_some() { 1.5 } else { 1.0 };
                 (*probe, HostTensor { shape: vec![1, 100], values: Values::F64(vec![value; 100]) })

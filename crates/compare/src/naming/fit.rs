@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Parameter, Probe};
+use loupe_spec::{Edit, Parameter, Probe, What};
 
 use crate::finding::{FittedParameter, layers};
 use crate::naming::LEAST_BITS;
@@ -40,9 +40,9 @@ struct Asked {
 }
 
 impl Asked {
-    /// As a replay plants `value`.
-    fn names(&self, value: f64) -> Vec<String> {
-        names(self.parameter, value, &self.sites)
+    /// The number with `value`.
+    fn edits(&self, value: f64) -> [Edit; 1] {
+        [number(self.parameter, value, &self.sites)]
     }
 
     /// The value that takes what it belongs to away: no cap, no epsilon.
@@ -74,7 +74,7 @@ pub struct Fitted {
 impl Fitted {
     /// What to plant.
     pub fn made(&self) -> Made {
-        Made { names: names(self.parameter, self.value, &self.sites), sites: self.sites.clone() }
+        Made { edits: vec![number(self.parameter, self.value, &self.sites)], sites: self.sites.clone() }
     }
 
     fn fits_better(&self, other: &Fitted) -> bool {
@@ -112,8 +112,8 @@ pub struct Below {
     pub stages: BTreeSet<Probe>,
 }
 
-fn names(parameter: Parameter, value: f64, sites: &BTreeSet<Probe>) -> Vec<String> {
-    sites.iter().map(|probe| format!("{}={value}@{probe}", parameter.name())).collect()
+fn number(parameter: Parameter, value: f64, sites: &BTreeSet<Probe>) -> Edit {
+    Edit { what: What::Number(parameter, value), sites: sites.iter().copied().collect() }
 }
 
 /// How far a value leaves the stages from fitting. Of two that leave nothing beyond the noise, the nearer is the better.
@@ -187,7 +187,7 @@ impl Scene<'_> {
 
     /// The stages as they would be with `value`.
     fn with_value(&self, asked: &Asked, value: f64) -> Result<Trace, ReplayError> {
-        self.predict(&asked.names(value), asked.sites.first().copied(), &asked.stages)
+        self.predict(&asked.edits(value), asked.sites.first().copied(), &asked.stages)
     }
 
     fn fit(&self, asked: &Asked) -> Result<Option<Fitted>, ReplayError> {
@@ -232,7 +232,7 @@ impl Scene<'_> {
         if value.is_finite() && (value - expected).abs() < SURE * error * value {
             return Ok(None);
         }
-        let fits = self.noisy(&asked.stages, &self.with(&asked.names(value)))?;
+        let fits = self.noisy(&asked.stages, &self.with(&asked.edits(value)))?;
         let passing = || fits.iter().filter(|stage| stage.fit(&stage.exact).passes());
         let explained: BTreeSet<Probe> = passing().map(|stage| stage.probe).collect();
         let misfit = passing().map(|stage| stage.fit(&stage.exact).size()).fold(0.0, f64::max);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Mistake, Probe, Stage};
+use loupe_spec::{Edit, Graph, Mistake, Probe, Stage, What};
 
 use crate::segments::Segments;
 
@@ -64,14 +64,14 @@ impl Hypothesis {
         inside && (self.mistake.at)(probe)
     }
 
-    /// As a replay plants it in `segments`, and nowhere else.
-    pub fn names(&self, touched: &BTreeSet<Probe>) -> Vec<String> {
-        let name = self.mistake.name();
+    /// As a replay plants it: at one stage only where it is `touched`.
+    pub fn edit(&self, graph: &Graph, touched: &BTreeSet<Probe>) -> Edit {
+        let what = What::Mistake(self.mistake);
         match self.scope {
-            Scope::Everywhere => vec![name],
-            Scope::Layer(layer) => vec![format!("{name}@{layer}")],
+            Scope::Everywhere => Edit::everywhere(what, graph),
+            Scope::Layer(layer) => Edit::within(what, graph, |probe| probe.layer() == Some(layer)),
             Scope::Half(_) | Scope::Stage(_) | Scope::Site(_) => {
-                touched.iter().map(|probe| format!("{name}@{probe}")).collect()
+                Edit { what, sites: touched.iter().copied().collect() }
             }
         }
     }

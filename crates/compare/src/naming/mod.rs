@@ -150,14 +150,13 @@ impl Scene<'_> {
         }
         let Some(set) = self.several_together(&trials, open)? else { return Ok(false) };
         let all = Made {
-            names: set.iter().flat_map(|member| member.made.names.clone()).collect(),
+            edits: set.iter().flat_map(|member| member.made.edits.clone()).collect(),
             sites: set.iter().flat_map(|member| member.made.sites.iter().copied()).collect(),
         };
+        let texts: Vec<String> = all.edits.iter().flat_map(|edit| edit.texts(self.replayer.graph())).collect();
         for Member { mistake, made, alternatives } in &set {
-            let evidence = format!(
-                "put into the reference together, {} make every failing stage agree with yours",
-                and(&all.names)
-            );
+            let evidence =
+                format!("put into the reference together, {} make every failing stage agree with yours", and(&texts));
             let first = self.affected(|probe| made.sites.contains(&probe)).intersection(open).next().copied();
             let alternatives = alternatives.iter().map(ToString::to_string).collect();
             findings.name(mistake, first, &made.sites, alternatives, evidence);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Mistake, MistakeKind, Probe, Rounding, Stage as ModelStage};
+use loupe_spec::{Edit, Mistake, MistakeKind, Probe, Rounding, Stage as ModelStage, What};
 
 use crate::naming::hypothesis::{Hypothesis, Scope};
 use crate::naming::slope::{Part, Slope};
@@ -29,8 +29,8 @@ pub struct Scene<'a> {
     pub level: Level,
     /// The recorded stages, predicted with what is planted.
     pub stages: Vec<Stage>,
-    /// What was found so far, as a replay plants it.
-    pub planted: Vec<String>,
+    /// What was found so far.
+    pub planted: Vec<Edit>,
     /// The stream into layers that begin inside a segment, with what is planted: a mistake further on changes nothing
     /// before it.
     stream: Trace,
@@ -39,8 +39,8 @@ pub struct Scene<'a> {
 /// Something wrong, and where.
 #[derive(Clone)]
 pub struct Made {
-    /// As a replay plants it.
-    pub names: Vec<String>,
+    /// What it is.
+    pub edits: Vec<Edit>,
     /// The probes at which it is made.
     pub sites: BTreeSet<Probe>,
 }
@@ -95,7 +95,7 @@ impl<'a> Scene<'a> {
         Ok(stream)
     }
 
-    fn replay(&self, given: Given<'_>, wanted: &BTreeSet<Probe>, mistakes: &[String]) -> Result<Trace, ReplayError> {
+    fn replay(&self, given: Given<'_>, wanted: &BTreeSet<Probe>, mistakes: &[Edit]) -> Result<Trace, ReplayError> {
         let simulation = self.level.simulation(Rounding::Exact);
         self.replayer.replay(Replay { given, wanted, mistakes, simulation })
     }
@@ -162,22 +162,22 @@ impl<'a> Scene<'a> {
         own + others.into_iter().filter(|probe| probe.layer() >= first).map(read).sum::<usize>()
     }
 
-    /// `names` on top of what is planted.
-    pub fn with(&self, names: &[String]) -> Vec<String> {
-        self.planted.iter().chain(names).cloned().collect()
+    /// `edits` on top of what is planted.
+    pub fn with(&self, edits: &[Edit]) -> Vec<Edit> {
+        self.planted.iter().chain(edits).cloned().collect()
     }
 
-    /// `wanted` with `names` planted too; the first probe that they touch is `first`.
+    /// `wanted` with `edits` planted too; the first probe that they touch is `first`.
     pub fn predict(
         &self,
-        names: &[String],
+        edits: &[Edit],
         first: Option<Probe>,
         wanted: &BTreeSet<Probe>,
     ) -> Result<Trace, ReplayError> {
         let before = self.stream.iter().filter(|(probe, _)| first.is_some_and(|first| **probe < first));
         let mut trace = self.given.trace.clone();
         trace.extend(before.map(|(probe, tensor)| (*probe, tensor.clone())));
-        self.replay(Given { trace: &trace, ..self.given }, wanted, &self.with(names))
+        self.replay(Given { trace: &trace, ..self.given }, wanted, &self.with(edits))
     }
 
     /// Holds `hypothesis` against the stages of `wanted` that it changes.
@@ -185,8 +185,8 @@ impl<'a> Scene<'a> {
         let touches = |probe| hypothesis.touches(probe);
         let affected: BTreeSet<Probe> = self.affected(touches).intersection(wanted).copied().collect();
         let touched = self.touched(&affected, touches);
-        let names = hypothesis.names(&touched);
-        let predicted = self.predict(&names, touched.first().copied(), &affected)?;
+        let edits = [hypothesis.edit(self.replayer.graph(), &touched)];
+        let predicted = self.predict(&edits, touched.first().copied(), &affected)?;
         let mut fits = BTreeMap::new();
         let mut nearer = BTreeSet::new();
         let policy = hypothesis.mistake.kind == MistakeKind::DtypePolicy;
@@ -199,13 +199,13 @@ impl<'a> Scene<'a> {
             }
             fits.insert(stage.probe, fit);
         }
-        for stage in self.noisy(&nearer, &self.with(&names))? {
+        for stage in self.noisy(&nearer, &self.with(&edits))? {
             fits.insert(stage.probe, stage.fit(&stage.exact));
         }
         let (compared, parts) = if self.moves_a_cast(hypothesis.mistake) {
             // A cast moved is seen in how values round, so both sides are rounded where transformers rounds.
             let simulation = self.level.simulation(Rounding::EveryOperation);
-            let mistakes = self.with(&names);
+            let mistakes = self.with(&edits);
             let rounded = self.replayer.replay(Replay {
                 given: self.given,
                 wanted: &affected,
@@ -227,7 +227,7 @@ impl<'a> Scene<'a> {
     }
 
     /// The stages `probes`, predicted with `mistakes` and their own noise.
-    pub fn noisy(&self, probes: &BTreeSet<Probe>, mistakes: &[String]) -> Result<Vec<Stage>, ReplayError> {
+    pub fn noisy(&self, probes: &BTreeSet<Probe>, mistakes: &[Edit]) -> Result<Vec<Stage>, ReplayError> {
         if probes.is_empty() {
             return Ok(Vec::new());
         }
@@ -249,13 +249,12 @@ impl<'a> Scene<'a> {
     pub fn made(&self, hypothesis: Hypothesis, stages: &BTreeSet<Probe>, everywhere: bool) -> Made {
         let recorded = if everywhere { self.segments.own.keys().copied().collect() } else { stages.clone() };
         let sites = self.sites(&recorded, |probe| hypothesis.touches(probe));
-        let name = hypothesis.mistake.name();
-        let names = if everywhere && hypothesis.scope == Scope::Everywhere {
-            vec![name]
-        } else {
-            sites.iter().map(|probe| format!("{name}@{probe}")).collect()
+        let what = What::Mistake(hypothesis.mistake);
+        let edit = match everywhere && hypothesis.scope == Scope::Everywhere {
+            true => Edit::everywhere(what, self.replayer.graph()),
+            false => Edit { what, sites: sites.iter().copied().collect() },
         };
-        Made { names, sites }
+        Made { edits: vec![edit], sites }
     }
 
     /// Those of `sites` at which the mistake of `trial` changes what was recorded: a wider window changes nothing in a layer
@@ -270,9 +269,9 @@ impl<'a> Scene<'a> {
         if changed.is_empty() { sites.clone() } else { changed }
     }
 
-    /// Plants `names`, which are made at `sites`, for good.
-    pub fn plant(&mut self, Made { names, sites }: &Made) -> Result<(), ReplayError> {
-        self.planted.extend_from_slice(names);
+    /// Plants `edits`, which are made at `sites`, for good.
+    pub fn plant(&mut self, Made { edits, sites }: &Made) -> Result<(), ReplayError> {
+        self.planted.extend_from_slice(edits);
         for new in self.noisy(&self.affected(|probe| sites.contains(&probe)), &self.planted)? {
             if let Some(old) = self.stages.iter_mut().find(|old| old.probe == new.probe) {
                 *old = new;

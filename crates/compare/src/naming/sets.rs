@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Mistake, MistakeKind, Probe};
+use loupe_spec::{Edit, Mistake, MistakeKind, Probe};
 
 use crate::naming::LEAST_BITS;
 use crate::naming::explain::MOST_WEIGHTS;
@@ -37,8 +37,8 @@ struct Set {
 }
 
 impl Set {
-    fn names(&self) -> Vec<String> {
-        self.members.iter().flat_map(|member| member.made.names.clone()).collect()
+    fn edits(&self) -> Vec<Edit> {
+        self.members.iter().flat_map(|member| member.made.edits.clone()).collect()
     }
 
     fn has(&self, id: &str) -> bool {
@@ -103,14 +103,15 @@ impl Scene<'_> {
         let Hypothesis { mistake, .. } = trial.hypothesis;
         let recorded = self.affected(|probe| trial.hypothesis.touches(probe));
         let sites = self.touched(&recorded, |probe| trial.hypothesis.touches(probe));
-        let made = Made { names: trial.hypothesis.names(&sites), sites };
+        let edits = vec![trial.hypothesis.edit(self.replayer.graph(), &sites)];
+        let made = Made { edits, sites };
         Member { mistake, made, alternatives: BTreeSet::new() }
     }
 
     fn set(&self, members: Vec<Member>, open: &BTreeSet<Probe>) -> Result<Set, ReplayError> {
         let first = members.iter().filter_map(|own| own.made.sites.first().copied()).min();
         let mut set = Set { members, predicted: Trace::new(), cost: 0.0, squares: 0.0 };
-        set.predicted = self.predict(&set.names(), first, open)?;
+        set.predicted = self.predict(&set.edits(), first, open)?;
         // Token by token: an early token sees few others, so that one mistake of the attention pattern leaves it alone and
         // the other mistake explains it whole.
         for stage in self.stages.iter().filter(|stage| open.contains(&stage.probe)) {
@@ -130,14 +131,14 @@ impl Scene<'_> {
         if set.cost > NEAR.ln() * open.len() as f64 {
             return Ok(false);
         }
-        let with = self.noisy(open, &self.with(&set.names()))?;
+        let with = self.noisy(open, &self.with(&set.edits()))?;
         if with.len() < open.len() || !with.iter().all(|stage| stage.fit(&stage.exact).passes()) {
             return Ok(false);
         }
         for left_out in 0..set.members.len() {
             let others = set.members.iter().enumerate().filter(|(at, _)| *at != left_out);
-            let names: Vec<String> = others.flat_map(|(_, member)| member.made.names.clone()).collect();
-            let without = self.predict(&names, None, open)?;
+            let edits: Vec<Edit> = others.flat_map(|(_, member)| member.made.edits.clone()).collect();
+            let without = self.predict(&edits, None, open)?;
             let parts: Vec<Part> = with
                 .iter()
                 .filter_map(|stage| {
