@@ -126,11 +126,11 @@ fn exponent(x: f64) -> f64 {
 }
 
 impl<B: Backend> Arithmetic<B> for Simulated<B> {
-    fn widen(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+    fn widen(&self, _at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
         x
     }
 
-    fn store(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+    fn store(&self, _at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
         match self.simulation.rounding {
             Rounding::Exact | Rounding::EveryStage => x,
             Rounding::EveryOperation => self.round(x),
@@ -139,7 +139,7 @@ impl<B: Backend> Arithmetic<B> for Simulated<B> {
         }
     }
 
-    fn matmul(&self, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B> {
+    fn matmul(&self, at: Probe, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B> {
         if self.simulation.rounding == Rounding::Exact {
             return (self.matmul)(lhs, rhs);
         }
@@ -151,20 +151,20 @@ impl<B: Backend> Arithmetic<B> for Simulated<B> {
             (Accumulator::Wide, Rounding::Stochastic(_) | Rounding::Reordered(_)) => {
                 if self.simulation.storage == Dtype::F64 { 2f64.powi(-54) } else { 2f64.powi(-25) }
             }
-            (Accumulator::Wide, _) => return self.store(product),
+            (Accumulator::Wide, _) => return self.store(at, product),
         };
         let energy = self.energy(lhs, rhs);
         let noise = {
             let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             self.map(energy, |v, _| step * v.sqrt() * random.normal())
         };
-        self.store(B::float_add(product, noise))
+        self.store(at, B::float_add(product, noise))
     }
 
-    fn finish(&self, probe: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
+    fn finish(&self, at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
         match self.simulation.rounding {
             Rounding::EveryStage => self.round(x),
-            Rounding::Stochastic(_) if probe.has_library_function() => self.of_another_library(probe, x),
+            Rounding::Stochastic(_) if at.has_library_function() => self.of_another_library(at, x),
             _ => x,
         }
     }

@@ -42,7 +42,7 @@ pub(crate) const MATMUL_ZERO_TILES: Mistake = Mistake {
     what: "A kernel leaves a tile of the product unwritten: a block of exact zeros.",
     seen_in: "burn #4907, #4966",
     formula: Formula { right: "y = x @ transpose(W)", wrong: "y = x @ transpose(W); y[:, 0:8] = 0, for example" },
-    right: right!("crates/model/src/ops/linear.rs", "p.matmul(weight, x.transpose()).transpose()"),
+    right: right!("crates/model/src/ops/linear.rs", "p.project(weight, x.transpose()).transpose()"),
     hidden_when: "never where the tile is recorded",
     at: is_projection,
     changes: &[],

@@ -58,7 +58,7 @@ pub(crate) const WEIGHT_TRANSPOSED: Mistake = Mistake {
     what: "A square matrix is read with rows and columns exchanged.",
     seen_in: "no public port known; likely in ports that change layout on loading; a q4k loader that ignores order",
     formula: Formula { right: "y = x @ transpose(W)", wrong: "y = x @ W" },
-    right: right!("crates/model/src/ops/linear.rs", "p.matmul(weight, x.transpose()).transpose()"),
+    right: right!("crates/model/src/ops/linear.rs", "p.project(weight, x.transpose()).transpose()"),
     hidden_when: "the checkpoint has no square projection, as no published Gemma 2 has",
     at: is_projection,
     changes: &[],

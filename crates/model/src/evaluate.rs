@@ -79,8 +79,8 @@ impl<B: Backend> Model<'_, B> {
         let formulas = self.formulas_at(node.probe);
         let each = |weight: Option<FloatTensor<B>>| {
             side_by_side(runs, |run| {
-                let (x, weight, p) = (run.inputs(node)?, weight.clone(), &run.precision);
-                self.by(formulas, &Call { node, x, weight, positions, p, graph: self.graph, device: &self.device })
+                let (x, weight, p) = (run.inputs(node)?, weight.clone(), run.precision.at(node.probe));
+                self.by(formulas, &Call { node, x, weight, positions, p: &p, graph: self.graph, device: &self.device })
             })
         };
         if step.reads.is_empty() {

@@ -211,8 +211,8 @@ impl<B: Backend> Model<'_, B> {
     ) -> Result<Vec<Value<B>>, ModelError> {
         let values = self.evaluate(step, runs, positions, reads)?;
         let finish = |(run, value): &(&Run<B>, Value<B>)| {
-            let (p, probe) = (&run.precision, step.node.probe);
-            Ok(value.clone().map(|x| p.finish(probe, x), |x| p.finish(probe, x)))
+            let p = run.precision.at(step.node.probe);
+            Ok(value.clone().map(|x| p.finish(x), |x| p.finish(x)))
         };
         side_by_side(&runs.iter().zip(values).collect::<Vec<_>>(), finish)
     }

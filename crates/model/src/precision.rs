@@ -23,16 +23,21 @@ pub fn burn_dtype(dtype: Dtype) -> DType {
     }
 }
 
-/// The three places where arithmetic loses bits, on burn's primitive tensors so that a `dyn` can hold them.
+/// The places where arithmetic loses bits, each of which knows the value `at` which it is, on burn's primitive tensors so that
+/// a `dyn` can hold them.
 pub trait Arithmetic<B: Backend>: Send + Sync {
     /// Goes to the dtype that kernels compute in.
-    fn widen(&self, x: FloatTensor<B>) -> FloatTensor<B>;
+    fn widen(&self, at: Probe, x: FloatTensor<B>) -> FloatTensor<B>;
     /// Goes to the dtype that results are stored in.
-    fn store(&self, x: FloatTensor<B>) -> FloatTensor<B>;
-    /// `lhs @ rhs` over the last two axes, stored.
-    fn matmul(&self, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B>;
+    fn store(&self, at: Probe, x: FloatTensor<B>) -> FloatTensor<B>;
+    /// `lhs @ rhs` of two values over the last two axes, stored.
+    fn matmul(&self, at: Probe, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B>;
+    /// `weight` [out, in] `@ x` [in, T], stored.
+    fn project(&self, at: Probe, weight: FloatTensor<B>, x: FloatTensor<B>) -> FloatTensor<B> {
+        self.matmul(at, weight, x)
+    }
     /// Called on the value of each stage when it is done. A run has nothing left to do.
-    fn finish(&self, _probe: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
+    fn finish(&self, _at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
         x
     }
 }
@@ -45,27 +50,34 @@ pub struct Precision<B: Backend> {
     /// The dtype of the tensors on the device. A simulation holds bf16 values in f64 tensors; else it is `dtype`.
     pub device: Dtype,
     arithmetic: Arc<dyn Arithmetic<B>>,
+    /// The value that is computed.
+    at: Probe,
 }
 
 impl<B: Backend> Precision<B> {
     /// A run in `dtype` itself, with the backend's `matmul`.
     pub fn native(dtype: Dtype, matmul: fn(FloatTensor<B>, FloatTensor<B>) -> FloatTensor<B>) -> Precision<B> {
-        Precision { dtype, device: dtype, arithmetic: Arc::new(Native { dtype, matmul }) }
+        Precision::simulated(dtype, dtype, Arc::new(Native { dtype, matmul }))
     }
 
     /// A run in which `arithmetic` decides what is lost, holding values of `dtype` in tensors of `device`.
     pub fn simulated(dtype: Dtype, device: Dtype, arithmetic: Arc<dyn Arithmetic<B>>) -> Precision<B> {
-        Precision { dtype, device, arithmetic }
+        Precision { dtype, device, arithmetic, at: Probe::TokenIds }
+    }
+
+    /// The same, for the value `at`.
+    pub fn at(&self, at: Probe) -> Precision<B> {
+        Precision { at, ..self.clone() }
     }
 
     /// f64 in an f64 run, else f32: transformers' `x.float()` and the inside of torch's kernels.
     pub fn widen<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        Tensor::from_primitive(self.arithmetic.widen(x.into_primitive()))
+        Tensor::from_primitive(self.arithmetic.widen(self.at, x.into_primitive()))
     }
 
     /// The result in the dtype of the model: transformers' `.type_as(x)`, and what every torch operation ends with.
     pub fn store<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        Tensor::from_primitive(self.arithmetic.store(x.into_primitive()))
+        Tensor::from_primitive(self.arithmetic.store(self.at, x.into_primitive()))
     }
 
     /// One torch operation on one tensor: computed wide, stored.
@@ -75,12 +87,17 @@ impl<B: Backend> Precision<B> {
 
     /// [.., m, k] @ [.., k, n] → [.., m, n], stored.
     pub fn matmul<const D: usize>(&self, lhs: Tensor<B, D>, rhs: Tensor<B, D>) -> Tensor<B, D> {
-        Tensor::from_primitive(self.arithmetic.matmul(lhs.into_primitive(), rhs.into_primitive()))
+        Tensor::from_primitive(self.arithmetic.matmul(self.at, lhs.into_primitive(), rhs.into_primitive()))
     }
 
-    /// The value of the finished stage `probe`.
-    pub(crate) fn finish<const D: usize>(&self, probe: Probe, x: Tensor<B, D>) -> Tensor<B, D> {
-        Tensor::from_primitive(self.arithmetic.finish(probe, x.into_primitive()))
+    /// `weight` [out, in] @ `x` [in, T] → [out, T], stored. An engine may hold weights in another precision than values.
+    pub fn project(&self, weight: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        Tensor::from_primitive(self.arithmetic.project(self.at, weight.into_primitive(), x.into_primitive()))
+    }
+
+    /// The finished value.
+    pub(crate) fn finish<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        Tensor::from_primitive(self.arithmetic.finish(self.at, x.into_primitive()))
     }
 
     /// A constant as the model's dtype holds it.
@@ -101,16 +118,16 @@ pub struct Native<B: Backend> {
 }
 
 impl<B: Backend> Arithmetic<B> for Native<B> {
-    fn widen(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+    fn widen(&self, _at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
         let wide = if self.dtype == Dtype::F64 { DType::F64 } else { DType::F32 };
         Tensor::<B, 1>::from_primitive(x).cast(wide).into_primitive()
     }
 
-    fn store(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+    fn store(&self, _at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
         Tensor::<B, 1>::from_primitive(x).cast(burn_dtype(self.dtype)).into_primitive()
     }
 
-    fn matmul(&self, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B> {
+    fn matmul(&self, _at: Probe, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B> {
         (self.matmul)(lhs, rhs)
     }
 }

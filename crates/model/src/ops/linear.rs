@@ -15,5 +15,5 @@ use crate::Precision;
 ///
 /// Source: torch `nn.Linear`.
 pub fn linear<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>, p: &Precision<B>) -> Tensor<B, 2> {
-    p.matmul(weight, x.transpose()).transpose()
+    p.project(weight, x.transpose()).transpose()
 }
