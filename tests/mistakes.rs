@@ -138,3 +138,31 @@ fn every_trace_of_transformers_has_its_mistake_and_the_list_of_those_without_is_
         of_the_model().map(Mistake::name).filter(|name| !ALONE.contains(&name.as_str())).collect();
     assert_eq!(files, ours);
 }
+
+/// What belongs to other inputs, and what is done to the inputs, is made in either order.
+#[test]
+fn two_mistakes_at_one_value_are_both_made_in_either_order() {
+    let case = Case::open("builtin");
+    let pairs = [
+        ["norm_mean_subtracted", "post_norm_after_residual"],
+        ["rope_offset", "rope_interleaved"],
+        ["rope_low_precision", "rope_interleaved"],
+        ["qkv_order", "layer_off_by_one"],
+        ["window_parity", "window_off_by_one"],
+        ["scale_missing", "gqa_tiled"],
+    ];
+    for pair in pairs {
+        let run = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            case.forward("flex", Dtype::F32, case.probes(), &names)
+        };
+        let [one, other] = pair;
+        let both = run(&[one, other]);
+        assert!(changed(&both, &run(&[other, one])).is_empty(), "{pair:?}");
+        for alone in pair {
+            assert!(!changed(&both, &run(&[alone])).is_empty(), "{pair:?} is {alone}");
+        }
+        // Said twice, each is made once.
+        assert!(changed(&both, &run(&[one, other, one])).is_empty(), "{pair:?}");
+    }
+}

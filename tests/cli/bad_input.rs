@@ -81,6 +81,18 @@ fn keys_and_values() {
             "norm_eps@layers.1.post_attention_layernorm",
             "rms_norm_eps at layers.1.post_attention_layernorm",
         ],
+        [
+            "pre_norm_missing@0",
+            "norm_without_one@layers.0.input_layernorm",
+            "the operation at layers.0.input_layernorm",
+        ],
+        ["attn_softcap=inf", "softcap_formula", "the operation at layers.0.self_attn.scores_capped"],
+        ["window_off_by_one", "window_off_by_one--fewer", "the operation at layers.0.self_attn.mask"],
+        [
+            "weight_transposed@layers.1.self_attn.q_proj",
+            "q4k_repeated_block",
+            "the formula at layers.1.self_attn.q_proj",
+        ],
         ["bos_missing", "bos_twice", "the token ids"],
     ] {
         let keys = format!(r#""prompt": "x", "mistakes": ["rope_interleaved", "{one}", "{other}"]"#);
@@ -90,6 +102,13 @@ fn keys_and_values() {
         r#"{"check": "export", "model": "builtin:tiny", "output": "out/m", "mistakes": ["norm_eps", "norm_eps--none"]}"#,
         &["\"norm_eps\" and \"norm_eps--none\" contradict each other"],
     );
+    tiny(r#""prompt": "x", "mistakes": ["attn_scale=nan"]"#, &["attn_scale=nan", "expected a number"]);
+    for mistake in ["norm_eps@3", "attn_scale=0.25", "silu"] {
+        config(
+            &format!(r#"{{"check": "export", "model": "builtin:tiny", "output": "out/m", "mistakes": ["{mistake}"]}}"#),
+            &[mistake.split('@').next().unwrap(), "cannot be exported"],
+        );
+    }
     config(
         r#"{"check": "compare", "candidate": "a", "model": "builtin:tiny", "format": "junit"}"#,
         &["expected \"text\" or \"json\""],

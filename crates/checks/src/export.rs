@@ -17,9 +17,9 @@ pub(crate) fn run(model: &ModelRef, folder: &Path, common: &Common) -> Result<St
     } else {
         // Before the graph is recorded: config.json may claim layers that are not there.
         checkpoint.tensors()?;
-        edits(&common.mistakes, checkpoint.graph())?;
+        let edits = edits(&common.mistakes, checkpoint.graph())?;
         let mut document: Value = serde_json::from_str(checkpoint.config_json()).map_err(CheckError::ConfigJson)?;
-        plant_in_config(&common.mistakes, checkpoint.config(), &mut document)?;
+        plant_in_config(&edits, checkpoint.graph(), &mut document)?;
         checkpoint.export(folder, Some(&document))?;
     }
     let mut out = "loupe export\n".to_string();

@@ -39,10 +39,10 @@ impl<'a> Session<'a> {
         let opened = started.elapsed().as_secs_f64();
         let edits = edits(&common.mistakes, checkpoint.graph())?;
         let token_ids = match input {
-            Input::Prompt(prompt) => checkpoint.encode(&plant_in_prompt(&common.mistakes, prompt))?,
+            Input::Prompt(prompt) => checkpoint.encode(&plant_in_prompt(&edits, prompt))?,
             Input::TokenIds(ids) => ids.clone(),
         };
-        let token_ids = plant_in_tokens(&common.mistakes, token_ids);
+        let token_ids = plant_in_tokens(&edits, token_ids);
         let vocab_size = checkpoint.config().vocab_size;
         if let Some((position, id)) = token_ids.iter().enumerate().find(|(_, id)| **id >= vocab_size) {
             return Err(CheckError::TokenId { id: *id, position, vocab_size });

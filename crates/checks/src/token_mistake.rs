@@ -3,7 +3,7 @@
 use loupe_checkpoint::Checkpoint;
 use loupe_config::Input;
 use loupe_engine::{mistakes, plant_in_prompt, plant_in_tokens};
-use loupe_spec::{Mistake, Probe};
+use loupe_spec::{Edit, Mistake, Probe, What};
 
 /// The mistake of the prompt that turns `asked` into `own`, where one does.
 pub fn token_mistake(
@@ -13,13 +13,13 @@ pub fn token_mistake(
     checkpoint: &Checkpoint,
 ) -> Option<&'static Mistake> {
     let of_the_prompt = mistakes().iter().filter(|mistake| (mistake.at)(Probe::TokenIds));
-    let makes = |mistake: &&Mistake| {
-        let name = [mistake.name()];
+    let makes = |mistake: &&'static Mistake| {
+        let edits = [Edit::everywhere(What::Mistake(mistake), checkpoint.graph())];
         let encoded = match input {
-            Input::Prompt(prompt) => checkpoint.encode(&plant_in_prompt(&name, prompt)).ok(),
+            Input::Prompt(prompt) => checkpoint.encode(&plant_in_prompt(&edits, prompt)).ok(),
             Input::TokenIds(_) => None,
         };
-        plant_in_tokens(&name, encoded.unwrap_or_else(|| asked.to_vec())) == own
+        plant_in_tokens(&edits, encoded.unwrap_or_else(|| asked.to_vec())) == own
     };
     of_the_prompt.into_iter().find(makes)
 }

@@ -3,8 +3,9 @@
 
 use burn::tensor::backend::Backend;
 use loupe_mistakes::PlantError;
+pub use loupe_mistakes::{edit_prompt as plant_in_prompt, edit_tokens as plant_in_tokens};
 use loupe_model::Formulas;
-use loupe_spec::{Config, Edit, Graph, Mistake};
+use loupe_spec::{Edit, Graph, Mistake};
 use serde_json::Value;
 
 use crate::EngineError;
@@ -23,26 +24,16 @@ pub fn edits(names: &[String], graph: &Graph) -> Result<Vec<Edit>, EngineError> 
     Ok(loupe_mistakes::parse_all(names, graph)?)
 }
 
-/// Makes `document`, a config.json that says `config`, say the named mistakes.
+/// Makes `document`, the config.json of `graph`, say `edits`.
 ///
 /// # Errors
-/// A mistake that no config.json can say, or that does not exist.
-pub fn plant_in_config(names: &[String], config: &Config, document: &mut Value) -> Result<(), EngineError> {
-    let keys = loupe_mistakes::config_with(names, config)?.keys_changed(config);
+/// A mistake that no config.json can say.
+pub fn plant_in_config(edits: &[Edit], graph: &Graph, document: &mut Value) -> Result<(), EngineError> {
+    let keys = loupe_mistakes::config_with(edits, graph)?.keys_changed(graph.config());
     if let Some(document) = document.as_object_mut() {
         document.extend(keys.into_iter().map(|(key, value)| (key.to_string(), value)));
     }
     Ok(())
-}
-
-/// What an engine with mistakes `names` tokenizes in the place of `prompt`.
-pub fn plant_in_prompt(names: &[String], prompt: &str) -> String {
-    loupe_mistakes::edit_prompt(names, prompt)
-}
-
-/// The token ids that an engine with mistakes `names` runs in the place of `ids`.
-pub fn plant_in_tokens(names: &[String], ids: Vec<usize>) -> Vec<usize> {
-    loupe_mistakes::edit_tokens(names, ids)
 }
 
 /// A model with mistakes.

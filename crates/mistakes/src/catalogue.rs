@@ -5,6 +5,14 @@ use loupe_model::Wrong;
 
 use crate::{Mistake, embed, faults, lookup, mask, mlp, norm, rope, scores, tokens, wiring};
 
+/// The kinds of [`Wrong`], whatever the backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    Instead,
+    Around,
+    Whole,
+}
+
 macro_rules! catalogue {
     ($($mistake:path $(=> $how:ident($formula:path))?),* $(,)?) => {
         /// Every mistake, in the order of the forward pass.
@@ -18,12 +26,12 @@ macro_rules! catalogue {
             None
         }
 
-        /// Whether the wrong formula of `mistake` stands in the place of the right one.
-        pub(crate) fn replaces(mistake: &Mistake) -> bool {
+        /// How the wrong formula of `mistake` stands to the right one, if it has one.
+        pub(crate) fn how(mistake: &Mistake) -> Option<How> {
             $($(if mistake.is($mistake.id, $mistake.variant) {
-                return stringify!($how) == "Instead";
+                return Some(How::$how);
             })?)*
-            false
+            None
         }
     };
 }
@@ -47,7 +55,7 @@ catalogue![
     lookup::LAYER_OFF_BY_ONE,
     lookup::WEIGHT_TRANSPOSED => Whole(lookup::weight_transposed),
     faults::Q4K_REPEATED_BLOCK => Around(faults::q4k_repeated_block),
-    faults::MATMUL_ZERO_TILES => Whole(faults::matmul_zero_tiles),
+    faults::MATMUL_ZERO_TILES => Around(faults::matmul_zero_tiles),
     rope::INTERLEAVED => Around(rope::interleaved),
     rope::LOW_PRECISION => Instead(rope::low_precision),
     rope::OFFSET => Around(rope::offset),

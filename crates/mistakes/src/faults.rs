@@ -18,7 +18,7 @@ pub(crate) const Q4K_REPEATED_BLOCK: Mistake = Mistake {
         right: "W[row][j] = dequantise(blocks[row][j // 32])[j % 32]",
         wrong: "W[row][j] = dequantise(blocks[row][0])[j % 32]",
     },
-    right: right!("crates/model/src/evaluate.rs", "let parts = each(Some(next::<B>(reads)?))?;"),
+    right: right!("crates/model/src/evaluate.rs", "let parts = each(Some(next::<B>(reads)?), Some(read))?;"),
     hidden_when: "rows are shorter than two blocks",
     at: is_projection,
     changes: &[],
@@ -49,11 +49,15 @@ pub(crate) const MATMUL_ZERO_TILES: Mistake = Mistake {
 };
 
 pub(crate) fn matmul_zero_tiles<B: Backend>(call: &Call<'_, B>, right: &Right<'_, B>) -> Computed<B> {
+    let first = call.read.map_or(0, |read| read.rows.start);
     let unwritten = |product: Tensor<B, 2>| {
         let [_t, out] = product.dims();
-        let tile = TILE.min(out);
+        // The first columns of the whole product, so far as they are in this part of it. burn refuses a part of no columns.
+        let tile = TILE.saturating_sub(first).min(out);
+        if tile == 0 {
+            return product;
+        }
         let zeros = product.clone().narrow(1, 0, tile).mul_scalar(0.0);
-        // burn refuses a part of no columns.
         if tile == out { zeros } else { Tensor::cat(vec![zeros, product.narrow(1, tile, out - tile)], 1) }
     };
     Ok(right(call)?.map(unwritten, |x| x))

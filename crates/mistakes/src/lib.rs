@@ -19,9 +19,10 @@ mod wiring;
 use burn::tensor::backend::Backend;
 use loupe_model::{Formulas, Wrong};
 pub(crate) use loupe_spec::{Change, Formula, Mistake, MistakeKind};
-use loupe_spec::{Config, Edit, Graph, Parameter, Probe, Stage, What, echo, hint, nearest};
+use loupe_spec::{Config, Edit, Graph, Kind, Parameter, Probe, Stage, What, echo, hint, nearest};
 
 pub use catalogue::ALL;
+use catalogue::How;
 
 /// The line of `$file` (a path from the root of the repository) that holds `$text`. The compiler reads the file: where
 /// it no longer holds the text, or holds it twice, the build fails, so that a verdict never points to the wrong line.
@@ -146,7 +147,8 @@ fn parameter(name: &str) -> Result<Parameter, PlantError> {
 }
 
 fn number(parameter: Parameter, value: &str) -> Result<f64, PlantError> {
-    value.parse().map_err(|_| PlantError::NoNumber { parameter: parameter.name(), found: value.to_string() })
+    let number = value.parse().ok().filter(|number: &f64| !number.is_nan());
+    number.ok_or_else(|| PlantError::NoNumber { parameter: parameter.name(), found: value.to_string() })
 }
 
 /// The mistake called `name` (an id, or `id--variant`).
@@ -177,21 +179,43 @@ pub fn parse_all(texts: &[String], graph: &Graph) -> Result<Vec<Edit>, PlantErro
     Ok(edits)
 }
 
+/// Token ids that tell one order of edits from another: each is different.
+const SOME_IDS: [usize; 3] = [0, 1, 2];
+
+/// What both change, where only one of them would be made: tokens and graph as data, and formulas that data says nothing of.
 fn contradiction(graph: &Graph, one: &Edit, other: &Edit) -> Option<String> {
+    if one.shared(other).is_empty() {
+        return None;
+    }
     if let (What::Mistake(first), What::Mistake(second)) = (one.what, other.what) {
-        let ids = |first, second| tokens::edited(&[first, second], &tokens::SOME);
-        if ids(first, second) != ids(second, first) {
+        let ids = |edits: [&Edit; 2]| edit_tokens(&edits.map(Edit::clone), SOME_IDS.to_vec());
+        if ids([one, other]) != ids([other, one]) {
             return Some("the token ids".to_string());
         }
-        let both_replace = !first.is(second.id, second.variant) && [first, second].into_iter().all(catalogue::replaces);
-        if let (true, Some(site)) = (both_replace, one.shared(other).first()) {
+        let hows = [first, second].map(catalogue::how);
+        let one_formula = |site: &Probe| {
+            // Of a matrix that is read in two wrong ways, the order matters.
+            hows == [Some(How::Instead); 2] || (!hows.contains(&None) && site.kind() == Kind::Linear)
+        };
+        if let (false, Some(site)) = (one.what == other.what, one.shared(other).iter().find(|site| one_formula(site))) {
             return Some(format!("the formula at {site}"));
         }
     }
-    graph.contradiction(one, other)
+    let is_lost = |formula: &Edit, edit: &Edit| {
+        let What::Mistake(mistake) = formula.what else { return None };
+        let edited = graph.edited(std::slice::from_ref(edit));
+        let op = |graph: &Graph, site| graph.node(site).map(|node| (Kind::from(node.op), node.op.number().is_none()));
+        let is_lost = formula.sites.iter().all(|site| op(&edited, *site) != op(graph, *site));
+        catalogue::how(mistake)
+            .filter(|_| is_lost)
+            .and(formula.sites.first())
+            .map(|site| format!("the operation at {site}"))
+    };
+    is_lost(one, other).or_else(|| is_lost(other, one)).or_else(|| graph.contradiction(one, other))
 }
 
-/// The wrong formulas of `edits`. Of two that stand in the place of the right one the later does; what is around is outside.
+/// The wrong formulas of `edits`. Of two that stand in the place of the right one the later does; what is around is outside, and
+/// what belongs to other inputs outermost: the others are handed what the right operation is.
 pub fn formulas<B: Backend>(edits: &[Edit]) -> Formulas<B> {
     let mut formulas = Formulas::new();
     for edit in Edit::once(edits) {
@@ -204,38 +228,42 @@ pub fn formulas<B: Backend>(edits: &[Edit]) -> Formulas<B> {
                 Wrong::Around(_) | Wrong::Whole(_) => {}
             }
             let inside = own.iter().position(|other| matches!(other, Wrong::Instead(_))).unwrap_or(own.len());
-            own.insert(inside, wrong);
+            own.insert(if mistake.changes.is_empty() { inside } else { 0 }, wrong);
         }
     }
     formulas
 }
 
-/// config.json with the mistakes `names`, so that a right engine makes them.
+/// The config.json of `graph` with `edits`, so that a right engine makes them.
 ///
 /// # Errors
-/// A mistake that is unknown, or that no number in config.json says (another rotation, another norm).
-pub fn config_with(names: &[String], config: &Config) -> Result<Config, PlantError> {
-    let mut config = config.clone();
-    for name in names {
-        match known(name)?.changes {
-            [Change::Config(edit)] => edit(&mut config),
-            _ => return Err(PlantError::NoConfig(name.clone())),
+/// What no number in config.json says: another rotation, another norm, a mistake in some layers.
+pub fn config_with(edits: &[Edit], graph: &Graph) -> Result<Config, PlantError> {
+    let mut config = graph.config().clone();
+    for edit in Edit::once(edits) {
+        match edit.what {
+            What::Mistake(Mistake { changes: [Change::Config(change)], .. })
+                if edit == Edit::everywhere(edit.what, graph) =>
+            {
+                change(&mut config);
+            }
+            _ => return Err(PlantError::NoConfig(edit.texts(graph).join(", "))),
         }
     }
     Ok(config)
 }
 
-/// What an engine with mistakes `names` tokenizes in the place of `prompt`.
-pub fn edit_prompt(names: &[String], prompt: &str) -> String {
-    tokens::of(names).fold(prompt.to_string(), |prompt, change| match change {
+/// What an engine with `edits` tokenizes in the place of `prompt`.
+pub fn edit_prompt(edits: &[Edit], prompt: &str) -> String {
+    tokens::changes(edits).into_iter().fold(prompt.to_string(), |prompt, change| match change {
         Change::Prompt(edit) => edit(&prompt),
         _ => prompt,
     })
 }
 
-/// The token ids that an engine with mistakes `names` runs in the place of `ids`.
-pub fn edit_tokens(names: &[String], ids: Vec<usize>) -> Vec<usize> {
-    tokens::of(names).fold(ids, |ids, change| match change {
+/// The token ids that an engine with `edits` runs in the place of `ids`.
+pub fn edit_tokens(edits: &[Edit], ids: Vec<usize>) -> Vec<usize> {
+    tokens::changes(edits).into_iter().fold(ids, |ids, change| match change {
         Change::Tokens(edit) => edit(&ids),
         _ => ids,
     })

@@ -2,10 +2,24 @@
 
 use burn::tensor::backend::Backend;
 use loupe_model::ops::norm::normalise;
-use loupe_model::{Call, Computed, Right};
+use loupe_model::{Call, Computed, Precision, Right};
 use loupe_spec::{Kind, Op};
+use loupe_tensor::Tensor;
 
 use crate::{Change, Formula, Mistake, MistakeKind, right};
+
+/// The right norm with `factor` of its weight, wide, in the place of 1 + w.
+fn with_factor<B: Backend>(
+    call: &Call<'_, B>,
+    factor: impl FnOnce(Tensor<B, 1>, &Precision<B>) -> Tensor<B, 1>,
+) -> Computed<B> {
+    // Another mistake may have taken the norm away.
+    let Op::RmsNorm { eps } = call.node.op else { return call.any(0) };
+    let (x, p) = (call.two(0)?, call.p);
+    let [_t, d] = x.dims();
+    let factor = factor(call.weight()?, p).reshape([1, d]);
+    Ok(p.op(x, |x| normalise(x, eps) * factor).into())
+}
 
 /// The norm multiplies by w, where Gemma multiplies by 1 + w.
 pub(crate) const WITHOUT_ONE: Mistake = Mistake {
@@ -22,11 +36,7 @@ pub(crate) const WITHOUT_ONE: Mistake = Mistake {
 };
 
 pub(crate) fn without_one<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
-    let Op::RmsNorm { eps } = call.node.op else { return call.any(0) };
-    let (x, weight, p) = (call.two(0)?, call.weight::<1>()?, call.p);
-    let [_t, d] = x.dims();
-    let weight = p.widen(weight).reshape([1, d]);
-    Ok(p.op(x, |x| normalise(x, eps) * weight).into())
+    with_factor(call, |w, p| p.widen(w))
 }
 
 /// The norm multiplies by 2 + w: 1 is added to a weight that already held 1 + w.
@@ -44,11 +54,7 @@ pub(crate) const ONE_TWICE: Mistake = Mistake {
 };
 
 pub(crate) fn one_twice<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
-    let Op::RmsNorm { eps } = call.node.op else { return call.any(0) };
-    let (x, weight, p) = (call.two(0)?, call.weight::<1>()?, call.p);
-    let [_t, d] = x.dims();
-    let weight = p.widen(weight).add_scalar(2.0).reshape([1, d]);
-    Ok(p.op(x, |x| normalise(x, eps) * weight).into())
+    with_factor(call, |w, p| p.widen(w).add_scalar(2.0))
 }
 
 /// The normalised value is not multiplied by any weight.
@@ -114,11 +120,7 @@ pub(crate) const WEIGHT_LOW: Mistake = Mistake {
 };
 
 pub(crate) fn weight_low<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
-    let Op::RmsNorm { eps } = call.node.op else { return call.any(0) };
-    let (x, weight, p) = (call.two(0)?, call.weight::<1>()?, call.p);
-    let [_t, d] = x.dims();
-    let weight = p.widen(p.op(weight, |w| w.add_scalar(1.0))).reshape([1, d]);
-    Ok(p.op(x, |x| normalise(x, eps) * weight).into())
+    with_factor(call, |w, p| p.widen(p.op(w, |w| w.add_scalar(1.0))))
 }
 
 /// The norm's epsilon is ten times the checkpoint's: 1e-5 for 1e-6.

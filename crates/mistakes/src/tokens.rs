@@ -1,8 +1,8 @@
 //! Mistakes of the prompt: the model is right, and is asked something else.
 
-use loupe_spec::Probe;
+use loupe_spec::{Edit, Probe, What};
 
-use crate::{Change, Formula, Mistake, MistakeKind, known, right};
+use crate::{Change, Formula, Mistake, MistakeKind, right};
 
 fn is_token_ids(probe: Probe) -> bool {
     probe == Probe::TokenIds
@@ -53,18 +53,10 @@ pub(crate) const SPACE_PREFIX: Mistake = Mistake {
     changes: &[Change::Prompt(|prompt| format!(" {prompt}"))],
 };
 
-/// What the mistakes called `names` change of prompts and ids.
-pub(crate) fn of(names: &[String]) -> impl Iterator<Item = Change> {
-    names.iter().filter_map(|name| known(name).ok()).flat_map(|mistake| mistake.changes).copied()
+/// What `edits` change of prompts and ids, and of the graph: each mistake once.
+pub(crate) fn changes(edits: &[Edit]) -> Vec<Change> {
+    let made = Edit::once(edits).into_iter().filter(|edit| !edit.sites.is_empty());
+    let changes =
+        made.filter_map(|edit| if let What::Mistake(mistake) = edit.what { Some(mistake.changes) } else { None });
+    changes.flatten().copied().collect()
 }
-
-/// `ids` after `mistakes`, one after the other.
-pub(crate) fn edited(mistakes: &[&Mistake], ids: &[usize]) -> Vec<usize> {
-    mistakes.iter().flat_map(|mistake| mistake.changes).fold(ids.to_vec(), |ids, change| match change {
-        Change::Tokens(edit) => edit(&ids),
-        _ => ids,
-    })
-}
-
-/// Token ids that tell one order of edits from another: each is different.
-pub(crate) const SOME: [usize; 3] = [0, 1, 2];

@@ -19,7 +19,7 @@ pub(crate) const PRE_NORM_MISSING: Mistake = Mistake {
     right: right!("crates/spec/src/gemma2.rs", "let h = g.rms_norm(\"input_layernorm\", x, c.rms_norm_eps);"),
     hidden_when: "never",
     at: |probe| probe.kind() == Kind::RmsNorm && !is_post_norm(probe),
-    changes: &[Change::Node(|node, _| node.op = Op::Same)],
+    changes: &[Change::Node(|node, _| (node.op, node.weight) = (Op::Same, None))],
 };
 
 /// The output of attention or MLP joins the residual without its norm.
@@ -33,7 +33,7 @@ pub(crate) const POST_NORM_MISSING: Mistake = Mistake {
     right: right!("crates/spec/src/gemma2.rs", "let h = g.rms_norm(\"post_attention_layernorm\", h, c.rms_norm_eps);"),
     hidden_when: "never",
     at: is_post_norm,
-    changes: &[Change::Node(|node, _| node.op = Op::Same)],
+    changes: &[Change::Node(|node, _| (node.op, node.weight) = (Op::Same, None))],
 };
 
 /// The weights of post_attention_layernorm and pre_feedforward_layernorm are swapped.

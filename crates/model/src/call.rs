@@ -10,7 +10,7 @@ use loupe_tensor::Tensor;
 
 use crate::ops::mask::Mask;
 use crate::ops::rope::Rotations;
-use crate::{ModelError, Precision, Value, burn_dtype};
+use crate::{ModelError, Precision, Read, Value, burn_dtype};
 
 /// An operation and everything that it is computed from.
 #[derive(Clone)]
@@ -21,6 +21,8 @@ pub struct Call<'a, B: Backend> {
     pub x: Vec<Value<B>>,
     /// The tensor: of a norm all of it, of a projection some rows or all. A lookup reads its own.
     pub weight: Option<FloatTensor<B>>,
+    /// Which rows, of which matrix.
+    pub read: Option<&'a Read>,
     /// Positions of the tokens.
     pub positions: &'a [usize],
     /// Where the run rounds.
@@ -43,7 +45,7 @@ pub enum Wrong<B: Backend> {
     Instead(fn(&Call<'_, B>) -> Computed<B>),
     /// It calls the right one with something else, or changes what that gives.
     Around(fn(&Call<'_, B>, &Right<'_, B>) -> Computed<B>),
-    /// The same, of a projection, which needs all rows of its matrix at once.
+    /// The same, of a projection: of a square matrix it needs all rows at once.
     Whole(fn(&Call<'_, B>, &Right<'_, B>) -> Computed<B>),
 }
 
@@ -60,7 +62,7 @@ impl<B: Backend> Copy for Wrong<B> {}
 pub type Formulas<B> = BTreeMap<Probe, Vec<Wrong<B>>>;
 
 impl<B: Backend> Call<'_, B> {
-    fn wrong<T>(&self, index: usize, expected: &'static str) -> Result<T, ModelError> {
+    fn unusable<T>(&self, index: usize, expected: &'static str) -> Result<T, ModelError> {
         Err(ModelError::Input { probe: self.node.probe, index, expected })
     }
 
@@ -79,7 +81,7 @@ impl<B: Backend> Call<'_, B> {
     /// # Errors
     /// It is not there.
     pub fn any(&self, index: usize) -> Computed<B> {
-        self.x.get(index).cloned().map_or_else(|| self.wrong(index, "there"), Ok)
+        self.x.get(index).cloned().map_or_else(|| self.unusable(index, "given"), Ok)
     }
 
     /// Input `index` as [T, width].
@@ -89,7 +91,7 @@ impl<B: Backend> Call<'_, B> {
     pub fn two(&self, index: usize) -> Result<Tensor<B, 2>, ModelError> {
         match self.x.get(index) {
             Some(Value::Rank2(x)) => Ok(x.clone()),
-            _ => self.wrong(index, "a [T, width] tensor"),
+            _ => self.unusable(index, "a [T, width] tensor"),
         }
     }
 
@@ -100,7 +102,7 @@ impl<B: Backend> Call<'_, B> {
     pub fn three(&self, index: usize) -> Result<Tensor<B, 3>, ModelError> {
         match self.x.get(index) {
             Some(Value::Rank3(x)) => Ok(x.clone()),
-            _ => self.wrong(index, "a tensor of three axes"),
+            _ => self.unusable(index, "a tensor of three axes"),
         }
     }
 
@@ -125,7 +127,7 @@ impl<B: Backend> Call<'_, B> {
     pub fn mask(&self, index: usize) -> Result<&Mask, ModelError> {
         match self.x.get(index) {
             Some(Value::Mask(mask)) => Ok(mask),
-            _ => self.wrong(index, "a mask"),
+            _ => self.unusable(index, "a mask"),
         }
     }
 
@@ -136,7 +138,7 @@ impl<B: Backend> Call<'_, B> {
     pub fn ids(&self, index: usize) -> Result<&[usize], ModelError> {
         match self.x.get(index) {
             Some(Value::Ids(ids)) => Ok(ids),
-            _ => self.wrong(index, "token ids"),
+            _ => self.unusable(index, "token ids"),
         }
     }
 
@@ -146,12 +148,7 @@ impl<B: Backend> Call<'_, B> {
     /// The operation has none.
     pub fn weight<const D: usize>(&self) -> Result<Tensor<B, D>, ModelError> {
         let weight = self.weight.clone().map(Tensor::from_primitive);
-        weight.map_or_else(|| self.wrong(0, "computed with a tensor"), Ok)
-    }
-
-    /// The number in the operation; 0 where it holds none.
-    pub fn number(&self) -> f64 {
-        self.node.op.number().unwrap_or(0.0)
+        weight.ok_or(ModelError::NoTensor(self.node.probe))
     }
 
     /// The cosines and sines of `tables` [T, 1, H/2], stored.

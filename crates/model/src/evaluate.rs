@@ -16,7 +16,7 @@ use crate::ops::{attention, embed, gelu, linear, norm, residual, rope, softcap, 
 use crate::plan::Step;
 use crate::value::Value;
 use crate::weights::{Reads, next};
-use crate::{Model, ModelError};
+use crate::{Model, ModelError, Read};
 
 impl<B: Backend> Model<'_, B> {
     /// What the operation of `call` comes to, by the right formula.
@@ -77,18 +77,19 @@ impl<B: Backend> Model<'_, B> {
     ) -> Result<Vec<Value<B>>, ModelError> {
         let node = &step.node;
         let formulas = self.formulas_at(node.probe);
-        let each = |weight: Option<FloatTensor<B>>| {
+        let each = |weight: Option<FloatTensor<B>>, read: Option<&Read>| {
             side_by_side(runs, |run| {
-                let (x, weight, p) = (run.inputs(node)?, weight.clone(), run.precision.at(node.probe));
-                self.by(formulas, &Call { node, x, weight, positions, p: &p, graph: self.graph, device: &self.device })
+                let (x, weight, p) = (run.inputs(node)?, weight.clone(), &run.precision.at(node.probe));
+                let (graph, device) = (self.graph, &self.device);
+                self.by(formulas, &Call { node, x, weight, read, positions, p, graph, device })
             })
         };
         if step.reads.is_empty() {
-            return each(None);
+            return each(None, None);
         }
         let mut of_runs: Vec<Vec<Value<B>>> = vec![Vec::new(); runs.len()];
-        for _ in &step.reads {
-            let parts = each(Some(next::<B>(reads)?))?;
+        for read in &step.reads {
+            let parts = each(Some(next::<B>(reads)?), Some(read))?;
             of_runs.iter_mut().zip(parts).for_each(|(own, part)| own.push(part));
         }
         let whole = |mut parts: Vec<Value<B>>| match node.op {

@@ -2,7 +2,8 @@
 //!
 //! What the model is stands in [`loupe_spec::gemma2()`], top to bottom, as a graph. `evaluate.rs` runs it: one line an operation,
 //! which calls its formula in [`ops`], where shapes, dtypes and source stand beside it. A *mistake* (crate `loupe-mistakes`) is
-//! an edit of the graph, or a [`Wrong`] formula at some of its values: this crate holds only the right way. [`Precision`] says in which dtype each value is held.
+//! an edit of the graph, or a [`Wrong`] formula at some of its values: this crate holds only the right way. [`Precision`] says in
+//! which dtype each value is held.
 //!
 //! Nothing here does I/O, reads the environment or knows which backend it runs on.
 

@@ -1,4 +1,4 @@
-//! The whole model: which stages a question needs, and running them in order.
+//! The whole model, and running the steps that a question needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +46,9 @@ pub enum ModelError {
         /// What it should have been.
         expected: &'static str,
     },
+    /// A formula that needs a tensor, of a value that has none.
+    #[error("{0} is computed with no tensor")]
+    NoTensor(Probe),
     /// A stage that its inputs are computed from.
     #[error("{0} is computed from itself")]
     Circular(Probe),

@@ -2,7 +2,7 @@
 //!
 //! The scores of 4,096 tokens are 0.5 GB a layer in 2B's shape ([N, T, S] in f32), each value of its MLP 0.15 GB
 //! ([T, F]). Where nobody asked to see them, scores to context run one head at a time and the MLP a block of tokens at
-//! a time, by the same operations of the table: in these stages neither heads nor tokens mix, so every number is the
+//! a time, by the same operations: in these stages neither heads nor tokens mix, so every number is the
 //! sum that it was.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,8 +61,8 @@ impl Along {
     /// Whether a part of the result of `kind` comes from that part of its inputs alone.
     fn is_kept_by(self, kind: Kind) -> bool {
         match self {
-            Along::Heads => !matches!(kind, Kind::Linear | Kind::RmsNorm),
-            Along::Tokens => !matches!(kind, Kind::Scores | Kind::Context),
+            Along::Heads => matches!(kind, Kind::Scores | Kind::Softcap | Kind::Softmax | Kind::Context),
+            Along::Tokens => matches!(kind, Kind::Linear | Kind::Gelu | Kind::Multiply),
         }
     }
 

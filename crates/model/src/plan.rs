@@ -89,8 +89,9 @@ impl<B: Backend> Model<'_, B> {
         let Some(weight) = node.weight.filter(|_| Kind::from(node.op) != Kind::Embed) else { return Vec::new() };
         let of = self.graph.weight_shape(weight);
         let rows = of.first().copied().unwrap_or(0);
+        let is_whole = self.formulas_at(node.probe).iter().any(|wrong| matches!(wrong, Wrong::Whole(_)));
         let count = match of.as_slice() {
-            [rows, columns] if !self.formulas_at(node.probe).iter().any(|wrong| matches!(wrong, Wrong::Whole(_))) => {
+            [rows, columns] if !(rows == columns && is_whole) => {
                 let bytes = self.limits.chunk_bytes.min(self.max_tensor_bytes.unwrap_or(usize::MAX));
                 rows.div_ceil((bytes / (columns * self.device_dtype.size()).max(1)).max(1))
             }

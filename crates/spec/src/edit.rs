@@ -154,7 +154,9 @@ impl Graph {
             let pair = |site| Some((a.node(site)?.clone(), b.node(site)?.clone()));
             one.shared(other).into_iter().filter_map(pair).find(|(a, b)| a != b)
         };
-        let nothing_left = (both == ones && others != *self) || (both == others && ones != *self);
+        let nothing_left = (both == ones && others != *self)
+            || (both == others && ones != *self)
+            || (both == *self && (ones != *self || others != *self));
         let (a, b) = differ(&both, &reversed).or_else(|| differ(&ones, &others).filter(|_| nothing_left))?;
         let number = Parameter::ALL.into_iter().find(|parameter| parameter.is_at(a.probe)).map(Parameter::name);
         let what = match () {

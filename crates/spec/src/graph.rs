@@ -128,7 +128,7 @@ pub struct Node {
 type Dims = Vec<Vec<Axis>>;
 
 /// Every value of a forward pass, each after its inputs, and every tensor, each at its first use. [`gemma2`](crate::gemma2())
-/// records it.
+/// records it; an edited one keeps the order of the right one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     config: Config,
@@ -177,7 +177,7 @@ impl Graph {
         axes.iter().map(|axis| axis.len(&self.config, tokens)).collect()
     }
 
-    /// The right value of `parameter`; `None` where config.json turns a cap off.
+    /// The value that `parameter` has where it first stands; `None` where a cap is off.
     pub fn value(&self, parameter: Parameter) -> Option<f64> {
         self.nodes.iter().find(|node| parameter.is_at(node.probe))?.op.number()
     }
@@ -215,7 +215,7 @@ impl Node {
 }
 
 impl Op {
-    /// The same with `value` in the place of its number, if it holds one; an infinite cap is none.
+    /// The same with `value` in the place of its [`Parameter`], if it holds one; an infinite cap is none.
     pub fn with(self, value: f64) -> Op {
         match self {
             Op::Scale(_) => Op::Scale(value),
@@ -388,7 +388,7 @@ mod tests {
             assert!(node.inputs.iter().all(|input| before.contains(input)), "{} before {:?}", node.probe, node.inputs);
             assert!(before.insert(node.probe), "{} twice", node.probe);
         }
-        // A stage that no line records would be a name without a value; the plan of a run goes by the order of the enum.
+        // A stage that no line records would be a name without a value; of two stages that may come next, the plan of a run takes the first.
         assert_eq!(graph.nodes().len(), 6 + 2 * Stage::ALL.len());
         assert!(graph.nodes().is_sorted_by_key(|node| node.probe));
     }
