@@ -145,6 +145,7 @@ fn two_mistakes_at_one_value_are_both_made_in_either_order() {
     let case = Case::open("builtin");
     let pairs = [
         ["norm_mean_subtracted", "post_norm_after_residual"],
+        ["norm_mean_subtracted", "norm_without_one"],
         ["rope_offset", "rope_interleaved"],
         ["rope_low_precision", "rope_interleaved"],
         ["qkv_order", "layer_off_by_one"],

@@ -6,7 +6,6 @@ use loupe_spec::{Dtype, Op, Probe};
 
 use crate::{Change, Formula, Mistake, MistakeKind, right};
 
-/// The embedding is not multiplied by sqrt(hidden_size).
 pub(crate) const SCALE_MISSING: Mistake = Mistake {
     id: "embed_scale_missing",
     variant: None,
@@ -20,7 +19,6 @@ pub(crate) const SCALE_MISSING: Mistake = Mistake {
     changes: &[Change::Node(|node, _| node.op = Op::Scale(1.0))],
 };
 
-/// The embedding is multiplied by sqrt(hidden_size) twice.
 pub(crate) const SCALE_TWICE: Mistake = Mistake {
     id: "embed_scale_twice",
     variant: None,
@@ -37,7 +35,6 @@ pub(crate) const SCALE_TWICE: Mistake = Mistake {
     changes: &[Change::Node(|node, _| node.op = node.op.with(node.op.number().unwrap_or(1.0).powi(2)))],
 };
 
-/// sqrt(hidden_size) is rounded to bf16 whatever the dtype of the model.
 pub(crate) const SCALE_ROUNDED: Mistake = Mistake {
     id: "embed_scale_rounded",
     variant: None,
@@ -54,7 +51,6 @@ pub(crate) const SCALE_ROUNDED: Mistake = Mistake {
     changes: &[Change::Node(|node, _| node.op = node.op.with(Dtype::Bf16.round(node.op.number().unwrap_or(1.0))))],
 };
 
-/// The table scaled by sqrt(hidden_size) serves as lm_head.
 pub(crate) const LM_HEAD_SCALED: Mistake = Mistake {
     id: "lm_head_scaled",
     variant: None,

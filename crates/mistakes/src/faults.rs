@@ -7,7 +7,6 @@ use loupe_tensor::Tensor;
 use crate::lookup::is_projection;
 use crate::{Formula, Mistake, MistakeKind, right};
 
-/// The first 32 values of each row of a matrix are repeated along the row: a dequantiser that does not advance.
 pub(crate) const Q4K_REPEATED_BLOCK: Mistake = Mistake {
     id: "q4k_repeated_block",
     variant: None,
@@ -34,7 +33,6 @@ pub(crate) fn q4k_repeated_block<B: Backend>(call: &Call<'_, B>, right: &Right<'
 /// Columns of the product that are left unwritten.
 const TILE: usize = 8;
 
-/// A kernel leaves a tile of the product unwritten: a block of exact zeros.
 pub(crate) const MATMUL_ZERO_TILES: Mistake = Mistake {
     id: "matmul_zero_tiles",
     variant: None,

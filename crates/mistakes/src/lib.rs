@@ -201,17 +201,17 @@ fn contradiction(graph: &Graph, one: &Edit, other: &Edit) -> Option<String> {
             return Some(format!("the formula at {site}"));
         }
     }
-    let is_lost = |formula: &Edit, edit: &Edit| {
+    // A formula of an operation that the edit takes away everywhere.
+    let lost = |formula: &Edit, edit: &Edit| {
         let What::Mistake(mistake) = formula.what else { return None };
+        catalogue::how(mistake)?;
         let edited = graph.edited(std::slice::from_ref(edit));
         let op = |graph: &Graph, site| graph.node(site).map(|node| (Kind::from(node.op), node.op.number().is_none()));
-        let is_lost = formula.sites.iter().all(|site| op(&edited, *site) != op(graph, *site));
-        catalogue::how(mistake)
-            .filter(|_| is_lost)
-            .and(formula.sites.first())
-            .map(|site| format!("the operation at {site}"))
+        let is_taken = |site: &Probe| op(&edited, *site) != op(graph, *site);
+        let first = formula.sites.first().filter(|_| formula.sites.iter().all(is_taken))?;
+        Some(format!("the operation at {first}"))
     };
-    is_lost(one, other).or_else(|| is_lost(other, one)).or_else(|| graph.contradiction(one, other))
+    lost(one, other).or_else(|| lost(other, one)).or_else(|| graph.contradiction(one, other))
 }
 
 /// The wrong formulas of `edits`. Of two that stand in the place of the right one the later does; what is around is outside, and
@@ -223,11 +223,11 @@ pub fn formulas<B: Backend>(edits: &[Edit]) -> Formulas<B> {
         let Some(wrong) = catalogue::formula::<B>(mistake) else { continue };
         for site in &edit.sites {
             let own: &mut Vec<Wrong<B>> = formulas.entry(*site).or_default();
-            match wrong {
-                Wrong::Instead(_) => own.retain(|other| !matches!(other, Wrong::Instead(_))),
-                Wrong::Around(_) | Wrong::Whole(_) => {}
+            let instead = own.iter().position(|other| matches!(other, Wrong::Instead(_)));
+            if let (Wrong::Instead(_), Some(at)) = (wrong, instead) {
+                own.remove(at);
             }
-            let inside = own.iter().position(|other| matches!(other, Wrong::Instead(_))).unwrap_or(own.len());
+            let inside = instead.unwrap_or(own.len());
             own.insert(if mistake.changes.is_empty() { inside } else { 0 }, wrong);
         }
     }
@@ -245,7 +245,7 @@ pub fn config_with(edits: &[Edit], graph: &Graph) -> Result<Config, PlantError> 
             What::Mistake(Mistake { changes: [Change::Config(change)], .. })
                 if edit == Edit::everywhere(edit.what, graph) =>
             {
-                change(&mut config);
+                change(&mut config, graph.config());
             }
             _ => return Err(PlantError::NoConfig(edit.texts(graph).join(", "))),
         }
@@ -277,4 +277,31 @@ pub(crate) fn in_stages(probe: Probe, stages: &[Stage]) -> bool {
 /// Whether `probe` is one of the two norms between a branch and the residual.
 pub(crate) fn is_post_norm(probe: Probe) -> bool {
     in_stages(probe, &[Stage::PostAttentionLayernorm, Stage::PostFeedforwardLayernorm])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use loupe_spec::gemma2;
+
+    use super::*;
+
+    fn edits(texts: &[&str]) -> Vec<Edit> {
+        let config = Config::from_json(
+            r#"{"model_type":"gemma2","vocab_size":8,"hidden_size":6,"intermediate_size":4,"num_hidden_layers":2,
+                "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4}"#,
+        );
+        let texts: Vec<String> = texts.iter().map(ToString::to_string).collect();
+        parse_all(&texts, &gemma2(&config.unwrap())).unwrap()
+    }
+
+    /// With a site as without, and once however often it is said.
+    #[test]
+    fn mistakes_of_the_prompt_change_what_is_run() {
+        for texts in [&["bos_missing"][..], &["bos_missing@token_ids"], &["bos_missing", "bos_missing"]] {
+            assert_eq!(edit_tokens(&edits(texts), vec![2, 5, 7]), [5, 7], "{texts:?}");
+        }
+        assert_eq!(edit_tokens(&edits(&["bos_twice", "silu"]), vec![2, 5]), [2, 2, 5]);
+        assert_eq!(edit_prompt(&edits(&["space_prefix"]), "sky"), " sky");
+    }
 }

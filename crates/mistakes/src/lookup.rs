@@ -18,7 +18,6 @@ pub(crate) fn exchange(node: &mut Node, one: LayerWeight, other: LayerWeight) {
     }
 }
 
-/// The weights of k_proj and v_proj are swapped.
 pub(crate) const QKV_ORDER: Mistake = Mistake {
     id: "qkv_order",
     variant: None,
@@ -32,7 +31,6 @@ pub(crate) const QKV_ORDER: Mistake = Mistake {
     changes: &[Change::Node(|node, _| exchange(node, LayerWeight::KProj, LayerWeight::VProj))],
 };
 
-/// Each layer runs with the next layer's weights (the last with the first's).
 pub(crate) const LAYER_OFF_BY_ONE: Mistake = Mistake {
     id: "layer_off_by_one",
     variant: None,
@@ -50,7 +48,6 @@ pub(crate) const LAYER_OFF_BY_ONE: Mistake = Mistake {
     })],
 };
 
-/// A square matrix is read with rows and columns exchanged.
 pub(crate) const WEIGHT_TRANSPOSED: Mistake = Mistake {
     id: "weight_transposed",
     variant: None,

@@ -24,7 +24,6 @@ fn is_mask(probe: Probe) -> bool {
     probe.kind() == Kind::Mask
 }
 
-/// The wrong layers use the sliding window: odd ones, where in Gemma 2 the even ones do.
 pub(crate) const WINDOW_PARITY: Mistake = Mistake {
     id: "window_parity",
     variant: None,
@@ -38,10 +37,11 @@ pub(crate) const WINDOW_PARITY: Mistake = Mistake {
     right: WINDOW,
     hidden_when: "the prompt is no longer than the window (4096)",
     at: is_mask,
-    changes: &[Change::Config(|config| config.layer_types.iter_mut().for_each(|layer| *layer = layer.other()))],
+    changes: &[Change::Config(|config, right| {
+        config.layer_types = right.layer_types.iter().map(|layer| layer.other()).collect();
+    })],
 };
 
-/// Every layer uses the sliding window.
 pub(crate) const WINDOW_EVERYWHERE: Mistake = Mistake {
     id: "window_everywhere",
     variant: None,
@@ -52,10 +52,9 @@ pub(crate) const WINDOW_EVERYWHERE: Mistake = Mistake {
     right: WINDOW,
     hidden_when: "the prompt is no longer than the window (4096)",
     at: is_mask,
-    changes: &[Change::Config(|config| config.layer_types.fill(LayerType::Sliding))],
+    changes: &[Change::Config(|config, _| config.layer_types.fill(LayerType::Sliding))],
 };
 
-/// No layer uses the sliding window.
 pub(crate) const WINDOW_NOWHERE: Mistake = Mistake {
     id: "window_nowhere",
     variant: None,
@@ -66,10 +65,9 @@ pub(crate) const WINDOW_NOWHERE: Mistake = Mistake {
     right: WINDOW,
     hidden_when: "the prompt is no longer than the window (4096)",
     at: is_mask,
-    changes: &[Change::Config(|config| config.layer_types.fill(LayerType::Full))],
+    changes: &[Change::Config(|config, _| config.layer_types.fill(LayerType::Full))],
 };
 
-/// The window keeps one key too many.
 pub(crate) const WINDOW_ONE_MORE: Mistake = Mistake {
     id: "window_off_by_one",
     variant: None,
@@ -83,10 +81,9 @@ pub(crate) const WINDOW_ONE_MORE: Mistake = Mistake {
     right: RULE,
     hidden_when: "the prompt is no longer than the window (4096)",
     at: is_mask,
-    changes: &[Change::Config(|config| config.sliding_window += 1)],
+    changes: &[Change::Config(|config, _| config.sliding_window += 1)],
 };
 
-/// The window keeps one key too few.
 pub(crate) const WINDOW_ONE_FEWER: Mistake = Mistake {
     id: "window_off_by_one",
     variant: Some("fewer"),
@@ -100,10 +97,9 @@ pub(crate) const WINDOW_ONE_FEWER: Mistake = Mistake {
     right: RULE,
     hidden_when: "the prompt is shorter than the window (4096)",
     at: is_mask,
-    changes: &[Change::Config(|config| config.sliding_window = (config.sliding_window - 1).max(1))],
+    changes: &[Change::Config(|config, _| config.sliding_window = (config.sliding_window - 1).max(1))],
 };
 
-/// A query sees the key after its own.
 pub(crate) const CAUSAL_OFF_BY_ONE: Mistake = Mistake {
     id: "causal_off_by_one",
     variant: None,
@@ -126,7 +122,6 @@ pub(crate) fn causal_off_by_one<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
     Ok(Value::Mask(Mask::from_rule(call.positions, sees)))
 }
 
-/// There is no mask: a query sees every key, those that come after it too.
 pub(crate) const CAUSAL_MASK_MISSING: Mistake = Mistake {
     id: "causal_mask_missing",
     variant: None,

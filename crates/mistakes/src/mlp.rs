@@ -10,7 +10,6 @@ use loupe_tensor::Tensor;
 use crate::lookup::exchange;
 use crate::{Change, Formula, Mistake, MistakeKind, in_stages, right};
 
-/// GELU in its erf form, where Gemma uses the tanh approximation.
 pub(crate) const GELU_ERF: Mistake = Mistake {
     id: "gelu_erf",
     variant: None,
@@ -35,7 +34,6 @@ pub(crate) fn gelu_erf<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
     Ok(call.p.op(call.two(0)?, gelu).into())
 }
 
-/// SiLU (x * sigmoid(x)) in the place of GELU.
 pub(crate) const SILU: Mistake = Mistake {
     id: "silu",
     variant: None,
@@ -53,7 +51,6 @@ pub(crate) fn silu<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
     Ok(call.p.op(call.two(0)?, |x| x.clone() / (-x).exp().add_scalar(1.0)).into())
 }
 
-/// The weights of gate_proj and up_proj are swapped.
 pub(crate) const GATE_UP_SWAPPED: Mistake = Mistake {
     id: "gate_up_swapped",
     variant: None,
@@ -67,7 +64,6 @@ pub(crate) const GATE_UP_SWAPPED: Mistake = Mistake {
     changes: &[Change::Node(|node, _| exchange(node, LayerWeight::GateProj, LayerWeight::UpProj))],
 };
 
-/// The activation is applied to up_proj and the product taken with gate_proj.
 pub(crate) const GATE_UP_WIRING: Mistake = Mistake {
     id: "gate_up_swapped",
     variant: Some("wiring"),

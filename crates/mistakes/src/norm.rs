@@ -21,7 +21,6 @@ fn with_factor<B: Backend>(
     Ok(p.op(x, |x| normalise(x, eps) * factor).into())
 }
 
-/// The norm multiplies by w, where Gemma multiplies by 1 + w.
 pub(crate) const WITHOUT_ONE: Mistake = Mistake {
     id: "norm_without_one",
     variant: None,
@@ -39,7 +38,6 @@ pub(crate) fn without_one<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
     with_factor(call, |w, p| p.widen(w))
 }
 
-/// The norm multiplies by 2 + w: 1 is added to a weight that already held 1 + w.
 pub(crate) const ONE_TWICE: Mistake = Mistake {
     id: "norm_one_twice",
     variant: None,
@@ -57,7 +55,6 @@ pub(crate) fn one_twice<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
     with_factor(call, |w, p| p.widen(w).add_scalar(2.0))
 }
 
-/// The normalised value is not multiplied by any weight.
 pub(crate) const WEIGHT_MISSING: Mistake = Mistake {
     id: "norm_weight_missing",
     variant: None,
@@ -76,7 +73,6 @@ pub(crate) fn weight_missing<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
     Ok(call.p.op(call.two(0)?, |x| normalise(x, eps)).into())
 }
 
-/// The normalised value is cast to the model's dtype before it is multiplied by 1 + w, as Llama does.
 pub(crate) const CAST_FIRST: Mistake = Mistake {
     id: "norm_cast_first",
     variant: None,
@@ -102,7 +98,6 @@ pub(crate) fn cast_first<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
     Ok(p.op(normalised, |x| x * weight).into())
 }
 
-/// 1 + w is formed in the model's dtype instead of f32.
 pub(crate) const WEIGHT_LOW: Mistake = Mistake {
     id: "norm_weight_low",
     variant: None,
@@ -123,7 +118,6 @@ pub(crate) fn weight_low<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
     with_factor(call, |w, p| p.widen(p.op(w, |w| w.add_scalar(1.0))))
 }
 
-/// The norm's epsilon is ten times the checkpoint's: 1e-5 for 1e-6.
 pub(crate) const EPS: Mistake = Mistake {
     id: "norm_eps",
     variant: None,
@@ -137,10 +131,9 @@ pub(crate) const EPS: Mistake = Mistake {
     right: right!("crates/spec/src/gemma2.rs", "let x = g.rms_norm(\"norm\", x, c.rms_norm_eps);"),
     hidden_when: "every row's mean square is far above epsilon",
     at: |probe| probe.kind() == Kind::RmsNorm,
-    changes: &[Change::Config(|config| config.rms_norm_eps *= 10.0)],
+    changes: &[Change::Config(|config, _| config.rms_norm_eps *= 10.0)],
 };
 
-/// The norm has no epsilon.
 pub(crate) const EPS_NONE: Mistake = Mistake {
     id: "norm_eps",
     variant: Some("none"),
@@ -151,10 +144,9 @@ pub(crate) const EPS_NONE: Mistake = Mistake {
     right: right!("crates/model/src/ops/norm.rs", "x / mean_square.add_scalar(eps).sqrt()"),
     hidden_when: "every row's mean square is far above epsilon",
     at: |probe| probe.kind() == Kind::RmsNorm,
-    changes: &[Change::Config(|config| config.rms_norm_eps = 0.0)],
+    changes: &[Change::Config(|config, _| config.rms_norm_eps = 0.0)],
 };
 
-/// The mean is subtracted first: LayerNorm for RMSNorm.
 pub(crate) const MEAN_SUBTRACTED: Mistake = Mistake {
     id: "norm_mean_subtracted",
     variant: None,

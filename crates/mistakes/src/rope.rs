@@ -11,7 +11,6 @@ fn is_rope(probe: Probe) -> bool {
     probe.kind() == Kind::Rope
 }
 
-/// Lanes 2i and 2i + 1 are rotated together, where Gemma rotates lane i with lane i + head_dim/2.
 pub(crate) const INTERLEAVED: Mistake = Mistake {
     id: "rope_interleaved",
     variant: None,
@@ -37,7 +36,6 @@ pub(crate) fn interleaved<B: Backend>(call: &Call<'_, B>, right: &Right<'_, B>) 
     Ok(rotated.map(|x| x, |x| x.reshape([t, n, 2, h / 2]).swap_dims(2, 3).reshape([t, n, h])))
 }
 
-/// Positions, frequencies and angles are held in bf16.
 pub(crate) const LOW_PRECISION: Mistake = Mistake {
     id: "rope_low_precision",
     variant: None,
@@ -70,7 +68,6 @@ pub(crate) fn low_precision<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
     Ok(rotate_halves(call.three(0)?, cos, sin, call.p).into())
 }
 
-/// Positions start at 1.
 pub(crate) const OFFSET: Mistake = Mistake {
     id: "rope_offset",
     variant: None,
@@ -95,7 +92,6 @@ pub(crate) fn offset<B: Backend>(call: &Call<'_, B>, right: &Right<'_, B>) -> Co
     right(&Call { positions: &shifted, ..call.clone() })
 }
 
-/// The base of the frequencies is 1e6, the global base of a later Gemma.
 pub(crate) const THETA: Mistake = Mistake {
     id: "rope_theta",
     variant: None,
@@ -109,10 +105,9 @@ pub(crate) const THETA: Mistake = Mistake {
     right: right!("crates/spec/src/gemma2.rs", "let q = g.rope(\"self_attn.q_rope\", q, c.rope_theta);"),
     hidden_when: "the prompt has one token",
     at: is_rope,
-    changes: &[Change::Config(|config| config.rope_theta = 1e6)],
+    changes: &[Change::Config(|config, _| config.rope_theta = 1e6)],
 };
 
-/// Keys are left unrotated.
 pub(crate) const QUERY_ONLY: Mistake = Mistake {
     id: "rope_query_only",
     variant: None,
@@ -126,7 +121,6 @@ pub(crate) const QUERY_ONLY: Mistake = Mistake {
     changes: &[Change::Node(|node, _| node.op = Op::Same)],
 };
 
-/// The rotation goes the other way.
 pub(crate) const NEGATED: Mistake = Mistake {
     id: "rope_negated",
     variant: None,

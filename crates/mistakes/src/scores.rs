@@ -15,7 +15,6 @@ fn is_capped(probe: Probe) -> bool {
     probe.kind() == Kind::Softcap && probe.layer().is_some()
 }
 
-/// Key/value heads are tiled (k0 k1 k0 k1), where each should be repeated in place (k0 k0 k1 k1).
 pub(crate) const GQA_TILED: Mistake = Mistake {
     id: "gqa_tiled",
     variant: None,
@@ -44,7 +43,6 @@ pub(crate) fn gqa_tiled<B: Backend>(call: &Call<'_, B>, right: &Right<'_, B>) ->
     right(&call.with_inputs(vec![x.into(), shared.repeat_dim(1, groups).into()]))
 }
 
-/// Scores are scaled by head_dim^-0.5, where query_pre_attn_scalar^-0.5 is right.
 pub(crate) const SCALE_HEAD_DIM: Mistake = Mistake {
     id: "scale_head_dim",
     variant: None,
@@ -61,10 +59,9 @@ pub(crate) const SCALE_HEAD_DIM: Mistake = Mistake {
     ),
     hidden_when: "both are equal, as in 2B and 9B (256); 27B has 128 and 144",
     at: is_scores,
-    changes: &[Change::Config(|config| config.query_pre_attn_scalar = config.head_dim as f64)],
+    changes: &[Change::Config(|config, _| config.query_pre_attn_scalar = config.head_dim as f64)],
 };
 
-/// Scores are scaled by (hidden_size / heads)^-0.5, where query_pre_attn_scalar^-0.5 is right.
 pub(crate) const SCALE_HIDDEN_PER_HEAD: Mistake = Mistake {
     id: "scale_hidden_per_head",
     variant: None,
@@ -81,12 +78,11 @@ pub(crate) const SCALE_HIDDEN_PER_HEAD: Mistake = Mistake {
     ),
     hidden_when: "both are equal, as in 27B (144)",
     at: is_scores,
-    changes: &[Change::Config(|config| {
+    changes: &[Change::Config(|config, _| {
         config.query_pre_attn_scalar = config.hidden_size as f64 / config.num_attention_heads as f64;
     })],
 };
 
-/// Scores are not scaled.
 pub(crate) const SCALE_MISSING: Mistake = Mistake {
     id: "scale_missing",
     variant: None,
@@ -97,10 +93,9 @@ pub(crate) const SCALE_MISSING: Mistake = Mistake {
     right: right!("crates/model/src/ops/attention.rs", "p.op(p.matmul(q, k), |x| x.mul_scalar(scale))"),
     hidden_when: "query_pre_attn_scalar is 1",
     at: is_scores,
-    changes: &[Change::Config(|config| config.query_pre_attn_scalar = 1.0)],
+    changes: &[Change::Config(|config, _| config.query_pre_attn_scalar = 1.0)],
 };
 
-/// Scores are scaled twice.
 pub(crate) const SCALE_TWICE: Mistake = Mistake {
     id: "scale_twice",
     variant: None,
@@ -114,10 +109,9 @@ pub(crate) const SCALE_TWICE: Mistake = Mistake {
     right: right!("crates/model/src/ops/attention.rs", "p.op(p.matmul(q, k), |x| x.mul_scalar(scale))"),
     hidden_when: "query_pre_attn_scalar is 1",
     at: is_scores,
-    changes: &[Change::Config(|config| config.query_pre_attn_scalar = config.query_pre_attn_scalar.powi(2))],
+    changes: &[Change::Config(|config, _| config.query_pre_attn_scalar = config.query_pre_attn_scalar.powi(2))],
 };
 
-/// Scores are not capped.
 pub(crate) const SOFTCAP_MISSING: Mistake = Mistake {
     id: "attn_softcap_missing",
     variant: None,
@@ -131,10 +125,9 @@ pub(crate) const SOFTCAP_MISSING: Mistake = Mistake {
     ),
     hidden_when: "every |score| is far below the cap",
     at: is_capped,
-    changes: &[Change::Config(|config| config.attn_logit_softcapping = None)],
+    changes: &[Change::Config(|config, _| config.attn_logit_softcapping = None)],
 };
 
-/// Scores are capped at 0.6 of the right cap: 30 (the cap of the logits) for 50.
 pub(crate) const SOFTCAP_CONSTANT: Mistake = Mistake {
     id: "softcap_constant",
     variant: None,
@@ -151,12 +144,11 @@ pub(crate) const SOFTCAP_CONSTANT: Mistake = Mistake {
     ),
     hidden_when: "every |score| is far below both caps",
     at: is_capped,
-    changes: &[Change::Config(|config| {
+    changes: &[Change::Config(|config, _| {
         config.attn_logit_softcapping = config.attn_logit_softcapping.map(|cap| cap * 0.6)
     })],
 };
 
-/// Scores are capped by scores * tanh(scores / cap).
 pub(crate) const SOFTCAP_FORMULA: Mistake = Mistake {
     id: "softcap_formula",
     variant: None,
@@ -180,7 +172,6 @@ pub(crate) fn softcap_formula<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
     Ok(p.store(x * capped).into())
 }
 
-/// Scores are capped by cap * tanh(scores * cap).
 pub(crate) const SOFTCAP_PRODUCT: Mistake = Mistake {
     id: "softcap_formula",
     variant: Some("product"),
@@ -203,7 +194,6 @@ pub(crate) fn softcap_product<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
     Ok(p.op(squashed, |x| x.mul_scalar(cap)).into())
 }
 
-/// The mask is added before the cap, so masked scores become -cap and the future leaks.
 pub(crate) const SOFTCAP_AFTER_MASK: Mistake = Mistake {
     id: "softcap_after_mask",
     variant: None,
@@ -229,7 +219,6 @@ pub(crate) fn softcap_after_mask<B: Backend>(call: &Call<'_, B>, right: &Right<'
     Ok(softmax_with(leaking, call.mask(1)?, 0.0, call.p).into())
 }
 
-/// Logits are not capped.
 pub(crate) const FINAL_SOFTCAP_MISSING: Mistake = Mistake {
     id: "final_softcap_missing",
     variant: None,
@@ -240,5 +229,5 @@ pub(crate) const FINAL_SOFTCAP_MISSING: Mistake = Mistake {
     right: right!("crates/spec/src/gemma2.rs", "g.softcap(\"logits\", raw, c.final_logit_softcapping);"),
     hidden_when: "only the argmax is compared: the cap keeps the order",
     at: |probe| probe == Probe::Logits,
-    changes: &[Change::Config(|config| config.final_logit_softcapping = None)],
+    changes: &[Change::Config(|config, _| config.final_logit_softcapping = None)],
 };

@@ -8,7 +8,6 @@ fn is_token_ids(probe: Probe) -> bool {
     probe == Probe::TokenIds
 }
 
-/// `<bos>` is not there.
 pub(crate) const BOS_MISSING: Mistake = Mistake {
     id: "bos_missing",
     variant: None,
@@ -25,7 +24,6 @@ pub(crate) const BOS_MISSING: Mistake = Mistake {
     })],
 };
 
-/// `<bos>` is there twice.
 pub(crate) const BOS_TWICE: Mistake = Mistake {
     id: "bos_twice",
     variant: None,
@@ -39,7 +37,6 @@ pub(crate) const BOS_TWICE: Mistake = Mistake {
     changes: &[Change::Tokens(|ids| ids.iter().take(1).chain(ids).copied().collect())],
 };
 
-/// The tokenizer puts a space before the prompt.
 pub(crate) const SPACE_PREFIX: Mistake = Mistake {
     id: "space_prefix",
     variant: None,

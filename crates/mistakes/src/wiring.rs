@@ -8,7 +8,6 @@ use loupe_spec::{Config, Kind, LayerWeight, Node, Op, Probe, Stage};
 use crate::lookup::exchange;
 use crate::{Change, Formula, Mistake, MistakeKind, in_stages, is_post_norm, right};
 
-/// Attention, MLP or head reads the residual without the norm before it.
 pub(crate) const PRE_NORM_MISSING: Mistake = Mistake {
     id: "pre_norm_missing",
     variant: None,
@@ -22,7 +21,6 @@ pub(crate) const PRE_NORM_MISSING: Mistake = Mistake {
     changes: &[Change::Node(|node, _| (node.op, node.weight) = (Op::Same, None))],
 };
 
-/// The output of attention or MLP joins the residual without its norm.
 pub(crate) const POST_NORM_MISSING: Mistake = Mistake {
     id: "post_norm_missing",
     variant: None,
@@ -36,7 +34,6 @@ pub(crate) const POST_NORM_MISSING: Mistake = Mistake {
     changes: &[Change::Node(|node, _| (node.op, node.weight) = (Op::Same, None))],
 };
 
-/// The weights of post_attention_layernorm and pre_feedforward_layernorm are swapped.
 pub(crate) const NORMS_SWAPPED: Mistake = Mistake {
     id: "norms_swapped",
     variant: None,
@@ -55,7 +52,6 @@ pub(crate) const NORMS_SWAPPED: Mistake = Mistake {
     })],
 };
 
-/// The norm is applied to the sum of residual and branch, not to the branch.
 pub(crate) const POST_NORM_AFTER_RESIDUAL: Mistake = Mistake {
     id: "post_norm_after_residual",
     variant: None,

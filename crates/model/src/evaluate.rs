@@ -66,7 +66,7 @@ impl<B: Backend> Model<'_, B> {
         }
     }
 
-    /// The value of `step` in each of `runs`, side by side. Its tensor comes from `reads`, once for all of them: a projection's
+    /// The value of `step` in each of `runs`, side by side, as each keeps it. Its tensor comes from `reads`, once for all of them: a projection's
     /// in row chunks, each of which gives some columns of the product.
     pub(crate) fn evaluate(
         &self,
@@ -84,24 +84,29 @@ impl<B: Backend> Model<'_, B> {
                 self.by(formulas, &Call { node, x, weight, read, positions, p, graph, device })
             })
         };
-        if step.reads.is_empty() {
-            return each(None, None);
-        }
-        let mut of_runs: Vec<Vec<Value<B>>> = vec![Vec::new(); runs.len()];
-        for read in &step.reads {
-            let parts = each(Some(next::<B>(reads)?), Some(read))?;
-            of_runs.iter_mut().zip(parts).for_each(|(own, part)| own.push(part));
-        }
-        let whole = |mut parts: Vec<Value<B>>| match node.op {
-            Op::Linear => self.product(node, parts),
-            _ => parts.remove(0),
+        let values = match step.reads.as_slice() {
+            [] => each(None, None)?,
+            many => {
+                let mut of_runs: Vec<Vec<Value<B>>> = vec![Vec::new(); runs.len()];
+                for read in many {
+                    let parts = each(Some(next::<B>(reads)?), Some(read))?;
+                    of_runs.iter_mut().zip(parts).for_each(|(own, part)| own.push(part));
+                }
+                of_runs.into_iter().map(|parts| self.joined(node, parts)).collect()
+            }
         };
-        Ok(of_runs.into_iter().map(whole).collect())
+        side_by_side(&runs.iter().zip(values).collect::<Vec<_>>(), |(run, value)| {
+            let p = run.precision.at(node.probe);
+            Ok(value.clone().map(|x| p.finish(x), |x| p.finish(x)))
+        })
     }
 
-    /// The product whose columns are in `parts`, in the axes of `node`. An output column depends on one row of the matrix, so
-    /// chunks change no sum.
-    fn product(&self, node: &Node, parts: Vec<Value<B>>) -> Value<B> {
+    /// The value of `node` from what each of its reads gave: of a projection the columns of the product, laid out in its axes.
+    /// An output column depends on one row of the matrix, so chunks change no sum.
+    fn joined(&self, node: &Node, mut parts: Vec<Value<B>>) -> Value<B> {
+        if node.op != Op::Linear {
+            return parts.remove(0);
+        }
         let columns = |part| if let Value::Rank2(x) = part { Some(x) } else { None };
         let mut parts: Vec<Tensor<B, 2>> = parts.into_iter().filter_map(columns).collect();
         let product = if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 1) };

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::tensor::backend::Backend;
 use loupe_spec::{Dtype, Graph, Node, Probe};
 
-use crate::evaluate::side_by_side;
 use crate::parts;
 use crate::plan::{Step, all_reads};
 use crate::value::{SomeRows, Value, Values};
@@ -188,7 +187,7 @@ impl<B: Backend> Model<'_, B> {
         for (at, step) in steps.iter().enumerate() {
             let (probe, inputs) = (step.node.probe, &step.node.inputs);
             let values = match &step.parts {
-                None => self.finished(step, &runs, positions, reads)?,
+                None => self.evaluate(step, &runs, positions, reads)?,
                 Some(parts) => parts::compute(self, step, parts, &runs, positions, reads)?,
             };
             for (own, (run, value)) in runs.iter_mut().zip(values).enumerate() {
@@ -202,22 +201,6 @@ impl<B: Backend> Model<'_, B> {
             }
         }
         Ok(())
-    }
-
-    /// The value of `step` in each of `runs`, as each keeps it.
-    fn finished(
-        &self,
-        step: &Step,
-        runs: &[Run<B>],
-        positions: &[usize],
-        reads: &mut Reads<'_, B>,
-    ) -> Result<Vec<Value<B>>, ModelError> {
-        let values = self.evaluate(step, runs, positions, reads)?;
-        let finish = |(run, value): &(&Run<B>, Value<B>)| {
-            let p = run.precision.at(step.node.probe);
-            Ok(value.clone().map(|x| p.finish(x), |x| p.finish(x)))
-        };
-        side_by_side(&runs.iter().zip(values).collect::<Vec<_>>(), finish)
     }
 
     /// The wrong formulas at `probe`.

@@ -15,6 +15,8 @@ pub enum LayerType {
 }
 
 impl LayerType {
+    const ALL: [LayerType; 2] = [LayerType::Sliding, LayerType::Full];
+
     /// What config.json calls it.
     pub fn name(self) -> &'static str {
         match self {
@@ -216,31 +218,25 @@ impl Config {
 
     /// The keys of config.json that say another number than in `before`, and what they say.
     pub fn keys_changed(&self, before: &Config) -> Vec<(&'static str, Value)> {
+        let pairs = self.numbers().into_iter().zip(before.numbers());
+        pairs.filter(|(own, other)| own != other).map(|(own, _)| own).collect()
+    }
+
+    /// The numbers that no tensor's shape depends on, as config.json writes them.
+    fn numbers(&self) -> [(&'static str, Value); 8] {
         let types: Vec<&str> = self.layer_types.iter().map(|layer| layer.name()).collect();
-        let rope = json!({"rope_type": "default", "rope_theta": self.rope_theta});
-        let keys = [
-            (
-                "query_pre_attn_scalar",
-                self.query_pre_attn_scalar != before.query_pre_attn_scalar,
-                json!(self.query_pre_attn_scalar),
-            ),
-            (
-                "attn_logit_softcapping",
-                self.attn_logit_softcapping != before.attn_logit_softcapping,
-                json!(self.attn_logit_softcapping),
-            ),
-            (
-                "final_logit_softcapping",
-                self.final_logit_softcapping != before.final_logit_softcapping,
-                json!(self.final_logit_softcapping),
-            ),
-            ("rms_norm_eps", self.rms_norm_eps != before.rms_norm_eps, json!(self.rms_norm_eps)),
-            ("rope_theta", self.rope_theta != before.rope_theta, json!(self.rope_theta)),
-            ("rope_parameters", self.rope_theta != before.rope_theta, rope),
-            ("sliding_window", self.sliding_window != before.sliding_window, json!(self.sliding_window)),
-            ("layer_types", self.layer_types != before.layer_types, json!(types)),
-        ];
-        keys.into_iter().filter(|(_, changed, _)| *changed).map(|(key, _, value)| (key, value)).collect()
+        // transformers takes a whole number alone.
+        let whole = Some(self.query_pre_attn_scalar as u64).filter(|whole| *whole as f64 == self.query_pre_attn_scalar);
+        [
+            ("query_pre_attn_scalar", whole.map_or_else(|| json!(self.query_pre_attn_scalar), |whole| json!(whole))),
+            ("attn_logit_softcapping", json!(self.attn_logit_softcapping)),
+            ("final_logit_softcapping", json!(self.final_logit_softcapping)),
+            ("rms_norm_eps", json!(self.rms_norm_eps)),
+            ("rope_theta", json!(self.rope_theta)),
+            ("rope_parameters", json!({"rope_type": "default", "rope_theta": self.rope_theta})),
+            ("sliding_window", json!(self.sliding_window)),
+            ("layer_types", json!(types)),
+        ]
     }
 
     /// The smallest there is: what is asked of names alone is the same in every model.
@@ -293,19 +289,16 @@ fn layer_types(raw: &Raw, wrong: &mut Vec<String>) -> Vec<LayerType> {
     if names.len() != raw.num_hidden_layers {
         wrong.push(format!("layer_types has {} entries for {} layers", names.len(), raw.num_hidden_layers));
     }
-    let parse = |name: &String| match name.as_str() {
-        "sliding_attention" => LayerType::Sliding,
-        "full_attention" => LayerType::Full,
-        other => {
-            let found = echo(other);
-            let message =
-                format!("layer_types holds \"{found}\", expected \"sliding_attention\" or \"full_attention\"");
+    let parse = |name: &String| {
+        LayerType::ALL.into_iter().find(|layer| layer.name() == name).unwrap_or_else(|| {
+            let [one, other] = LayerType::ALL.map(LayerType::name);
+            let message = format!("layer_types holds \"{}\", expected \"{one}\" or \"{other}\"", echo(name));
             // One wrong name is often every layer's.
             if !wrong.contains(&message) {
                 wrong.push(message);
             }
             LayerType::Full
-        }
+        })
     };
     names.iter().map(parse).collect()
 }
@@ -320,6 +313,22 @@ mod tests {
 
     fn parse(rest: &str) -> Result<Config, ConfigError> {
         Config::from_json(&format!("{{\"model_type\":\"gemma2\",{SIZES}{rest}}}"))
+    }
+
+    /// What `export` writes, transformers reads.
+    #[test]
+    fn a_changed_number_keeps_the_type_that_config_json_has_for_it() {
+        let before = Config::of_one_layer();
+        let mut config = before.clone();
+        assert!(config.keys_changed(&before).is_empty());
+        (config.query_pre_attn_scalar, config.rms_norm_eps) = (16.0, 1e-5);
+        let keys = config.keys_changed(&before);
+        assert_eq!(keys, [("query_pre_attn_scalar", json!(16)), ("rms_norm_eps", json!(1e-5))]);
+        config = Config { layer_types: vec![LayerType::Sliding], rope_theta: 2.0, ..before.clone() };
+        let rope = json!({"rope_type": "default", "rope_theta": 2.0});
+        let keys = config.keys_changed(&before);
+        assert_eq!(keys[..2], [("rope_theta", json!(2.0)), ("rope_parameters", rope)]);
+        assert_eq!(keys[2..], [("layer_types", json!(["sliding_attention"]))]);
     }
 
     #[test]

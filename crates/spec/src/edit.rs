@@ -5,11 +5,12 @@ use std::fmt;
 
 use crate::{Config, Graph, Kind, Mistake, Node, Op, Parameter, Probe, gemma2};
 
-/// A part of a mistake that is data. Parts of several mistakes at one value follow each other.
+/// A part of a mistake that is data. Parts of several mistakes at one value follow each other; the second config is the right
+/// one.
 #[derive(Clone, Copy, Debug)]
 pub enum Change {
     /// config.json is read as if this had been done to it: `export` can write that, too.
-    Config(fn(&mut Config)),
+    Config(fn(&mut Config, &Config)),
     /// Another operation, another number in it, another tensor, other inputs.
     Node(fn(&mut Node, &Config)),
     /// Another prompt is tokenized.
@@ -130,7 +131,7 @@ impl Graph {
                 let mut wrong: Vec<Graph> = Vec::new();
                 for site in sites {
                     let config = configs.entry(*site).or_insert_with(|| right.clone());
-                    edit(config);
+                    edit(config, &right);
                     if !wrong.iter().any(|graph| graph.config() == config) {
                         wrong.push(gemma2(config));
                     }
@@ -183,21 +184,24 @@ mod tests {
     const SQUARED: Mistake = mistake(
         "squared",
         |probe| probe.kind() == Kind::Scores,
-        &[Change::Config(|config| config.query_pre_attn_scalar = config.query_pre_attn_scalar.powi(2))],
+        &[Change::Config(|config, _| config.query_pre_attn_scalar = config.query_pre_attn_scalar.powi(2))],
     );
     const ONE: Mistake = mistake(
         "one",
         |probe| probe.kind() == Kind::Scores,
-        &[Change::Config(|config| config.query_pre_attn_scalar = 1.0)],
+        &[Change::Config(|config, _| config.query_pre_attn_scalar = 1.0)],
     );
     const NO_NORM: Mistake =
         mistake("no_norm", |probe| probe == Probe::Norm, &[Change::Node(|node, _| node.op = Op::Same)]);
-    const NO_EPS: Mistake =
-        mistake("no_eps", |probe| probe.kind() == Kind::RmsNorm, &[Change::Config(|config| config.rms_norm_eps = 0.0)]);
+    const NO_EPS: Mistake = mistake(
+        "no_eps",
+        |probe| probe.kind() == Kind::RmsNorm,
+        &[Change::Config(|config, _| config.rms_norm_eps = 0.0)],
+    );
     const LARGE_EPS: Mistake = mistake(
         "large_eps",
         |probe| probe.kind() == Kind::RmsNorm,
-        &[Change::Config(|config| config.rms_norm_eps *= 2.0)],
+        &[Change::Config(|config, _| config.rms_norm_eps *= 2.0)],
     );
     const HEAD: Mistake = mistake(
         "head",

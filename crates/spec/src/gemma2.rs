@@ -75,3 +75,26 @@ fn mlp(g: &mut Graph, h: Probe) -> Probe {
     let gated = g.multiply("mlp.gated", act, up); //                                [T, F]
     g.linear("mlp.down_proj", gated, &[D]) //                                       [T, D]
 }
+
+#[cfg(test)]
+mod tests {
+    /// ARCHITECTURE.md shows these lines beside transformers': each stands here, and none is missing.
+    #[test]
+    fn the_page_shows_the_lines_as_they_are() {
+        let page = include_str!("../../../ARCHITECTURE.md");
+        let table = page.split("| Loupe | transformers |").nth(1).unwrap_or_default();
+        let shown = table.lines().skip(2).map_while(|row| row.strip_prefix("| `")?.split('`').next());
+        let (code, _) = include_str!("gemma2.rs").split_once("#[cfg(test)]").unwrap_or_default();
+        let lines =
+            code.lines().filter(|line| line.contains("g.") && !line.contains("g.layer") && !line.starts_with("//"));
+        let lines: Vec<&str> = lines.filter(|line| !line.contains("g.token_ids")).map(str::trim).collect();
+        let mut count = 0;
+        for line in shown {
+            let start = line.split('…').next().unwrap_or_default();
+            assert!(lines.iter().any(|own| own.starts_with(start)), "{line}");
+            count += 1;
+        }
+        // k and v stand for themselves with q in three of its lines, up with gate.
+        assert_eq!(count + 4, lines.len(), "{lines:#?}");
+    }
+}
