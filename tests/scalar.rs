@@ -7,7 +7,7 @@ use std::f64::consts::PI;
 
 use loupe_checkpoint::Rows;
 use loupe_engine::{Limits, TraceJob, trace};
-use loupe_spec::{Config, Dtype, HostTensor, LayerWeight, Probe, Stage, Values, Weight, gemma2};
+use loupe_spec::{Config, Dtype, HostTensor, Probe, Stage, Values, gemma2};
 use loupe_tests::{Case, F64, Trace, f64s, relative_l2, spec};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -142,7 +142,7 @@ proptest! {
         let case = Case::open("builtin");
         let positions: Vec<usize> = (0..x.shape[0]).collect();
         let got = stage(&case, case.config(), &positions, &[(at(Stage::Input), &x)], at(Stage::InputLayernorm));
-        let weight = Weight::Layer(0, LayerWeight::InputLayernorm);
+        let weight = "model.layers.0.input_layernorm.weight".parse().unwrap();
         let weight = case.tensors.read(weight, Rows::All, Dtype::F64).unwrap().values.to_f64();
         same(&got, rms_norm_twin(&x, &weight, case.config().rms_norm_eps));
     }

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use loupe_checkpoint::{Checkpoint, Rows, Tensors, write_random};
 use loupe_engine::{Limits, Spec, TraceJob, trace};
-use loupe_spec::{Config, Dtype, Graph, HostTensor, LayerWeight, Probe, Stage, Values, Weight};
+use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Stage, Values};
 
 /// T
 const TOKENS: usize = 256;
@@ -73,7 +73,8 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// A chunk of a projection from bf16 to f32.
     fn convert(&self) -> HostTensor {
-        self.tensors.read(Weight::Layer(0, LayerWeight::GateProj), Rows::Range(0..ROWS), Dtype::F32).unwrap()
+        let gate = "model.layers.0.mlp.gate_proj.weight".parse().unwrap();
+        self.tensors.read(gate, Rows::Range(0..ROWS), Dtype::F32).unwrap()
     }
 
     fn norm(&self) -> impl FnMut() -> HostTensor {

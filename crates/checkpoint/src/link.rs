@@ -79,7 +79,7 @@ mod tests {
     use super::*;
     use crate::testing::SMALL;
     use crate::{Change, Rows, write_random};
-    use loupe_spec::{Dtype, LayerWeight, Weight};
+    use loupe_spec::{Dtype, Weight};
 
     fn open(folder: &Path) -> Checkpoint {
         Checkpoint::open(folder.to_str().unwrap(), None).unwrap()
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(open(&first).export_linked(&second, &config).unwrap(), Linked::Hard);
         let linked = open(&second);
         assert_eq!(linked.config().sliding_window, 2);
-        let [a, b] = [open(&first), linked].map(|c| c.tensors().unwrap().read(Weight::Norm, Rows::All, Dtype::F32));
+        let [a, b] = [open(&first), linked].map(|c| c.tensors().unwrap().read(Weight::NORM, Rows::All, Dtype::F32));
         assert_eq!(a.unwrap(), b.unwrap());
         #[cfg(unix)]
         {
@@ -115,8 +115,8 @@ mod tests {
         let [first, second] = ["first", "second"].map(|name| scratch.path().join(name));
         write_random(SMALL, &first, 1, 5, &mut |_, _| ()).unwrap();
         let checkpoint = open(&first);
-        let query = Weight::Layer(1, LayerWeight::QProj);
-        let changes = [(query, Change::Times(8.0)), (Weight::Norm, Change::NormTimes(3.0))];
+        let query = "model.layers.1.self_attn.q_proj.weight".parse().unwrap();
+        let changes = [(query, Change::Times(8.0)), (Weight::NORM, Change::NormTimes(3.0))];
         let changed = checkpoint.tensors().unwrap().changed(changes);
         let config = serde_json::from_str(checkpoint.config_json()).unwrap();
         checkpoint.export_changed(&second, &config, &changed).unwrap();
@@ -127,7 +127,7 @@ mod tests {
             assert_eq!(changed, written, "{weight}");
             for (w, c) in plain.into_iter().zip(changed) {
                 let expected = match weight {
-                    Weight::Norm => Dtype::Bf16.round(3.0 * (1.0 + w) - 1.0),
+                    Weight::NORM => Dtype::Bf16.round(3.0 * (1.0 + w) - 1.0),
                     w1 if w1 == query => 8.0 * w,
                     _ => w,
                 };

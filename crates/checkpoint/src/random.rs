@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use loupe_spec::{Config, Graph, LayerWeight, Weight, gemma2};
+use loupe_spec::{Config, Graph, Weight, gemma2};
 use serde_json::json;
 
 use crate::CheckpointError;
@@ -99,15 +99,9 @@ pub(crate) fn seed_of(weight: Weight, seed: u64) -> u64 {
 /// About what trained checkpoints have.
 fn std(weight: Weight) -> f32 {
     match weight {
-        Weight::EmbedTokens | Weight::LmHead => 0.05,
-        Weight::Norm => 0.1,
-        Weight::Layer(_, weight) => match weight {
-            LayerWeight::InputLayernorm
-            | LayerWeight::PostAttentionLayernorm
-            | LayerWeight::PreFeedforwardLayernorm
-            | LayerWeight::PostFeedforwardLayernorm => 0.1,
-            _ => 0.02,
-        },
+        Weight::EMBED_TOKENS | Weight::LM_HEAD => 0.05,
+        _ if weight.is_norm() => 0.1,
+        _ => 0.02,
     }
 }
 

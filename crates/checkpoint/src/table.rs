@@ -74,9 +74,9 @@ impl Table {
 }
 
 fn unused(name: &str, config: &Config, wanted: &BTreeMap<String, Weight>) -> String {
-    let why = if config.tie_word_embeddings && name == Weight::LmHead.to_string() {
+    let why = if config.tie_word_embeddings && name == Weight::LM_HEAD.to_string() {
         ": config.json says tie_word_embeddings, so the embedding table is the head".into()
-    } else if let Ok(Weight::Layer(..)) = name.parse() {
+    } else if name.parse().is_ok_and(|weight: Weight| weight.layer().is_some()) {
         format!(": config.json has {} layers", config.num_hidden_layers)
     } else {
         let near = nearest(name, wanted.keys().map(String::as_str));

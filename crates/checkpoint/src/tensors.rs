@@ -104,11 +104,10 @@ impl Tensors {
             Some((located, shard, shard.info(&located.name)?))
         });
         let Some((located, shard, info)) = stored else {
-            let layers =
-                self.located.keys().filter_map(|w| if let Weight::Layer(l, _) = w { Some(l + 1) } else { None });
+            let layers = self.located.keys().filter_map(|weight| Some(weight.layer()? + 1));
             let reason = match weight {
-                Weight::LmHead => {
-                    format!("config.json says tie_word_embeddings; read {} in its place", Weight::EmbedTokens)
+                Weight::LM_HEAD => {
+                    format!("config.json says tie_word_embeddings; read {} in its place", Weight::EMBED_TOKENS)
                 }
                 _ => format!("config.json has {} layers, counted from 0", layers.max().unwrap_or(0)),
             };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use half::bf16;
 use loupe_checkpoint::{Checkpoint, Rows, Tensors, sha256_hex, write_random};
-use loupe_spec::{Dtype, LayerWeight, Values, Weight};
+use loupe_spec::{Dtype, Values, Weight};
 use tempfile::TempDir;
 
 const CONFIG: &str = r#"{"model_type":"gemma2","vocab_size":11,"hidden_size":6,"intermediate_size":5,
@@ -47,7 +47,7 @@ fn tensors_can_be_shared_between_threads() {
 fn rows_are_those_of_the_whole_tensor() {
     let folder = folder(2);
     let tensors = tensors(folder.path());
-    let read = |rows| tensors.read(Weight::EmbedTokens, rows, Dtype::F32).unwrap();
+    let read = |rows| tensors.read(Weight::EMBED_TOKENS, rows, Dtype::F32).unwrap();
     let all = read(Rows::All);
     assert_eq!(all.shape, [11, 6]);
     let range = read(Rows::Range(3..5));
@@ -71,31 +71,32 @@ fn rows_that_are_not_there_are_refused() {
         Rows::Range(5..12),
         Rows::Range(12..usize::MAX),
     ] {
-        let text = tensors.read(Weight::EmbedTokens, rows, Dtype::F32).unwrap_err().to_string();
+        let text = tensors.read(Weight::EMBED_TOKENS, rows, Dtype::F32).unwrap_err().to_string();
         assert!(text.contains("it has 11 rows"), "{text}");
     }
     #[allow(clippy::reversed_empty_ranges)] // what a caller's subtraction can make
     let backwards = Rows::Range(5..3);
-    assert!(tensors.read(Weight::EmbedTokens, backwards, Dtype::F32).is_err());
-    let text = tensors.read(Weight::Norm, Rows::List(&[0]), Dtype::F32).unwrap_err().to_string();
+    assert!(tensors.read(Weight::EMBED_TOKENS, backwards, Dtype::F32).is_err());
+    let text = tensors.read(Weight::NORM, Rows::List(&[0]), Dtype::F32).unwrap_err().to_string();
     assert!(text.contains("only read whole"), "{text}");
-    assert!(tensors.read(Weight::Norm, Rows::All, Dtype::I64).is_err());
+    assert!(tensors.read(Weight::NORM, Rows::All, Dtype::I64).is_err());
 }
 
 #[test]
 fn tensors_that_the_model_lacks_are_refused() {
     let folder = folder(1);
     let tensors = tensors(folder.path());
-    let text = tensors.entry(Weight::LmHead).unwrap_err().to_string();
+    let text = tensors.entry(Weight::LM_HEAD).unwrap_err().to_string();
     assert!(text.contains("tie_word_embeddings"), "{text}");
-    let text = tensors.entry(Weight::Layer(2, LayerWeight::QProj)).unwrap_err().to_string();
+    let beyond: Weight = "model.layers.2.self_attn.q_proj.weight".parse().unwrap();
+    let text = tensors.entry(beyond).unwrap_err().to_string();
     assert!(text.contains("model.layers.2.self_attn.q_proj.weight") && text.contains("2 layers"), "{text}");
 }
 
 #[test]
 fn every_stored_type_is_read_as_what_it_holds() {
     let folder = folder(1);
-    let before = tensors(folder.path()).read(Weight::Norm, Rows::All, Dtype::F64).unwrap();
+    let before = tensors(folder.path()).read(Weight::NORM, Rows::All, Dtype::F64).unwrap();
     let stored = [("F16", Dtype::F16), ("F32", Dtype::F32), ("F64", Dtype::F64)];
     for (name, dtype) in stored {
         let folder = self::folder(1);
@@ -115,9 +116,9 @@ fn every_stored_type_is_read_as_what_it_holds() {
             (header.replace(&old, &format!("\"{name}\",\"shape\":[6],\"data_offsets\":[{start},{}]", data.len())), data)
         });
         let tensors = tensors(folder.path());
-        assert_eq!(tensors.entry(Weight::Norm).unwrap().dtype, dtype);
+        assert_eq!(tensors.entry(Weight::NORM).unwrap().dtype, dtype);
         // Eight significant bits of about 0.1 fit every one of these types.
-        let after = tensors.read(Weight::Norm, Rows::All, Dtype::Bf16).unwrap();
+        let after = tensors.read(Weight::NORM, Rows::All, Dtype::Bf16).unwrap();
         assert_eq!(after.values.to_f64(), before.values.to_f64(), "{name}");
     }
 }
@@ -138,16 +139,16 @@ fn nan_and_infinity_are_named_with_tensor_file_and_index() {
         let tensors = tensors(folder.path());
         for rows in [Rows::All, Rows::Range(3..6), Rows::List(&[1, 4])] {
             for dtype in Dtype::FLOATS {
-                let text = tensors.read(Weight::EmbedTokens, rows.clone(), dtype).unwrap_err().to_string();
+                let text = tensors.read(Weight::EMBED_TOKENS, rows.clone(), dtype).unwrap_err().to_string();
                 for part in ["model.embed_tokens.weight", "model.safetensors", "[4, 2]", said] {
                     assert!(text.contains(part), "\"{part}\" not in: {text}");
                 }
             }
         }
-        assert!(tensors.read(Weight::EmbedTokens, Rows::Range(0..4), Dtype::F32).is_ok());
+        assert!(tensors.read(Weight::EMBED_TOKENS, Rows::Range(0..4), Dtype::F32).is_ok());
     }
     plant(bf16::from_f32(1e5));
-    let text = tensors(folder.path()).read(Weight::EmbedTokens, Rows::All, Dtype::F16).unwrap_err().to_string();
+    let text = tensors(folder.path()).read(Weight::EMBED_TOKENS, Rows::All, Dtype::F16).unwrap_err().to_string();
     assert!(text.contains("beyond f16") && text.contains("[4, 2]"), "{text}");
 }
 
@@ -230,9 +231,9 @@ fn an_export_takes_a_changed_config_that_fits_and_no_other() {
 fn an_entry_is_a_view_of_the_file() {
     let folder = folder(1);
     let tensors = tensors(folder.path());
-    let entry = tensors.entry(Weight::EmbedTokens).unwrap();
+    let entry = tensors.entry(Weight::EMBED_TOKENS).unwrap();
     assert_eq!((entry.shape, entry.dtype, entry.bytes.len()), ([11, 6].as_slice(), Dtype::Bf16, 132));
-    let read = tensors.read(Weight::EmbedTokens, Rows::All, Dtype::Bf16).unwrap();
+    let read = tensors.read(Weight::EMBED_TOKENS, Rows::All, Dtype::Bf16).unwrap();
     assert_eq!(Values::from_le_bytes(entry.dtype, entry.bytes), read.values);
     assert_eq!(entry.file, folder.path().join("model.safetensors"));
 }

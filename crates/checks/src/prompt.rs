@@ -226,7 +226,7 @@ pub(crate) fn ids_of(
     let recorded: Vec<&[f64]> = values.chunks_exact(config.hidden_size).collect();
     let some = aligned.rows.positions(asked.len());
     let tokens = if recorded.len() == asked.len() { (0..asked.len()).collect() } else { some };
-    let row = |id: usize| tensors.read(Weight::EmbedTokens, Rows::Range(id..id + 1), Dtype::F32);
+    let row = |id: usize| tensors.read(Weight::EMBED_TOKENS, Rows::Range(id..id + 1), Dtype::F32);
     let (mut others, mut at) = (Vec::new(), Vec::new());
     for (recorded, token) in recorded.into_iter().zip(tokens) {
         if cosine(recorded, &row(asked[token])?.values.to_f64()) < SAME {
@@ -248,7 +248,7 @@ fn nearest_ids(rows: &[&[f64]], tensors: &Tensors, config: &Config) -> Result<Op
     let mut best = vec![(SAME, None); rows.len()];
     for start in (0..config.vocab_size).step_by(BLOCK) {
         let range = start..(start + BLOCK).min(config.vocab_size);
-        let HostTensor { values, .. } = tensors.read(Weight::EmbedTokens, Rows::Range(range), Dtype::F32)?;
+        let HostTensor { values, .. } = tensors.read(Weight::EMBED_TOKENS, Rows::Range(range), Dtype::F32)?;
         let values = values.to_f64();
         for (best, recorded) in best.iter_mut().zip(rows) {
             for (at, row) in values.chunks_exact(config.hidden_size).enumerate() {

@@ -7,7 +7,7 @@ use loupe_checkpoint::{Checkpoint, Tensors, sha256_hex};
 use loupe_config::{Common, ModelRef, Proj, Target};
 use loupe_engine::{Spec, round_trip};
 use loupe_report::{TensorSummary, read_safetensors};
-use loupe_spec::{HostTensor, LayerWeight, Weight, echo_path};
+use loupe_spec::{Graph, HostTensor, Weight, echo_path};
 use serde_json::json;
 
 use crate::run::{Done, Kept, model_of, next_config};
@@ -27,7 +27,7 @@ pub(crate) fn run(
     {
         return Err(CheckError::Layer { layer: *layer, layers });
     }
-    let chosen = chosen(target)?;
+    let chosen = chosen(target, checkpoint.graph())?;
     let tensors = checkpoint.tensors()?;
     let opened = started.elapsed().as_secs_f64();
     let (back, info) = round_trip(&Spec::of(common), &tensors, &chosen)?;
@@ -57,28 +57,18 @@ pub(crate) fn run(
 }
 
 /// The tensors that `proj` or `tensor` names.
-fn chosen(target: &Target) -> Result<Vec<Weight>, CheckError> {
+fn chosen(target: &Target, graph: &Graph) -> Result<Vec<Weight>, CheckError> {
     let (layer, proj) = match target {
         Target::Tensor(name) => return Ok(vec![name.parse()?]),
         Target::LayerProj { layer, proj } => (*layer, *proj),
     };
-    let parts: &[LayerWeight] = match proj {
-        Proj::Q => &[LayerWeight::QProj],
-        Proj::K => &[LayerWeight::KProj],
-        Proj::V => &[LayerWeight::VProj],
-        Proj::O => &[LayerWeight::OProj],
-        Proj::Gate => &[LayerWeight::GateProj],
-        Proj::Up => &[LayerWeight::UpProj],
-        Proj::Down => &[LayerWeight::DownProj],
-        Proj::Norms => &[
-            LayerWeight::InputLayernorm,
-            LayerWeight::PostAttentionLayernorm,
-            LayerWeight::PreFeedforwardLayernorm,
-            LayerWeight::PostFeedforwardLayernorm,
-        ],
-        Proj::All => &LayerWeight::ALL,
+    let projection = format!("{}_proj", proj.name());
+    let is_meant = |weight: &Weight| match proj {
+        Proj::All => true,
+        Proj::Norms => weight.is_norm(),
+        _ => weight.path().split('.').next_back() == Some(&projection),
     };
-    Ok(parts.iter().map(|part| Weight::Layer(layer, *part)).collect())
+    Ok(graph.weights().filter(|weight| weight.layer() == Some(layer) && is_meant(weight)).collect())
 }
 
 fn describe(

@@ -63,7 +63,7 @@ pub(crate) const LM_HEAD_SCALED: Mistake = Mistake {
     },
     right: right!(
         "crates/spec/src/weight.rs",
-        "if config.tie_word_embeddings { Weight::EmbedTokens } else { Weight::LmHead }"
+        "if config.tie_word_embeddings { Weight::EMBED_TOKENS } else { Weight::LM_HEAD }"
     ),
     hidden_when: "only logits are recorded, and the cap is saturated",
     at: |probe| probe == Probe::LogitsRaw,

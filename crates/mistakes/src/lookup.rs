@@ -2,7 +2,7 @@
 
 use burn::tensor::backend::Backend;
 use loupe_model::{Call, Computed, Right};
-use loupe_spec::{Kind, LayerWeight, Node, Probe, Stage, Weight};
+use loupe_spec::{Kind, Node, Probe, Stage};
 
 use crate::{Change, Formula, Mistake, MistakeKind, in_stages, right};
 
@@ -12,10 +12,8 @@ pub(crate) fn is_projection(probe: Probe) -> bool {
 }
 
 /// Reads each of two tensors of a layer in the place of the other.
-pub(crate) fn exchange(node: &mut Node, one: LayerWeight, other: LayerWeight) {
-    if let Some(Weight::Layer(_, own)) = &mut node.weight {
-        *own = if *own == one { other } else { one };
-    }
+pub(crate) fn exchange(node: &mut Node, one: &str, other: &str) {
+    node.weight = node.weight.and_then(|own| own.beside(if own.path() == one { other } else { one }));
 }
 
 pub(crate) const QKV_ORDER: Mistake = Mistake {
@@ -28,7 +26,7 @@ pub(crate) const QKV_ORDER: Mistake = Mistake {
     right: right!("crates/spec/src/gemma2.rs", "let k = g.linear(\"self_attn.k_proj\", h, &[K, H]);"),
     hidden_when: "both tensors are equal",
     at: |probe| in_stages(probe, &[Stage::KProj, Stage::VProj]),
-    changes: &[Change::Node(|node, _| exchange(node, LayerWeight::KProj, LayerWeight::VProj))],
+    changes: &[Change::Node(|node, _| exchange(node, "self_attn.k_proj", "self_attn.v_proj"))],
 };
 
 pub(crate) const LAYER_OFF_BY_ONE: Mistake = Mistake {
@@ -42,9 +40,8 @@ pub(crate) const LAYER_OFF_BY_ONE: Mistake = Mistake {
     hidden_when: "the checkpoint has one layer",
     at: |probe| is_projection(probe) || (probe.kind() == Kind::RmsNorm && probe.layer().is_some()),
     changes: &[Change::Node(|node, config| {
-        if let Some(Weight::Layer(layer, _)) = &mut node.weight {
-            *layer = (*layer + 1) % config.num_hidden_layers;
-        }
+        let next = |layer: usize| (layer + 1) % config.num_hidden_layers;
+        node.weight = node.weight.map(|own| own.layer().map_or(own, |layer| own.of_layer(next(layer))));
     })],
 };
 

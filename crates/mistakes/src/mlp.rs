@@ -4,7 +4,7 @@ use std::f64::consts::FRAC_1_SQRT_2;
 
 use burn::tensor::backend::Backend;
 use loupe_model::{Call, Computed};
-use loupe_spec::{Kind, LayerWeight, Probe, Stage};
+use loupe_spec::{Kind, Probe, Stage};
 use loupe_tensor::Tensor;
 
 use crate::lookup::exchange;
@@ -61,7 +61,7 @@ pub(crate) const GATE_UP_SWAPPED: Mistake = Mistake {
     right: right!("crates/spec/src/gemma2.rs", "let gate = g.linear(\"mlp.gate_proj\", h, &[F]);"),
     hidden_when: "both tensors are equal",
     at: |probe| in_stages(probe, &[Stage::GateProj, Stage::UpProj]),
-    changes: &[Change::Node(|node, _| exchange(node, LayerWeight::GateProj, LayerWeight::UpProj))],
+    changes: &[Change::Node(|node, _| exchange(node, "mlp.gate_proj", "mlp.up_proj"))],
 };
 
 pub(crate) const GATE_UP_WIRING: Mistake = Mistake {

@@ -3,7 +3,7 @@
 use burn::tensor::backend::Backend;
 use loupe_model::ops::residual;
 use loupe_model::{Call, Computed, Right};
-use loupe_spec::{Config, Kind, LayerWeight, Node, Op, Probe, Stage};
+use loupe_spec::{Config, Kind, Node, Op, Probe, Stage};
 
 use crate::lookup::exchange;
 use crate::{Change, Formula, Mistake, MistakeKind, in_stages, is_post_norm, right};
@@ -48,7 +48,7 @@ pub(crate) const NORMS_SWAPPED: Mistake = Mistake {
     hidden_when: "both tensors are equal",
     at: |probe| in_stages(probe, &[Stage::PostAttentionLayernorm, Stage::PreFeedforwardLayernorm]),
     changes: &[Change::Node(|node, _| {
-        exchange(node, LayerWeight::PostAttentionLayernorm, LayerWeight::PreFeedforwardLayernorm);
+        exchange(node, "post_attention_layernorm", "pre_feedforward_layernorm");
     })],
 };
 

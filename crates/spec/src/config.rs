@@ -257,7 +257,8 @@ impl Config {
             rms_norm_eps: 0.0,
             rope_theta: 1.0,
             max_position_embeddings: 1,
-            tie_word_embeddings: true,
+            // The head is a tensor of its own.
+            tie_word_embeddings: false,
         }
     }
 

@@ -206,7 +206,7 @@ mod tests {
     const HEAD: Mistake = mistake(
         "head",
         |probe| probe == Probe::LogitsRaw,
-        &[Change::Node(|node, _| (node.weight, node.inputs) = (Some(Weight::LmHead), vec![Probe::EmbedScaled]))],
+        &[Change::Node(|node, _| (node.weight, node.inputs) = (Some(Weight::LM_HEAD), vec![Probe::EmbedScaled]))],
     );
 
     fn graph() -> Graph {
@@ -241,7 +241,7 @@ mod tests {
         let op = |probe| edited.node(probe).unwrap().op;
         assert_eq!(op(one_layer.sites[0]), Op::Scores { scale: 0.25 });
         assert_eq!(op(Probe::Logits), Op::Softcap { cap: None });
-        assert_eq!(edited.weight(Probe::LogitsRaw), Some(Weight::LmHead));
+        assert_eq!(edited.weight(Probe::LogitsRaw), Some(Weight::LM_HEAD));
         assert_eq!(edited.inputs(Probe::LogitsRaw), [Probe::EmbedScaled]);
     }
 

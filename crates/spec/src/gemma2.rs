@@ -27,7 +27,7 @@ pub fn gemma2(c: &Config) -> Graph {
     let mut graph = Graph::new(c);
     let g = &mut graph;
     let ids = g.token_ids(); //                                                     [T]
-    let raw = g.embed("embed.raw", ids, Weight::EmbedTokens); //                    [T, D]
+    let raw = g.embed("embed.raw", ids, Weight::EMBED_TOKENS); //                   [T, D]
     let mut x = g.scale("embed.scaled", raw, (c.hidden_size as f64).sqrt()); //     [T, D]
     for l in 0..c.num_hidden_layers {
         x = g.layer(l, |g| decoder_layer(g, c, c.window(l), x)); //                 [T, D]

@@ -4,10 +4,11 @@
 //! count). That makes any segment between recorded values runnable alone, which is what the verdict stands on.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use strum::EnumDiscriminants;
 
-use crate::{Config, Parameter, Probe, Weight};
+use crate::{Config, Parameter, Probe, Weight, gemma2};
 
 /// An axis of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +142,12 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// A model of one layer, the smallest there is: what names alone say is the same in every model.
+    pub(crate) fn of_names() -> &'static Graph {
+        static GRAPH: LazyLock<Graph> = LazyLock::new(|| gemma2(&Config::of_one_layer()));
+        &GRAPH
+    }
+
     /// The config.json that it was recorded of.
     pub fn config(&self) -> &Config {
         &self.config
@@ -261,23 +268,23 @@ impl Graph {
         self.add_node("token_ids", Op::TokenIds, vec![], None, vec![Axis::T])
     }
 
-    pub(crate) fn embed(&mut self, path: &str, ids: Probe, table: Weight) -> Probe {
+    pub(crate) fn embed(&mut self, path: &'static str, ids: Probe, table: Weight) -> Probe {
         self.read(table, vec![vec![Axis::V], vec![Axis::D]]);
         self.add_node(path, Op::Embed, vec![ids], Some(table), vec![Axis::T, Axis::D])
     }
 
-    pub(crate) fn scale(&mut self, path: &str, x: Probe, by: f64) -> Probe {
+    pub(crate) fn scale(&mut self, path: &'static str, x: Probe, by: f64) -> Probe {
         self.alike(path, Op::Scale(by), vec![x])
     }
 
-    pub(crate) fn rms_norm(&mut self, path: &str, x: Probe, eps: f64) -> Probe {
+    pub(crate) fn rms_norm(&mut self, path: &'static str, x: Probe, eps: f64) -> Probe {
         let shape = self.axes(x);
         let weight = self.own_weight(path, vec![shape[1..].to_vec()]);
         self.add_node(path, Op::RmsNorm { eps }, vec![x], Some(weight), shape)
     }
 
     /// [T, …] → [T, `out`]
-    pub(crate) fn linear(&mut self, path: &str, x: Probe, out: &[Axis]) -> Probe {
+    pub(crate) fn linear(&mut self, path: &'static str, x: Probe, out: &[Axis]) -> Probe {
         let inner = self.axes(x)[1..].to_vec();
         let weight = self.own_weight(path, vec![out.to_vec(), inner]);
         let shape = [&[Axis::T], out].concat();
@@ -285,56 +292,56 @@ impl Graph {
     }
 
     /// [T, D] → [T, V]
-    pub(crate) fn head(&mut self, path: &str, x: Probe, table: Weight) -> Probe {
+    pub(crate) fn head(&mut self, path: &'static str, x: Probe, table: Weight) -> Probe {
         self.read(table, vec![vec![Axis::V], vec![Axis::D]]);
         self.add_node(path, Op::Linear, vec![x], Some(table), vec![Axis::T, Axis::V])
     }
 
-    pub(crate) fn rope(&mut self, path: &str, x: Probe, theta: f64) -> Probe {
+    pub(crate) fn rope(&mut self, path: &'static str, x: Probe, theta: f64) -> Probe {
         self.alike(path, Op::Rope { theta }, vec![x])
     }
 
     /// q [T, N, H] and k [T, K, H] → [N, T, S]
-    pub(crate) fn scores(&mut self, path: &str, q: Probe, k: Probe, scale: f64) -> Probe {
+    pub(crate) fn scores(&mut self, path: &'static str, q: Probe, k: Probe, scale: f64) -> Probe {
         self.add_node(path, Op::Scores { scale }, vec![q, k], None, vec![Axis::N, Axis::T, Axis::S])
     }
 
-    pub(crate) fn softcap(&mut self, path: &str, x: Probe, cap: Option<f64>) -> Probe {
+    pub(crate) fn softcap(&mut self, path: &'static str, x: Probe, cap: Option<f64>) -> Probe {
         self.alike(path, Op::Softcap { cap }, vec![x])
     }
 
     /// → [T, S]
-    pub(crate) fn mask(&mut self, path: &str, window: Option<usize>) -> Probe {
+    pub(crate) fn mask(&mut self, path: &'static str, window: Option<usize>) -> Probe {
         self.add_node(path, Op::Mask { window }, vec![], None, vec![Axis::T, Axis::S])
     }
 
-    pub(crate) fn softmax(&mut self, path: &str, scores: Probe, mask: Probe) -> Probe {
+    pub(crate) fn softmax(&mut self, path: &'static str, scores: Probe, mask: Probe) -> Probe {
         self.alike(path, Op::Softmax, vec![scores, mask])
     }
 
     /// p [N, T, S] and v [T, K, H] → [T, N, H]
-    pub(crate) fn context(&mut self, path: &str, p: Probe, v: Probe) -> Probe {
+    pub(crate) fn context(&mut self, path: &'static str, p: Probe, v: Probe) -> Probe {
         self.add_node(path, Op::Context, vec![p, v], None, vec![Axis::T, Axis::N, Axis::H])
     }
 
-    pub(crate) fn gelu(&mut self, path: &str, x: Probe) -> Probe {
+    pub(crate) fn gelu(&mut self, path: &'static str, x: Probe) -> Probe {
         self.alike(path, Op::Gelu, vec![x])
     }
 
-    pub(crate) fn multiply(&mut self, path: &str, x: Probe, y: Probe) -> Probe {
+    pub(crate) fn multiply(&mut self, path: &'static str, x: Probe, y: Probe) -> Probe {
         self.alike(path, Op::Multiply, vec![x, y])
     }
 
-    pub(crate) fn add(&mut self, path: &str, x: Probe, y: Probe) -> Probe {
+    pub(crate) fn add(&mut self, path: &'static str, x: Probe, y: Probe) -> Probe {
         self.alike(path, Op::Add, vec![x, y])
     }
 
-    pub(crate) fn same(&mut self, path: &str, x: Probe) -> Probe {
+    pub(crate) fn same(&mut self, path: &'static str, x: Probe) -> Probe {
         self.alike(path, Op::Same, vec![x])
     }
 
     /// A value of the shape of its first input.
-    fn alike(&mut self, path: &str, op: Op, inputs: Vec<Probe>) -> Probe {
+    fn alike(&mut self, path: &'static str, op: Op, inputs: Vec<Probe>) -> Probe {
         let shape = inputs.first().map(|first| self.axes(*first)).unwrap_or_default();
         self.add_node(path, op, inputs, None, shape)
     }
@@ -343,7 +350,14 @@ impl Graph {
         self.node(probe).map(|node| node.shape.clone()).unwrap_or_default()
     }
 
-    fn add_node(&mut self, path: &str, op: Op, inputs: Vec<Probe>, weight: Option<Weight>, shape: Vec<Axis>) -> Probe {
+    fn add_node(
+        &mut self,
+        path: &'static str,
+        op: Op,
+        inputs: Vec<Probe>,
+        weight: Option<Weight>,
+        shape: Vec<Axis>,
+    ) -> Probe {
         let probe = Probe::recorded(self.layer, path);
         self.at.insert(probe, self.nodes.len());
         self.nodes.push(Node { probe, op, inputs, weight, shape });
@@ -351,7 +365,7 @@ impl Graph {
     }
 
     /// The tensor of the same path.
-    fn own_weight(&mut self, path: &str, dims: Dims) -> Weight {
+    fn own_weight(&mut self, path: &'static str, dims: Dims) -> Weight {
         let weight = Weight::recorded(self.layer, path);
         self.read(weight, dims);
         weight
@@ -370,7 +384,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{LayerWeight, Stage, gemma2};
+    use crate::Stage;
 
     fn config(tied: bool) -> Config {
         Config::from_json(&format!(
@@ -397,8 +411,7 @@ mod tests {
     fn an_untied_head_is_a_tensor_of_its_own() {
         let (tied, untied) = (config(true), config(false));
         let weights = |config: &Config| gemma2(config).weights().collect::<Vec<_>>();
-        assert_eq!(weights(&tied).len(), 2 + 2 * LayerWeight::ALL.len());
-        assert_eq!(weights(&untied), [weights(&tied), vec![Weight::LmHead]].concat());
+        assert_eq!(weights(&untied), [weights(&tied), vec![Weight::LM_HEAD]].concat());
         let graph = gemma2(&untied);
         let shapes: Vec<_> = graph.weights().map(|weight| graph.weight_shape(weight)).collect();
         // embed_tokens; the norm, q, k, v and o of a layer, its norms and its MLP.

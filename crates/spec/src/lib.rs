@@ -48,4 +48,4 @@ pub use probe::{Probe, Stage, UnknownProbe};
 pub use random::Random;
 pub use simulation::{Accumulator, LIBRARY_UNITS, Rounding, Simulation, WeightForm};
 pub use tensor::{Dtype, HostTensor, Values, round_to_odd};
-pub use weight::{LayerWeight, UnknownWeight, Weight};
+pub use weight::{UnknownWeight, Weight};

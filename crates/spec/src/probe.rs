@@ -2,9 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::LazyLock;
 
-use crate::{Axis, Config, Graph, Kind, Node, gemma2, nearest};
+use crate::{Axis, Graph, Kind, Node, nearest};
 
 /// A value of one forward pass over one prompt, batch axis dropped. `Display` and `FromStr` use its trace name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -167,12 +166,11 @@ impl Probe {
 
     /// What is the same of it in every layer and every checkpoint: its node in a model of one layer.
     fn pattern_node(self) -> &'static Node {
-        static PATTERN: LazyLock<Graph> = LazyLock::new(|| gemma2(&Config::of_one_layer()));
         let first = match self {
             Probe::Layer(_, stage) => Probe::Layer(0, stage),
             outside => outside,
         };
-        PATTERN.node(first).unwrap_or_else(|| unreachable!("{self} is recorded by no line of gemma2"))
+        Graph::of_names().node(first).unwrap_or_else(|| unreachable!("{self} is recorded by no line of gemma2"))
     }
 
     /// Whether `site`, a layer's number or a probe's name, includes it.
@@ -293,6 +291,7 @@ impl Probe {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::{Config, gemma2};
 
     fn config() -> Config {
         Config::from_json(

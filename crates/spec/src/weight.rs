@@ -3,93 +3,68 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Config, nearest};
+use crate::{Config, Graph, nearest};
 
-/// A tensor of the checkpoint. `Display` and `FromStr` use Hugging Face's state-dict names.
+/// A tensor of the checkpoint. `Display` and `FromStr` use Hugging Face's state-dict names. A [`Graph`] knows its shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Weight {
-    /// `model.embed_tokens.weight` [V, D]
-    EmbedTokens,
-    /// `model.layers.{l}.….weight`
-    Layer(usize, LayerWeight),
-    /// `model.norm.weight` [D]
-    Norm,
-    /// `lm_head.weight` [V, D]; read only where config.json says `tie_word_embeddings: false`.
-    LmHead,
-}
-
-/// A tensor of one decoder layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)] // each is the state-dict name below
-pub enum LayerWeight {
-    InputLayernorm,
-    QProj,
-    KProj,
-    VProj,
-    OProj,
-    PostAttentionLayernorm,
-    PreFeedforwardLayernorm,
-    GateProj,
-    UpProj,
-    DownProj,
-    PostFeedforwardLayernorm,
-}
-
-impl LayerWeight {
-    /// Every tensor of a layer, in the order a forward pass uses them.
-    pub const ALL: [LayerWeight; 11] = [
-        LayerWeight::InputLayernorm,
-        LayerWeight::QProj,
-        LayerWeight::KProj,
-        LayerWeight::VProj,
-        LayerWeight::OProj,
-        LayerWeight::PostAttentionLayernorm,
-        LayerWeight::PreFeedforwardLayernorm,
-        LayerWeight::GateProj,
-        LayerWeight::UpProj,
-        LayerWeight::DownProj,
-        LayerWeight::PostFeedforwardLayernorm,
-    ];
-
-    /// The path below `model.layers.{l}.`, without `.weight`.
-    pub fn path(self) -> &'static str {
-        match self {
-            LayerWeight::InputLayernorm => "input_layernorm",
-            LayerWeight::QProj => "self_attn.q_proj",
-            LayerWeight::KProj => "self_attn.k_proj",
-            LayerWeight::VProj => "self_attn.v_proj",
-            LayerWeight::OProj => "self_attn.o_proj",
-            LayerWeight::PostAttentionLayernorm => "post_attention_layernorm",
-            LayerWeight::PreFeedforwardLayernorm => "pre_feedforward_layernorm",
-            LayerWeight::GateProj => "mlp.gate_proj",
-            LayerWeight::UpProj => "mlp.up_proj",
-            LayerWeight::DownProj => "mlp.down_proj",
-            LayerWeight::PostFeedforwardLayernorm => "post_feedforward_layernorm",
-        }
-    }
+pub struct Weight {
+    layer: Option<usize>,
+    path: &'static str,
 }
 
 impl Weight {
+    /// `model.embed_tokens.weight` [V, D]
+    pub const EMBED_TOKENS: Weight = Weight { layer: None, path: "embed_tokens" };
+    /// `model.norm.weight` [D]
+    pub const NORM: Weight = Weight { layer: None, path: "norm" };
+    /// `lm_head.weight` [V, D]; read only where config.json says `tie_word_embeddings: false`.
+    pub const LM_HEAD: Weight = Weight { layer: None, path: "lm_head" };
+
     /// The table that turns the final norm into logits: the embedding itself unless config.json unties it.
     pub fn head(config: &Config) -> Weight {
-        if config.tie_word_embeddings { Weight::EmbedTokens } else { Weight::LmHead }
+        if config.tie_word_embeddings { Weight::EMBED_TOKENS } else { Weight::LM_HEAD }
     }
 
-    /// The tensor of what is recorded under `path`, in a layer or outside of all.
-    pub(crate) fn recorded(layer: Option<usize>, path: &str) -> Weight {
-        let own = |layer| LayerWeight::ALL.into_iter().find(|w| w.path() == path).map(|w| Weight::Layer(layer, w));
-        let outside = || (path == "norm").then_some(Weight::Norm);
-        layer.map_or_else(outside, own).unwrap_or_else(|| unreachable!("{path} has no tensor"))
+    /// The tensor of what a graph records under `path`.
+    pub(crate) fn recorded(layer: Option<usize>, path: &'static str) -> Weight {
+        Weight { layer, path }
+    }
+
+    /// The layer that it belongs to, if it belongs to one.
+    pub fn layer(self) -> Option<usize> {
+        self.layer
+    }
+
+    /// Its name within its layer, or outside of all, without `.weight`: `self_attn.q_proj`, `norm`.
+    pub fn path(self) -> &'static str {
+        self.path
+    }
+
+    /// Whether it is that of a norm.
+    pub fn is_norm(self) -> bool {
+        self.path.ends_with("norm")
+    }
+
+    /// The tensor called `path` of the same layer, or outside of all.
+    pub fn beside(self, path: &str) -> Option<Weight> {
+        let beside = |weight: &Weight| weight.path == path && weight.layer.is_some() == self.layer.is_some();
+        Graph::of_names().weights().find(beside).map(|weight| Weight { path: weight.path, ..self })
+    }
+
+    /// The same of layer `layer`; what is outside of the layers is so of each.
+    #[must_use]
+    pub fn of_layer(self, layer: usize) -> Weight {
+        Weight { layer: self.layer.map(|_| layer), ..self }
     }
 }
 
 impl fmt::Display for Weight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Weight::EmbedTokens => f.write_str("model.embed_tokens.weight"),
-            Weight::Layer(layer, weight) => write!(f, "model.layers.{layer}.{}.weight", weight.path()),
-            Weight::Norm => f.write_str("model.norm.weight"),
-            Weight::LmHead => f.write_str("lm_head.weight"),
+        match self.layer {
+            Some(layer) => write!(f, "model.layers.{layer}.{}.weight", self.path),
+            // transformers holds the head beside the model.
+            None if *self == Weight::LM_HEAD => write!(f, "{}.weight", self.path),
+            None => write!(f, "model.{}.weight", self.path),
         }
     }
 }
@@ -109,13 +84,9 @@ impl FromStr for Weight {
 
     fn from_str(name: &str) -> Result<Weight, UnknownWeight> {
         let layer_part = name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
-        let index = layer_part.and_then(|(index, _)| index.parse::<usize>().ok());
-        let in_layer = index.unwrap_or(0);
-        let known = [Weight::EmbedTokens, Weight::Norm, Weight::LmHead]
-            .into_iter()
-            .chain(LayerWeight::ALL.map(|weight| Weight::Layer(in_layer, weight)));
+        let layer = layer_part.and_then(|(index, _)| index.parse().ok()).unwrap_or(0);
         let mut names = Vec::new();
-        for weight in known {
+        for weight in Graph::of_names().weights().map(|weight| weight.of_layer(layer)) {
             let text = weight.to_string();
             if text == name {
                 return Ok(weight);
@@ -134,13 +105,12 @@ mod tests {
 
     #[test]
     fn names_round_trip_and_a_typo_finds_its_neighbour() {
-        for weight in [Weight::EmbedTokens, Weight::Norm, Weight::LmHead]
-            .into_iter()
-            .chain(LayerWeight::ALL.map(|w| Weight::Layer(17, w)))
-        {
+        for weight in Graph::of_names().weights().map(|weight| weight.of_layer(17)) {
             assert_eq!(weight.to_string().parse::<Weight>().unwrap(), weight);
         }
         let error = "model.layers.3.self_attn.qproj.weight".parse::<Weight>().unwrap_err();
         assert_eq!(error.nearest.as_deref(), Some("model.layers.3.self_attn.q_proj.weight"));
+        let error = "model.layers.3.mlp.act.weight".parse::<Weight>().unwrap_err();
+        assert_eq!(error.name, "model.layers.3.mlp.act.weight");
     }
 }

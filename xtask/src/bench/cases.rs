@@ -1,6 +1,6 @@
 //! The questions that are timed.
 
-use loupe_spec::{Graph, LayerWeight, Weight};
+use loupe_spec::{Graph, Weight};
 use miette::{Result, bail};
 use serde_json::{Map, Value, json};
 
@@ -27,20 +27,24 @@ pub struct Case {
 impl Case {
     pub fn of(check: &str, graph: &Graph) -> Result<Case> {
         let config = graph.config();
-        let layers = config.num_hidden_layers;
-        let every = || (0..layers).flat_map(layer).collect::<Vec<Weight>>();
+        let of = |is: &dyn Fn(Weight) -> bool| graph.weights().filter(|weight| is(*weight)).collect::<Vec<Weight>>();
+        let first = |weight: Weight| weight.layer() == Some(0);
         let ids: Vec<usize> = PROMPT.iter().map(|id| id % config.vocab_size).collect();
         let prompt = json!({"token_ids": ids});
         let (keys, weights, multiplies) = match check {
             "rope" => (json!({"pos": 6, "dim": config.head_dim, "theta": config.rope_theta}), vec![], false),
-            "weights" => (json!({"layer": 0, "proj": "q"}), vec![Weight::Layer(0, LayerWeight::QProj)], false),
-            "embed" => (prompt, layer(0).collect(), true),
+            "weights" => (
+                json!({"layer": 0, "proj": "q"}),
+                of(&|weight| first(weight) && weight.path().ends_with(".q_proj")),
+                false,
+            ),
+            "embed" => (prompt, of(&first), true),
             "attn" => {
-                let attention = [LayerWeight::QProj, LayerWeight::KProj, LayerWeight::VProj, LayerWeight::OProj];
-                (with(prompt, json!({"layer": 0})), attention.map(|w| Weight::Layer(0, w)).to_vec(), true)
+                let attention = of(&|weight| first(weight) && weight.path().starts_with("self_attn."));
+                (with(prompt, json!({"layer": 0})), attention, true)
             }
             "layer-out" => return Ok(Case::layer_out(graph, PROMPT.len())),
-            "trace" => (prompt, every().into_iter().chain([Weight::head(config)]).collect(), true),
+            "trace" => (prompt, in_layers(graph).chain([Weight::head(config)]).collect(), true),
             unknown => {
                 let names = CHECKS.map(|(name, _)| name).join(", ");
                 bail!("there is no check \"{unknown}\" to time; there are {names}")
@@ -58,7 +62,7 @@ impl Case {
         let ids: Vec<usize> = PROMPT.iter().map(|id| id % config.vocab_size).chain(more).take(tokens).collect();
         let keys = json!({"token_ids": ids, "layers": [0, last.div_ceil(2) - 1, last], "token": -1});
         let keys = keys.as_object().cloned().unwrap_or_default();
-        let elements = count((0..=last).flat_map(layer), graph);
+        let elements = count(in_layers(graph), graph);
         Case { check: "layer-out".to_string(), keys, elements, multiplies: true, tokens }
     }
 
@@ -80,8 +84,8 @@ fn count(weights: impl IntoIterator<Item = Weight>, graph: &Graph) -> usize {
     weights.into_iter().map(|weight| graph.weight_shape(weight).iter().product::<usize>()).sum()
 }
 
-fn layer(layer: usize) -> impl Iterator<Item = Weight> {
-    LayerWeight::ALL.into_iter().map(move |weight| Weight::Layer(layer, weight))
+fn in_layers(graph: &Graph) -> impl Iterator<Item = Weight> {
+    graph.weights().filter(|weight| weight.layer().is_some())
 }
 
 fn with(mut keys: Value, more: Value) -> Value {

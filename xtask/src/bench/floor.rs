@@ -2,7 +2,7 @@
 //! now, on all cores, so that a check can be held against it.
 
 use loupe_checkpoint::{Rows, Tensors};
-use loupe_spec::{Dtype, Graph, Weight};
+use loupe_spec::{Dtype, Graph};
 use miette::{Result, miette};
 
 use super::cases::Case;
@@ -51,7 +51,7 @@ impl Floor {
 /// Every matrix of every layer, in chunks; how many numbers that were.
 fn convert_all(graph: &Graph, tensors: &Tensors) -> Result<usize> {
     let mut count = 0;
-    for weight in graph.weights().filter(|weight| matches!(weight, Weight::Layer(..))) {
+    for weight in graph.weights().filter(|weight| weight.layer().is_some()) {
         let shape = graph.weight_shape(weight);
         let [rows, columns] = shape.as_slice() else { continue };
         let chunk = (CHUNK_BYTES / 4 / columns).clamp(1, *rows);

@@ -72,7 +72,7 @@ impl Pass<'_> {
         let ids = self.token_ids;
         let values = Values::I64(ids.iter().map(|id| *id as i64).collect());
         self.recorded.insert(Probe::TokenIds, HostTensor { shape: vec![ids.len()], values });
-        let raw = ids.iter().map(|id| self.weights[&Weight::EmbedTokens][*id].clone()).collect();
+        let raw = ids.iter().map(|id| self.weights[&Weight::EMBED_TOKENS][*id].clone()).collect();
         let raw = self.keep(Probe::EmbedRaw, raw);
         let scale = self.arithmetic.store((self.config.hidden_size as f64).sqrt() as f32);
         let mut stream = self.keep(Probe::EmbedScaled, map(&raw, |x| x * scale));

@@ -23,7 +23,7 @@ fn opens_as_a_checkpoint_without_anything_unused() {
     let tensors = tiny.tensors().unwrap();
     assert!(tensors.notes().is_empty());
     assert_eq!(tensors.id().len(), 64);
-    assert_eq!(tensors.entry(Weight::EmbedTokens).unwrap().shape, [tiny.config().vocab_size, 60]);
+    assert_eq!(tensors.entry(Weight::EMBED_TOKENS).unwrap().shape, [tiny.config().vocab_size, 60]);
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! | norm weights of rms 0.3 | `1 + w` is not `w`, and is not 1 |
 //! | residual stream of rms 3 to 5, each block's normed output of rms 1 | every layer contributes |
 
-use loupe_spec::{Config, LayerWeight, Weight, gemma2};
+use loupe_spec::{Config, Weight, gemma2};
 
 use crate::CheckpointError;
 use crate::prng::fill_bf16;
@@ -35,20 +35,14 @@ pub(super) fn safetensors(config: &str) -> Result<Vec<u8>, CheckpointError> {
 }
 
 fn std(weight: Weight) -> f32 {
-    match weight {
+    match weight.path() {
         // Times sqrt(60) both into the residual stream and, tied, from the final norm to the logits: 3 each.
-        Weight::EmbedTokens | Weight::LmHead => 0.39,
-        Weight::Norm => 0.3,
-        Weight::Layer(_, weight) => match weight {
-            LayerWeight::InputLayernorm
-            | LayerWeight::PostAttentionLayernorm
-            | LayerWeight::PreFeedforwardLayernorm
-            | LayerWeight::PostFeedforwardLayernorm => 0.3,
-            // Queries and keys of rms 2.2: scores of sqrt(16) * 2.2^2 / sqrt(24).
-            LayerWeight::QProj | LayerWeight::KProj => 0.27,
-            // Into the curved part of GELU, which is within about 2 of 0.
-            LayerWeight::GateProj => 0.22,
-            LayerWeight::VProj | LayerWeight::OProj | LayerWeight::UpProj | LayerWeight::DownProj => 0.15,
-        },
+        "embed_tokens" | "lm_head" => 0.39,
+        _ if weight.is_norm() => 0.3,
+        // Queries and keys of rms 2.2: scores of sqrt(16) * 2.2^2 / sqrt(24).
+        "self_attn.q_proj" | "self_attn.k_proj" => 0.27,
+        // Into the curved part of GELU, which is within about 2 of 0.
+        "mlp.gate_proj" => 0.22,
+        _ => 0.15,
     }
 }

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_checkpoint::{Change, Checkpoint, Rows, Tensors};
 use loupe_compare::{Given, Replay, ReplayError, Replayer, Trace};
-use loupe_spec::{
-    Config, Dtype, Graph, HostTensor, LayerWeight, Mistake, Probe, Simulation, Stage, Values, Weight, gemma2,
-};
+use loupe_spec::{Config, Dtype, Graph, HostTensor, Mistake, Probe, Simulation, Stage, Values, Weight, gemma2};
 use serde_json::{Value, json};
 
 use super::measure::layers_in_reach;
@@ -22,6 +20,8 @@ const WINDOWED: usize = 8;
 const LONGEST: usize = 320;
 /// Rows of the embedding table read at a time.
 const ROWS: usize = 4096;
+/// What a branch ends with: the projection before its norm.
+const BRANCHES: [&str; 2] = ["self_attn.o_proj", "mlp.down_proj"];
 /// What an absent cap becomes: those of every published Gemma 2.
 const CAPS: [f64; 2] = [50.0, 30.0];
 
@@ -78,7 +78,7 @@ impl<'a> Base<'a> {
             sizes.sort_by(f64::total_cmp);
             sizes.get(sizes.len() / 2).copied().unwrap_or(1.0)
         });
-        let norm = tensors.read(Weight::Norm, Rows::All, Dtype::F32)?.values.to_f64();
+        let norm = tensors.read(Weight::NORM, Rows::All, Dtype::F32)?.values.to_f64();
         let norm: Vec<f64> = norm.into_iter().map(|w| 1.0 + w).collect();
         let some = Rows::Range(0..config.vocab_size.min(ROWS));
         let head = tensors.read(Weight::head(config), some, Dtype::F32)?.values.to_f64();
@@ -106,7 +106,11 @@ impl<'a> Base<'a> {
             document[key] = value;
         };
         let config = self.config();
-        let layers = || 0..config.num_hidden_layers;
+        let graph = self.checkpoint.graph();
+        let of_each_layer = |path, change| {
+            let own = graph.weights().filter(move |weight| weight.layer().is_some() && weight.path() == path);
+            own.map(move |weight| (weight, change))
+        };
         if token_ids.len() > config.max_position_embeddings {
             let from = config.max_position_embeddings.to_string();
             set("max_position_embeddings", json!(token_ids.len()), from);
@@ -124,8 +128,7 @@ impl<'a> Base<'a> {
                     set("query_pre_attn_scalar", json!(another_scale(config)), from.to_string());
                 }
                 Part::Norms => {
-                    let weight = |l| (Weight::Layer(l, LayerWeight::PostAttentionLayernorm), Change::NormTimes(2.0));
-                    weights.extend(layers().map(weight));
+                    weights.extend(of_each_layer("post_attention_layernorm", Change::NormTimes(2.0)));
                     scaled.push("1 + post_attention_layernorm of every layer times 2".to_string());
                 }
                 Part::Logits => {
@@ -134,15 +137,15 @@ impl<'a> Base<'a> {
                         set("final_logit_softcapping", json!(cap), "null".to_string());
                     }
                     let factor = power_of_two(cap / self.logits).max(1.0);
-                    weights.insert(Weight::Norm, Change::NormTimes(factor));
+                    weights.insert(Weight::NORM, Change::NormTimes(factor));
                     scaled.push(format!("1 + the final norm's weight times {factor}"));
                 }
                 Part::Quiet => {
                     let eps = config.rms_norm_eps.max(1e-20).sqrt();
-                    let branches = [(LayerWeight::OProj, "o_proj"), (LayerWeight::DownProj, "down_proj")];
-                    for ((weight, name), size) in branches.into_iter().zip(self.branches) {
+                    for (path, size) in BRANCHES.into_iter().zip(self.branches) {
                         let factor = power_of_two(eps / size).min(1.0);
-                        weights.extend(layers().map(|l| (Weight::Layer(l, weight), Change::Times(factor))));
+                        weights.extend(of_each_layer(path, Change::Times(factor)));
+                        let name = path.split('.').next_back().unwrap_or(path);
                         scaled.push(format!("{name} of every layer times 2^{}", factor.log2()));
                     }
                 }
@@ -153,8 +156,7 @@ impl<'a> Base<'a> {
                     }
                     let reach = if *part == Part::Gain { 0.5 } else { 2.0 };
                     let factor = power_of_two(reach * cap / self.scores).max(1.0);
-                    let change = |l| (Weight::Layer(l, LayerWeight::QProj), Change::Times(factor));
-                    weights.extend(layers().map(change));
+                    weights.extend(of_each_layer("self_attn.q_proj", Change::Times(factor)));
                     scaled.push(format!("q_proj of every layer times {factor}"));
                 }
             }
@@ -200,7 +202,7 @@ impl<'a> Base<'a> {
         let mut rows: Vec<(f64, usize)> = Vec::new();
         for start in (0..config.vocab_size).step_by(ROWS) {
             let range = start..(start + ROWS).min(config.vocab_size);
-            let values = self.tensors.read(Weight::EmbedTokens, Rows::Range(range), Dtype::F32)?.values.to_f64();
+            let values = self.tensors.read(Weight::EMBED_TOKENS, Rows::Range(range), Dtype::F32)?.values.to_f64();
             let sizes = values.chunks(config.hidden_size).map(rms).enumerate();
             rows.extend(sizes.filter(|(_, size)| *size > 0.0).map(|(at, size)| (size, start + at)));
             rows.sort_by(|a, b| a.0.total_cmp(&b.0));
