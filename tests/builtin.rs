@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use loupe_checkpoint::{Checkpoint, Rows};
 use loupe_spec::{Dtype, Probe};
-use loupe_tests::{Case, same_bits};
+use loupe_tests::{Case, probe, same_bits};
 
 #[test]
 fn an_exported_model_is_the_same_model() {
@@ -28,8 +28,9 @@ fn an_exported_model_is_the_same_model() {
         assert_eq!(checkpoint.encode(prompt).unwrap(), inside.checkpoint.encode(prompt).unwrap(), "{prompt:?}");
     }
     let outside = Case { checkpoint, tensors, ..Case::open("builtin") };
-    let [a, b] = [&outside, &inside].map(|case| case.forward("flex", Dtype::F32, BTreeSet::from([Probe::Logits]), &[]));
-    assert!(same_bits(&a[&Probe::Logits], &b[&Probe::Logits]));
+    let [a, b] =
+        [&outside, &inside].map(|case| case.forward("flex", Dtype::F32, BTreeSet::from([probe("logits")]), &[]));
+    assert!(same_bits(&a[&probe("logits")], &b[&probe("logits")]));
 }
 
 #[test]
@@ -37,5 +38,5 @@ fn the_prompt_of_the_golden_is_the_default_prompt() {
     let case = Case::open("builtin");
     let ids: Vec<f64> =
         case.checkpoint.encode("The color of the sky is").unwrap().iter().map(|id| *id as f64).collect();
-    assert_eq!(case.f32[&Probe::TokenIds].values.to_f64(), ids);
+    assert_eq!(case.f32[&Probe::TOKEN_IDS].values.to_f64(), ids);
 }

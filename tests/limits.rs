@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_engine::Limits;
 use loupe_mistakes::ALL;
-use loupe_spec::{Dtype, HostTensor, Probe, Stage, Values};
-use loupe_tests::{Case, F64, Trace, WHOLE, cases, offered, same_bits};
+use loupe_spec::{Dtype, HostTensor, Kind, Probe, Values};
+use loupe_tests::{Case, F64, Trace, WHOLE, at, cases, offered, same_bits};
 
 /// Tokens of a prompt, of which each part gets half: a product of two rows with so many is above the 256 numbers up to
 /// which gemm, under flex, takes a kernel that sums in another order.
@@ -33,12 +33,12 @@ fn low(case: &Case, dtype: Dtype) -> Limits {
 fn prompt(case: &Case) -> Trace {
     let vocab_size = case.config().vocab_size;
     let ids = Values::I64((0..TOKENS).map(|at| (at * 7919 % vocab_size) as i64).collect());
-    BTreeMap::from([(Probe::TokenIds, HostTensor { shape: vec![TOKENS], values: ids })])
+    BTreeMap::from([(Probe::TOKEN_IDS, HostTensor { shape: vec![TOKENS], values: ids })])
 }
 
 /// The ends of the layers: what nobody asks to see is computed in parts.
 fn ends(case: &Case) -> BTreeSet<Probe> {
-    case.probes().into_iter().filter(|probe| matches!(probe, Probe::Layer(_, Stage::Output) | Probe::Logits)).collect()
+    case.probes().into_iter().filter(|probe| matches!(probe.path(), "output" | "logits")).collect()
 }
 
 /// Runs `wanted` from `given` with the limits that nothing reaches, and with low ones: every bit is the same.
@@ -81,7 +81,7 @@ fn low_limits_change_no_bit_of_a_mistake() {
     for name in ["builtin", "mini"] {
         let mut case = Case::open(name);
         let (given, wanted) = (prompt(&case), ends(&case));
-        for mistake in ALL.iter().filter(|mistake| !(mistake.at)(Probe::TokenIds)) {
+        for mistake in ALL.iter().filter(|mistake| !(mistake.at)(Probe::TOKEN_IDS)) {
             agree(&mut case, ("flex", Dtype::F32), &given, &wanted, &[mistake.name()]);
         }
     }
@@ -94,10 +94,10 @@ fn low_limits_change_no_bit_of_a_replay() {
         for mut case in cases() {
             let everything = case.run_at((0..TOKENS).collect(), backend, Dtype::F64, prompt(&case), case.probes(), &[]);
             let everything = everything.unwrap();
-            for probe in case.probes().into_iter().filter(|probe| *probe != Probe::TokenIds) {
-                let from = match probe {
-                    Probe::Layer(layer, Stage::Output) => vec![Probe::Layer(layer, Stage::Input)],
-                    other => case.graph().inputs(other).to_vec(),
+            for probe in case.probes().into_iter().filter(|probe| *probe != Probe::TOKEN_IDS) {
+                let from = match (probe.layer(), probe.path()) {
+                    (Some(layer), "output") => vec![at(layer, "input")],
+                    _ => case.graph().inputs(probe).to_vec(),
                 };
                 let given = from.into_iter().map(|probe| (probe, everything[&probe].clone())).collect();
                 agree(&mut case, (backend, Dtype::F64), &given, &BTreeSet::from([probe]), &[]);
@@ -117,9 +117,9 @@ fn a_run_that_would_not_fit_is_refused_before_it_starts() {
     // Kept: every value that someone wants to see.
     let graph = case.graph().clone();
     let bytes = |probe: &Probe| {
-        let size = match probe {
-            Probe::TokenIds => 8,
-            Probe::Layer(_, Stage::Mask) => 1,
+        let size = match probe.kind() {
+            Kind::TokenIds => 8,
+            Kind::Mask => 1,
             _ => 4,
         };
         graph.shape(*probe, TOKENS).iter().product::<usize>() * size
@@ -133,7 +133,7 @@ fn a_run_that_would_not_fit_is_refused_before_it_starts() {
     }
     // Beside what is kept: the scores that softmax reads, its result and two of its size besides, and what is far smaller
     // (mask, stream, k and v). Six of that size are ample.
-    let scores = bytes(&Probe::Layer(0, Stage::Probs));
+    let scores = bytes(&at(0, "self_attn.probs"));
     case.limits.memory_bytes = all_bytes + 6 * scores;
     run(&case, all).unwrap();
     case.limits.memory_bytes = ends_bytes + 6 * scores;

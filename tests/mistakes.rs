@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 
 use loupe_mistakes::ALL;
-use loupe_spec::{Dtype, Graph, Mistake, MistakeKind, Probe, Stage};
-use loupe_tests::{Case, Trace, errors, f64s, fixture, read_trace, relative_l2, same_bits, worst};
+use loupe_spec::{Dtype, Graph, Mistake, MistakeKind, Probe};
+use loupe_tests::{Case, Trace, at, errors, f64s, fixture, probe, read_trace, relative_l2, same_bits, worst};
 
 /// The mistakes of the model; those of the prompt give it other tokens, see tests/cli.
 fn of_the_model() -> impl Iterator<Item = &'static Mistake> {
-    ALL.iter().filter(|mistake| !(mistake.at)(Probe::TokenIds))
+    ALL.iter().filter(|mistake| !(mistake.at)(Probe::TOKEN_IDS))
 }
 
 /// Both sides compute in f32, on different kernels; mistakes amplify what rounding there is (a cap left out most).
@@ -42,16 +42,16 @@ fn rope_interleaved_changes_q_rope_and_nothing_before_it() {
     let case = Case::open("mini");
     let right = case.forward("flex", Dtype::F32, case.probes(), &[]);
     let everywhere = changed(&right, &planted(&case, "rope_interleaved"));
-    assert_eq!(everywhere.first(), Some(&Probe::Layer(0, Stage::QRope)));
-    assert!(everywhere.contains(&Probe::Layer(0, Stage::KRope)) && everywhere.contains(&Probe::Logits));
-    assert!(!everywhere.contains(&Probe::Layer(0, Stage::VProj)));
+    assert_eq!(everywhere.first(), Some(&at(0, "self_attn.q_rope")));
+    assert!(everywhere.contains(&at(0, "self_attn.k_rope")) && everywhere.contains(&probe("logits")));
+    assert!(!everywhere.contains(&at(0, "self_attn.v_proj")));
 
     let one_layer = changed(&right, &planted(&case, "rope_interleaved@1"));
-    assert_eq!(one_layer.first(), Some(&Probe::Layer(1, Stage::QRope)));
-    assert!(one_layer.contains(&Probe::Logits));
+    assert_eq!(one_layer.first(), Some(&at(1, "self_attn.q_rope")));
+    assert!(one_layer.contains(&probe("logits")));
 
     let one_probe = changed(&right, &planted(&case, "rope_interleaved@layers.1.self_attn.k_rope"));
-    assert_eq!(one_probe.first(), Some(&Probe::Layer(1, Stage::KRope)));
+    assert_eq!(one_probe.first(), Some(&at(1, "self_attn.k_rope")));
 }
 
 /// Whether `probe` is computed from a probe at which `mistake` is, or is one.
@@ -113,7 +113,7 @@ fn softcap_after_mask_leaks_what_it_leaks_in_transformers() {
     let theirs = read_trace(&fixture("mistakes/softcap_after_mask.safetensors"));
     let ours = planted(&case, "softcap_after_mask");
     for layer in 0..2 {
-        let [probs, mask] = [Stage::Probs, Stage::Mask].map(|stage| Probe::Layer(layer, stage));
+        let [probs, mask] = ["self_attn.probs", "self_attn.mask"].map(|path| at(layer, path));
         let hidden = |trace: &Trace| {
             let (probs, mask) = (&trace[&probs].values, &trace[&mask].values);
             let leaked =

@@ -3,17 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::Probe;
-use loupe_tests::{cases, offered, present, same_bits};
+use loupe_tests::{cases, offered, present, probe, same_bits};
 
 #[test]
 fn probes_and_repetition_change_no_bit() {
     for (backend, dtype) in offered().filter(|(backend, dtype)| present(backend, *dtype)) {
         for case in cases() {
             let title = format!("{backend} {dtype} {}", case.name);
-            let alone = case.forward(backend, dtype, BTreeSet::from([Probe::Logits]), &[]);
+            let alone = case.forward(backend, dtype, BTreeSet::from([probe("logits")]), &[]);
             let [first, again] = [0, 1].map(|_| case.forward(backend, dtype, case.probes(), &[]));
-            assert!(same_bits(&alone[&Probe::Logits], &first[&Probe::Logits]), "{title}: probes change the logits");
+            assert!(same_bits(&alone[&probe("logits")], &first[&probe("logits")]), "{title}: probes change the logits");
             for (probe, value) in &first {
                 assert!(same_bits(value, &again[probe]), "{title}: {probe} differs from run to run");
             }

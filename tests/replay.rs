@@ -4,8 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Dtype, Probe, Stage};
-use loupe_tests::{CASES, Case, F64, LOWEST, Trace, WHOLE, cases, errors, fixture, read_trace, relative_l2, worst};
+use loupe_spec::{Dtype, Kind, Probe};
+use loupe_tests::{
+    CASES, Case, F64, LOWEST, Trace, WHOLE, at, cases, errors, fixture, probe, read_trace, relative_l2, worst,
+};
 
 /// One stage in f32 against the same in f64, from the same f32 inputs. transformers rounds each result once (2^-24 of
 /// it) and each sum a few times; for the sums of 10 to 64 terms here, 8 times that is ample.
@@ -37,7 +39,7 @@ fn every_golden_probe_follows_from_the_goldens_own_inputs() {
         case.limits = limits;
         for backend in F64 {
             let mut recomputed = case.f32.clone();
-            for probe in case.probes().into_iter().filter(|probe| *probe != Probe::TokenIds) {
+            for probe in case.probes().into_iter().filter(|probe| *probe != Probe::TOKEN_IDS) {
                 recomputed.append(&mut replay(&case, backend, case.graph().inputs(probe), probe, &[]));
             }
             let (probe, error) = worst(&errors(&recomputed, &case.f32));
@@ -51,10 +53,10 @@ fn every_golden_probe_follows_from_the_goldens_own_inputs() {
 fn a_mistake_shows_at_its_own_stage_and_nowhere_after_it() {
     let case = Case::open("mini");
     let mistakes = ["rope_interleaved@1".to_string()];
-    for probe in case.probes().into_iter().filter(|probe| *probe != Probe::TokenIds) {
+    for probe in case.probes().into_iter().filter(|probe| *probe != Probe::TOKEN_IDS) {
         let got = replay(&case, "flex", case.graph().inputs(probe), probe, &mistakes);
         let error = relative_l2(&got[&probe], &case.f32[&probe]);
-        let there = matches!(probe, Probe::Layer(1, Stage::QRope | Stage::KRope));
+        let there = probe.layer() == Some(1) && probe.kind() == Kind::Rope;
         assert_eq!(error > ONE_STAGE, there, "{probe}: {error:e}");
     }
 }
@@ -70,7 +72,7 @@ fn casts_sit_where_transformers_has_them() {
         }
         for (dtype, golden) in goldens {
             let differ = |mistakes: &[String]| -> Vec<(Probe, f64)> {
-                let stages = golden.keys().filter(|probe| **probe != Probe::TokenIds);
+                let stages = golden.keys().filter(|probe| **probe != Probe::TOKEN_IDS);
                 stages
                     .flat_map(|probe| {
                         let inputs = case.graph().inputs(*probe);
@@ -102,20 +104,18 @@ fn casts_sit_where_transformers_has_them() {
 
 #[test]
 fn segments_skip_what_was_not_recorded() {
-    use Stage::{Input, KProj, OProj, Output, Probs, QProj, ResidualAttn, Scores, VProj};
-    let at = |stage| Probe::Layer(1, stage);
     for name in CASES {
         let case = Case::open(name);
         let last = case.config().num_hidden_layers - 1;
         let segments: [(&[Probe], Probe); 8] = [
-            (&[Probe::TokenIds], Probe::Layer(0, Output)),
-            (&[Probe::EmbedScaled], Probe::Layer(0, Output)),
-            (&[Probe::Layer(0, Output)], at(Output)),
-            (&[at(Input)], at(ResidualAttn)),
-            (&[at(ResidualAttn)], at(Output)),
-            (&[at(QProj), at(KProj)], at(Probs)),
-            (&[at(Scores), at(VProj)], at(OProj)),
-            (&[Probe::Layer(last, Output)], Probe::Logits),
+            (&[Probe::TOKEN_IDS], at(0, "output")),
+            (&[probe("embed.scaled")], at(0, "output")),
+            (&[at(0, "output")], at(1, "output")),
+            (&[at(1, "input")], at(1, "residual_attn")),
+            (&[at(1, "residual_attn")], at(1, "output")),
+            (&[at(1, "self_attn.q_proj"), at(1, "self_attn.k_proj")], at(1, "self_attn.probs")),
+            (&[at(1, "self_attn.scores"), at(1, "self_attn.v_proj")], at(1, "self_attn.o_proj")),
+            (&[at(last, "output")], probe("logits")),
         ];
         for (from, to) in segments {
             for backend in F64 {
@@ -130,10 +130,10 @@ fn segments_skip_what_was_not_recorded() {
 #[test]
 fn a_replay_without_a_starting_point_names_it() {
     let case = Case::open("mini");
-    let output = BTreeSet::from([Probe::Layer(0, Stage::Output)]);
+    let output = BTreeSet::from([at(0, "output")]);
     let error = case.run("flex", Dtype::F64, Trace::new(), output, &[]).map(drop).unwrap_err().to_string();
     assert!(error.contains("token_ids") && error.contains("not given"), "{error}");
-    let beyond = BTreeSet::from([Probe::Layer(2, Stage::Output)]);
+    let beyond = BTreeSet::from([at(2, "output")]);
     let error = case.run("flex", Dtype::F64, case.f32.clone(), beyond, &[]).map(drop).unwrap_err().to_string();
     assert!(error.contains("layers.2.output") && error.contains("2 layers"), "{error}");
 }

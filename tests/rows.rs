@@ -3,9 +3,9 @@
 
 use loupe_checks::CheckpointReplayer;
 use loupe_compare::{Given, Judgement, Replay, Replayer, Rows, Start, Verdict};
-use loupe_spec::{Dtype, HostTensor, Mistake, MistakeKind, Probe, Simulation, Stage, Values};
+use loupe_spec::{Dtype, HostTensor, Mistake, MistakeKind, Probe, Simulation, Values};
 use loupe_tests::judged::{Kept, budget_used, ids, verdict_of_rows};
-use loupe_tests::{Case, Trace, cases, errors, f64s, worst};
+use loupe_tests::{Case, Trace, at, cases, errors, f64s, worst};
 
 /// What `kept` keeps of the rows of `tokens`.
 fn rows_of(trace: &Trace, tokens: &[usize], kept: Kept) -> Trace {
@@ -15,7 +15,7 @@ fn rows_of(trace: &Trace, tokens: &[usize], kept: Kept) -> Trace {
 
 /// `tensor` with the rows of `tokens` alone; token ids stay whole.
 fn rows_of_one(probe: Probe, tensor: &HostTensor, tokens: &[usize]) -> HostTensor {
-    if probe == Probe::TokenIds {
+    if probe == Probe::TOKEN_IDS {
         return tensor.clone();
     }
     let axis = probe.token_axis();
@@ -34,7 +34,7 @@ fn judged(case: &Case, run: &Trace, tokens: &[usize], kept: Kept, declared: Opti
 }
 
 fn last(case: &Case) -> usize {
-    case.f32[&Probe::TokenIds].values.len() - 1
+    case.f32[&Probe::TOKEN_IDS].values.len() - 1
 }
 
 /// The last row alone, of a run with each mistake planted at `place`: how many are named, and how many said not to be seen.
@@ -44,9 +44,9 @@ fn named_from_the_last_row(place: &str) -> (usize, usize) {
     let (right, row) = (run_with(&[]), [last(&case)]);
     let (mut named, mut not_seen) = (0, 0);
     let of_the_model =
-        |mistake: &&Mistake| mistake.kind == MistakeKind::Architectural && !(mistake.at)(Probe::TokenIds);
+        |mistake: &&Mistake| mistake.kind == MistakeKind::Architectural && !(mistake.at)(Probe::TOKEN_IDS);
     for mistake in loupe_mistakes::ALL.iter().filter(of_the_model) {
-        let in_a_layer = Stage::ALL.iter().any(|stage| (mistake.at)(Probe::Layer(1, *stage)));
+        let in_a_layer = mistake.touches(|probe| probe.layer().is_some());
         if !place.is_empty() && !in_a_layer {
             continue;
         }
@@ -97,12 +97,12 @@ fn the_last_row_shows_each_mistake_of_one_layer_or_says_that_it_cannot() {
 fn the_last_row_shows_a_mistake_at_one_norm() {
     let case = Case::open("builtin");
     for (id, norm) in [
-        ("post_norm_missing", Stage::PostFeedforwardLayernorm),
-        ("post_norm_missing", Stage::PostAttentionLayernorm),
-        ("pre_norm_missing", Stage::InputLayernorm),
-        ("norm_without_one", Stage::PreFeedforwardLayernorm),
+        ("post_norm_missing", "post_feedforward_layernorm"),
+        ("post_norm_missing", "post_attention_layernorm"),
+        ("pre_norm_missing", "input_layernorm"),
+        ("norm_without_one", "pre_feedforward_layernorm"),
     ] {
-        let site = Probe::Layer(2, norm);
+        let site = at(2, norm);
         let run = case.forward("flex", Dtype::F32, case.probes(), &[format!("{id}@{site}")]);
         let verdict = judged(&case, &run, &[last(&case)], Kept::Layers, Some(Dtype::F32));
         assert_eq!(ids(&verdict), [id], "{id} at {site}: {:?}", verdict.detail);

@@ -7,8 +7,8 @@ use std::f64::consts::PI;
 
 use loupe_checkpoint::Rows;
 use loupe_engine::{Limits, TraceJob, trace};
-use loupe_spec::{Config, Dtype, HostTensor, Probe, Stage, Values, gemma2};
-use loupe_tests::{Case, F64, Trace, f64s, relative_l2, spec};
+use loupe_spec::{Config, Dtype, HostTensor, Probe, Values, gemma2};
+use loupe_tests::{Case, F64, Trace, at, f64s, probe, relative_l2, spec};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -37,10 +37,6 @@ fn stage(
         };
         trace(&spec(backend, Dtype::F64), job).unwrap().values.remove(&wanted).unwrap()
     })
-}
-
-fn at(stage: Stage) -> Probe {
-    Probe::Layer(0, stage)
 }
 
 fn same(got: &[HostTensor; 2], twin: Vec<f64>) {
@@ -138,10 +134,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn norm(x in input(at(Stage::Input), 50.0)) {
+    fn norm(x in input(at(0, "input"), 50.0)) {
         let case = Case::open("builtin");
         let positions: Vec<usize> = (0..x.shape[0]).collect();
-        let got = stage(&case, case.config(), &positions, &[(at(Stage::Input), &x)], at(Stage::InputLayernorm));
+        let got = stage(&case, case.config(), &positions, &[(at(0, "input"), &x)], at(0, "input_layernorm"));
         let weight = "model.layers.0.input_layernorm.weight".parse().unwrap();
         let weight = case.tensors.read(weight, Rows::All, Dtype::F64).unwrap().values.to_f64();
         same(&got, rms_norm_twin(&x, &weight, case.config().rms_norm_eps));
@@ -149,49 +145,55 @@ proptest! {
 
     /// Positions below 64: an angle's error is 1e-16 of the angle.
     #[test]
-    fn rope(x in input(at(Stage::QProj), 5.0), first in 0..50usize, theta in 10.0..1e6f64) {
+    fn rope(x in input(at(0, "self_attn.q_proj"), 5.0), first in 0..50usize, theta in 10.0..1e6f64) {
         let case = Case::open("builtin");
         let config = Config { rope_theta: theta, ..case.config().clone() };
         let positions: Vec<usize> = (first..first + x.shape[0]).collect();
-        let got = stage(&case, &config, &positions, &[(at(Stage::QProj), &x)], at(Stage::QRope));
+        let got = stage(&case, &config, &positions, &[(at(0, "self_attn.q_proj"), &x)], at(0, "self_attn.q_rope"));
         same(&got, rope_twin(&x, &positions, theta));
     }
 
     /// A rotation turns pairs of lanes and stretches nothing; at position 0 it does not even turn.
     #[test]
-    fn rope_keeps_norms_and_is_the_identity_at_0(x in input(at(Stage::KProj), 5.0), first in 0..8000usize) {
+    fn rope_keeps_norms_and_is_the_identity_at_0(x in input(at(0, "self_attn.k_proj"), 5.0), first in 0..8000usize) {
         let case = Case::open("builtin");
         let positions: Vec<usize> = (first..first + x.shape[0]).collect();
         let norm = |x: &HostTensor, row: usize| x.row(row).iter().map(|v| v * v).sum::<f64>().sqrt();
         let [_, heads, _] = x.shape[..] else { unreachable!("three axes") };
-        for got in stage(&case, case.config(), &positions, &[(at(Stage::KProj), &x)], at(Stage::KRope)) {
+        let given = [(at(0, "self_attn.k_proj"), &x)];
+        for got in stage(&case, case.config(), &positions, &given, at(0, "self_attn.k_rope")) {
             for row in 0..positions.len() * heads {
                 let (before, after) = (norm(&x, row), norm(&got, row));
                 prop_assert!((before - after).abs() <= 1e-14 * before, "{before} {after}");
             }
         }
         let zeros = vec![0; x.shape[0]];
-        for got in stage(&case, case.config(), &zeros, &[(at(Stage::KProj), &x)], at(Stage::KRope)) {
+        for got in stage(&case, case.config(), &zeros, &given, at(0, "self_attn.k_rope")) {
             prop_assert_eq!(&got, &x);
         }
     }
 
     #[test]
-    fn cap(x in input(at(Stage::Scores), 60.0), y in input(Probe::LogitsRaw, 60.0), cap in 0.5..60.0f64) {
+    fn cap(x in input(at(0, "self_attn.scores"), 60.0), y in input(probe("logits.raw"), 60.0), cap in 0.5..60.0f64) {
         let case = Case::open("builtin");
         let capped = Some(cap);
         let config = Config { attn_logit_softcapping: capped, final_logit_softcapping: capped, ..case.config().clone() };
-        for (from, to, x) in [(at(Stage::Scores), at(Stage::ScoresCapped), x), (Probe::LogitsRaw, Probe::Logits, y)] {
+        let of_scores = (at(0, "self_attn.scores"), at(0, "self_attn.scores_capped"), x);
+        for (from, to, x) in [of_scores, (probe("logits.raw"), probe("logits"), y)] {
             same(&stage(&case, &config, &[0], &[(from, &x)], to), cap_twin(&x, cap));
         }
     }
 
     #[test]
-    fn the_cap_is_odd_bounded_and_absent_where_the_config_has_none(x in input(at(Stage::Scores), 1e4), cap in 0.5..60.0f64) {
+    fn the_cap_is_odd_bounded_and_absent_where_the_config_has_none(
+        x in input(at(0, "self_attn.scores"), 1e4),
+        cap in 0.5..60.0f64,
+    ) {
+        let [scores, wanted] = ["self_attn.scores", "self_attn.scores_capped"].map(|path| at(0, path));
         let case = Case::open("builtin");
         let config = |cap| Config { attn_logit_softcapping: cap, ..case.config().clone() };
         let negative = f64s(&x.shape, x.values.to_f64().iter().map(|x| -x).collect());
-        let capped = |x: &HostTensor, cap| stage(&case, &config(cap), &[0], &[(at(Stage::Scores), x)], at(Stage::ScoresCapped));
+        let capped = |x: &HostTensor, cap| stage(&case, &config(cap), &[0], &[(scores, x)], wanted);
         for (positive, negative) in capped(&x, Some(cap)).iter().zip(capped(&negative, Some(cap))) {
             for ((x, up), down) in x.values.to_f64().iter().zip(positive.values.to_f64()).zip(negative.values.to_f64()) {
                 prop_assert_eq!(up, -down);
@@ -211,7 +213,7 @@ proptest! {
         for layer in 0..2 {
             let window = config.window(layer);
             prop_assert_eq!(window.is_some(), layer == 0);
-            for got in stage(&case, &config, &positions, &[], Probe::Layer(layer, Stage::Mask)) {
+            for got in stage(&case, &config, &positions, &[], at(layer, "self_attn.mask")) {
                 let Values::U8(got) = got.values else { unreachable!("a mask is u8") };
                 for (i, row) in got.chunks(tokens).enumerate() {
                     let ones = row.iter().filter(|seen| **seen == 1).count();
@@ -225,14 +227,14 @@ proptest! {
 
     /// Any mask in which each token sees itself.
     #[test]
-    fn softmax(x in input(at(Stage::ScoresCapped), 30.0), seen in vec(any::<bool>(), 81)) {
+    fn softmax(x in input(at(0, "self_attn.scores_capped"), 30.0), seen in vec(any::<bool>(), 81)) {
         let case = Case::open("builtin");
         let tokens = tokens_of(&x);
         let seen: Vec<u8> = (0..tokens * tokens).map(|k| u8::from(seen[k] || k / tokens == k % tokens)).collect();
         let mask = HostTensor { shape: vec![tokens; 2], values: Values::U8(seen.clone()) };
         let positions: Vec<usize> = (0..tokens).collect();
-        let given = [(at(Stage::ScoresCapped), &x), (at(Stage::Mask), &mask)];
-        let got = stage(&case, case.config(), &positions, &given, at(Stage::Probs));
+        let given = [(at(0, "self_attn.scores_capped"), &x), (at(0, "self_attn.mask"), &mask)];
+        let got = stage(&case, case.config(), &positions, &given, at(0, "self_attn.probs"));
         for got in &got {
             for row in 0..x.shape[0] * tokens {
                 let (probs, seen) = (got.row(row), &seen[row % tokens * tokens..][..tokens]);
@@ -246,9 +248,9 @@ proptest! {
     }
 
     #[test]
-    fn gelu(x in input(at(Stage::GateProj), 6.0)) {
+    fn gelu(x in input(at(0, "mlp.gate_proj"), 6.0)) {
         let case = Case::open("builtin");
-        let got = stage(&case, case.config(), &[0], &[(at(Stage::GateProj), &x)], at(Stage::Act));
+        let got = stage(&case, case.config(), &[0], &[(at(0, "mlp.gate_proj"), &x)], at(0, "mlp.act"));
         same(&got, gelu_twin(&x));
     }
 }

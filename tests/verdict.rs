@@ -10,9 +10,9 @@ use loupe_checks::CheckpointReplayer;
 use loupe_compare::{Given, Judgement, Replay, Replayer, Rows, Verdicts, text};
 use loupe_engine::edits;
 use loupe_report::read_safetensors;
-use loupe_spec::{Arithmetic, Dtype, HostTensor, Probe, Rounding, Simulation, Stage, Values, WeightForm};
+use loupe_spec::{Arithmetic, Dtype, HostTensor, Probe, Rounding, Simulation, Values, WeightForm};
 use loupe_tests::judged::{Kept, budget_used, candidate, ids, judged, verdict, verdict_without};
-use loupe_tests::{Case, Trace, cases, fixture, offered, present, read_trace};
+use loupe_tests::{Case, Trace, at, cases, fixture, offered, present, probe, read_trace};
 
 /// Every trace that transformers made of `mini`: name, first stage that its metadata declares, values.
 fn planted() -> Vec<(String, String, Trace)> {
@@ -163,17 +163,16 @@ fn a_mistake_is_named_in_the_layers_that_it_changes() {
 #[test]
 fn a_mistake_in_one_half_of_every_layer_is_named_there() {
     let case = Case::open("builtin");
-    let halves =
-        [[Stage::PostAttentionLayernorm, Stage::ResidualAttn], [Stage::PostFeedforwardLayernorm, Stage::Output]];
+    let halves = [["post_attention_layernorm", "residual_attn"], ["post_feedforward_layernorm", "output"]];
     for (id, half) in
         ["post_norm_after_residual", "norm_without_one"].into_iter().flat_map(|id| halves.map(|half| (id, half)))
     {
-        let probes = (0..4).flat_map(|layer| half.map(|stage| Probe::Layer(layer, stage)));
+        let probes = (0..4).flat_map(|layer| half.map(|path| at(layer, path)));
         let probes = probes.filter(|probe| id == "post_norm_after_residual" || case.graph().weight(*probe).is_some());
         let planted: Vec<String> = probes.map(|probe| format!("{id}@{probe}")).collect();
         let mut run = case.forward("flex", Dtype::F32, case.probes(), &planted);
-        let blocks = [Stage::OProj, Stage::DownProj];
-        run.retain(|probe, _| Kept::Layers.keeps(*probe) || matches!(probe, Probe::Layer(_, s) if blocks.contains(s)));
+        let blocks = ["self_attn.o_proj", "mlp.down_proj"];
+        run.retain(|probe, _| Kept::Layers.keeps(*probe) || blocks.contains(&probe.path()));
         let verdict = verdict(&case, &run, Kept::Everything, Some(Dtype::F32));
         assert_eq!((ids(&verdict), &verdict.unexplained[..]), (vec![id], &[][..]), "{half:?}");
         let made: BTreeSet<Probe> = verdict.mistakes[0].sites.iter().copied().collect();
@@ -200,7 +199,7 @@ fn run_of(case: &Case, token_ids: &[i64], mistakes: &[&str]) -> Trace {
 
 fn run_on(backend: &str, case: &Case, token_ids: &[i64], mistakes: &[&str]) -> Trace {
     let ids = HostTensor { shape: vec![token_ids.len()], values: Values::I64(token_ids.to_vec()) };
-    let (positions, given) = ((0..token_ids.len()).collect(), Trace::from([(Probe::TokenIds, ids)]));
+    let (positions, given) = ((0..token_ids.len()).collect(), Trace::from([(Probe::TOKEN_IDS, ids)]));
     let mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
     case.run_at(positions, backend, Dtype::F32, given, case.probes(), &mistakes).unwrap()
 }
@@ -272,7 +271,7 @@ fn a_cast_in_another_place_is_a_policy_and_unwritten_tiles_are_a_fault() {
     // An adapter whose allocations failed: every number it gives back is 0.
     let zeros = |(probe, tensor): (&Probe, &HostTensor)| {
         let values = Values::F32(vec![0.0; tensor.values.len()]);
-        let keep = matches!(probe, Probe::TokenIds | Probe::Layer(_, Stage::Mask));
+        let keep = !probe.is_computed();
         (*probe, if keep { tensor.clone() } else { HostTensor { values, ..tensor.clone() } })
     };
     let zeros: Trace = case.f32.iter().map(zeros).collect();
@@ -311,9 +310,10 @@ fn thresholds_may_move_by_two_either_way() {
 
 /// A run of an engine that keeps its matrices in blocks of 32 with 4 bits a weight, and plants `mistakes`.
 fn quantised(case: &Case, mistakes: &[String]) -> Trace {
-    let tokens = case.f32[&Probe::TokenIds].values.len();
+    let tokens = case.f32[&Probe::TOKEN_IDS].values.len();
     let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without: &[] };
-    let start = case.f32.iter().filter(|(probe, _)| **probe == Probe::TokenIds).map(|(p, t)| (*p, t.clone())).collect();
+    let start =
+        case.f32.iter().filter(|(probe, _)| **probe == Probe::TOKEN_IDS).map(|(p, t)| (*p, t.clone())).collect();
     let weights = WeightForm::Blocks { bits: 4 };
     // No seed of the judge's own.
     let simulation =
@@ -327,15 +327,15 @@ fn quantised(case: &Case, mistakes: &[String]) -> Trace {
 #[test]
 fn a_precision_is_not_what_some_layers_or_tokens_show() {
     let case = Case::open("builtin");
-    let tokens = case.f32[&Probe::TokenIds].values.len();
+    let tokens = case.f32[&Probe::TOKEN_IDS].values.len();
     let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without: &[] };
-    let outputs = |probe: &Probe| matches!(probe, Probe::TokenIds | Probe::Layer(_, Stage::Output) | Probe::Norm);
-    let head = BTreeSet::from([Probe::LogitsRaw, Probe::Logits]);
+    let outputs = |probe: &Probe| matches!(probe.path(), "token_ids" | "output" | "norm");
+    let head = BTreeSet::from([probe("logits.raw"), probe("logits")]);
     let judged_as = |run: Trace| judged(&[], &case, &candidate(&case, run, Rows::All, None)).unwrap();
     let (right, coarse) = (case.f32.clone(), quantised(&case, &[]));
     // The head by itself, from the norm that was recorded.
     let of_head = |norm: &Trace, simulation| {
-        let given = norm.iter().filter(|(probe, _)| **probe == Probe::Norm).map(|(p, t)| (*p, t.clone())).collect();
+        let given = norm.iter().filter(|(probe, _)| probe.path() == "norm").map(|(p, t)| (*p, t.clone())).collect();
         let replay = Replay { given: Given::whole(&given), wanted: &head, mistakes: &[], simulation };
         replayer.replay(replay).unwrap()
     };
@@ -344,20 +344,20 @@ fn a_precision_is_not_what_some_layers_or_tokens_show() {
 
     // Layers in four bits, the head as it is.
     let mut run: Trace = coarse.clone().into_iter().filter(|(probe, _)| outputs(probe)).collect();
-    run.insert(Probe::Logits, of_head(&coarse, plain).remove(&Probe::Logits).unwrap());
+    run.insert(probe("logits"), of_head(&coarse, plain).remove(&probe("logits")).unwrap());
     let verdict = judged_as(run);
     assert_eq!(verdict.verdict, Judgement::Inconclusive, "{:?} {:?}", verdict.detail, verdict.unexplained);
 
     // Layers as they are: what is off in the head is none of theirs.
     let mut run: Trace = right.clone().into_iter().filter(|(probe, _)| outputs(probe)).collect();
-    run.insert(Probe::LogitsRaw, of_head(&right, blocks).remove(&Probe::LogitsRaw).unwrap());
+    run.insert(probe("logits.raw"), of_head(&right, blocks).remove(&probe("logits.raw")).unwrap());
     let verdict = judged_as(run);
     assert_eq!(verdict.verdict, Judgement::Architectural, "{:?}", verdict.detail);
-    assert_eq!(verdict.unexplained, [Probe::LogitsRaw]);
+    assert_eq!(verdict.unexplained, [probe("logits.raw")]);
 
     // The last three tokens alone.
     let mut run: Trace = right.into_iter().filter(|(probe, _)| outputs(probe)).collect();
-    for (probe, tensor) in run.iter_mut().filter(|(probe, _)| **probe != Probe::TokenIds) {
+    for (probe, tensor) in run.iter_mut().filter(|(probe, _)| **probe != Probe::TOKEN_IDS) {
         let (own, other) = (tensor.values.to_f64(), coarse[probe].values.to_f64());
         let from = (tokens - 3) * own.len() / tokens;
         let mixed = own[..from].iter().chain(&other[from..]).map(|value| *value as f32).collect();
@@ -371,10 +371,7 @@ fn a_precision_is_not_what_some_layers_or_tokens_show() {
 #[test]
 fn what_a_coarse_precision_hides_is_counted() {
     let case = Case::open("builtin");
-    let kept = |probe: &Probe| {
-        let own = matches!(probe, Probe::Layer(_, Stage::InputLayernorm | Stage::QProj | Stage::Output));
-        own || *probe == Probe::TokenIds
-    };
+    let kept = |probe: &Probe| matches!(probe.path(), "token_ids" | "input_layernorm" | "self_attn.q_proj" | "output");
     let run: Trace = quantised(&case, &["gelu_erf".to_string()]).into_iter().filter(|(probe, _)| kept(probe)).collect();
     let verdict = judged(&[], &case, &candidate(&case, run, Rows::All, None)).unwrap();
     assert_eq!(verdict.verdict, Judgement::Numeric, "{:?}", verdict.detail);
@@ -395,7 +392,7 @@ fn what_a_coarse_precision_hides_is_counted() {
 fn candidate_dtype_takes_what_an_inconclusive_verdict_names() {
     let case = Case::open("mini");
     let run = quantised(&case, &[]);
-    let kept = |probe: &Probe| matches!(probe, Probe::TokenIds | Probe::Layer(_, Stage::Output));
+    let kept = |probe: &Probe| matches!(probe.path(), "token_ids" | "output");
     let run: Trace = run.into_iter().filter(|(probe, _)| kept(probe)).collect();
     for declared in [None, Some(Dtype::F32)] {
         let mut dump = candidate(&case, run.clone(), Rows::All, declared);

@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use loupe_checkpoint::{Checkpoint, Rows, Tensors, write_random};
 use loupe_engine::{Limits, Spec, TraceJob, trace};
-use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Stage, Values};
+use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Values};
+use loupe_tests::at;
 
 /// T
 const TOKENS: usize = 256;
@@ -78,22 +79,26 @@ impl Bench<'_> {
     }
 
     fn norm(&self) -> impl FnMut() -> HostTensor {
-        self.stage(vec![(Stage::Input, self.hidden())], Stage::InputLayernorm)
+        self.stage(vec![("input", self.hidden())], "input_layernorm")
     }
 
     fn rope(&self) -> impl FnMut() -> HostTensor {
-        self.stage(vec![(Stage::QProj, self.heads(self.config.num_attention_heads))], Stage::QRope)
+        self.stage(vec![("self_attn.q_proj", self.heads(self.config.num_attention_heads))], "self_attn.q_rope")
     }
 
     /// Scores to context.
     fn attention(&self) -> impl FnMut() -> HostTensor {
         let (n, k) = (self.config.num_attention_heads, self.config.num_key_value_heads);
-        let inputs = vec![(Stage::QRope, self.heads(n)), (Stage::KRope, self.heads(k)), (Stage::VProj, self.heads(k))];
-        self.stage(inputs, Stage::Context)
+        let inputs = vec![
+            ("self_attn.q_rope", self.heads(n)),
+            ("self_attn.k_rope", self.heads(k)),
+            ("self_attn.v_proj", self.heads(k)),
+        ];
+        self.stage(inputs, "self_attn.context")
     }
 
     fn projection(&self) -> impl FnMut() -> HostTensor {
-        self.stage(vec![(Stage::InputLayernorm, self.hidden())], Stage::QProj)
+        self.stage(vec![("input_layernorm", self.hidden())], "self_attn.q_proj")
     }
 
     fn hidden(&self) -> Vec<usize> {
@@ -105,11 +110,11 @@ impl Bench<'_> {
     }
 
     /// `wanted` of layer 0, computed from `inputs` of these shapes.
-    fn stage(&self, inputs: Vec<(Stage, Vec<usize>)>, wanted: Stage) -> impl FnMut() -> HostTensor {
+    fn stage(&self, inputs: Vec<(&str, Vec<usize>)>, wanted: &str) -> impl FnMut() -> HostTensor {
         let spec = Spec { dtype: Dtype::F32, ..loupe_engine::referee() };
-        let wanted = Probe::Layer(0, wanted);
+        let wanted = at(0, wanted);
         let given: BTreeMap<Probe, HostTensor> =
-            inputs.into_iter().map(|(stage, shape)| (Probe::Layer(0, stage), made_up(shape))).collect();
+            inputs.into_iter().map(|(stage, shape)| (at(0, stage), made_up(shape))).collect();
         move || {
             let job = TraceJob {
                 graph: self.graph,

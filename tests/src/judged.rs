@@ -2,7 +2,7 @@
 
 use loupe_checks::CheckpointReplayer;
 use loupe_compare::{Candidate, JudgeError, Rows, Verdict, judge};
-use loupe_spec::{Dtype, Probe, Stage};
+use loupe_spec::{Dtype, Probe};
 
 use crate::{Case, Trace};
 
@@ -25,11 +25,8 @@ impl Kept {
     pub fn keeps(self, probe: Probe) -> bool {
         match self {
             Kept::Everything => true,
-            Kept::Layers => matches!(
-                probe,
-                Probe::TokenIds | Probe::EmbedScaled | Probe::Layer(_, Stage::Output) | Probe::Norm | Probe::Logits
-            ),
-            Kept::Logits => matches!(probe, Probe::TokenIds | Probe::Logits),
+            Kept::Layers => matches!(probe.path(), "token_ids" | "embed.scaled" | "output" | "norm" | "logits"),
+            Kept::Logits => matches!(probe.path(), "token_ids" | "logits"),
         }
     }
 }
@@ -73,7 +70,7 @@ pub fn candidate(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>)
 
 /// The verdict on `candidate`, or why there is none.
 pub fn judged(without: &[String], case: &Case, candidate: &Candidate) -> Result<Verdict, JudgeError> {
-    let tokens = candidate.trace[&Probe::TokenIds].values.len();
+    let tokens = candidate.trace[&Probe::TOKEN_IDS].values.len();
     let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without };
     judge(candidate, &replayer).map(|judged| judged.verdict)
 }

@@ -36,6 +36,16 @@ pub const WHOLE: Limits = Limits {
 /// read ahead.
 pub const LOWEST: Limits = Limits { chunk_bytes: 1, whole_bytes: 1, ahead_from_elements: 0, memory_bytes: usize::MAX };
 
+/// The probe called `name`.
+pub fn probe(name: &str) -> Probe {
+    name.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The probe called `path` in `layer`.
+pub fn at(layer: usize, path: &str) -> Probe {
+    probe(&format!("layers.{layer}.{path}"))
+}
+
 /// A path below tests/fixtures.
 pub fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
@@ -90,7 +100,7 @@ impl Case {
 
     /// The forward pass over the goldens' prompt.
     pub fn forward(&self, backend: &str, dtype: Dtype, wanted: BTreeSet<Probe>, mistakes: &[String]) -> Trace {
-        let given = self.f32.iter().filter(|(probe, _)| **probe == Probe::TokenIds);
+        let given = self.f32.iter().filter(|(probe, _)| **probe == Probe::TOKEN_IDS);
         let given = given.map(|(probe, ids)| (*probe, ids.clone())).collect();
         self.run(backend, dtype, given, wanted, mistakes).unwrap_or_else(|error| panic!("{backend} {dtype}: {error}"))
     }
@@ -107,7 +117,7 @@ impl Case {
         wanted: BTreeSet<Probe>,
         mistakes: &[String],
     ) -> Result<Trace, EngineError> {
-        let tokens = self.f32.get(&Probe::TokenIds).map_or(0, |ids| ids.values.len());
+        let tokens = self.f32.get(&Probe::TOKEN_IDS).map_or(0, |ids| ids.values.len());
         self.run_at((0..tokens).collect(), backend, dtype, given, wanted, mistakes)
     }
 

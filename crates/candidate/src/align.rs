@@ -273,7 +273,7 @@ impl Sorted {
 
     /// Every row of its embeddings, one after the other, those of no token too.
     pub fn embeddings(&self) -> Option<Vec<f64>> {
-        let is_embedding = |open: &&Open| matches!(open.reading().probe, Probe::EmbedRaw | Probe::EmbedScaled);
+        let is_embedding = |open: &&Open| open.reading().probe.is_embedding();
         let open = self.opens.iter().find(is_embedding)?;
         open.reading().layout.all_rows(&open.values)
     }
@@ -301,7 +301,7 @@ impl Sorted {
     pub fn aligned(&self) -> Result<Aligned, AlignError> {
         let opens = &self.opens;
         let mut aligned = Aligned {
-            trace: Trace::from([(Probe::TokenIds, self.token_ids.clone())]),
+            trace: Trace::from([(Probe::TOKEN_IDS, self.token_ids.clone())]),
             rows: Rows::All,
             fragments: self.fragments.clone(),
             ignored: self.ignored.clone(),
@@ -364,7 +364,7 @@ impl Sorting {
         tokens: usize,
         dump: &Dump<'_>,
     ) {
-        let Some(probe) = called.first().copied().filter(|probe| *probe != Probe::TokenIds) else { return };
+        let Some(probe) = called.first().copied().filter(|probe| *probe != Probe::TOKEN_IDS) else { return };
         let readings = readings(called, &tensor.shape, &tensor.values, graph, tokens, dump.rows);
         let readings = if dump.is_report { readings.into_iter().take(1).collect() } else { readings };
         if !readings.is_empty() {

@@ -65,11 +65,10 @@ const ROUNDS: usize = 3;
 pub fn hold_to_names(opens: &mut [Open], graph: &Graph) {
     let recorded: BTreeSet<Probe> = opens.iter().map(|open| open.readings[0].probe).collect();
     let followed: BTreeSet<Probe> = recorded.iter().flat_map(|probe| starts(graph, *probe, &recorded)).collect();
-    let both = [Probe::LogitsRaw, Probe::Logits];
-    let both = if both.iter().all(|probe| recorded.contains(probe)) { &both[..] } else { &[] };
+    let has_both = recorded.iter().filter(|probe| probe.is_logits()).count() > 1;
     for open in opens.iter_mut() {
         let called = open.readings[0].probe;
-        if !both.contains(&called) && (!open.exact || followed.contains(&called)) {
+        if !(has_both && called.is_logits()) && (!open.exact || followed.contains(&called)) {
             continue;
         }
         let named = (open.readings[0].probe, open.readings[0].form);
@@ -85,7 +84,7 @@ pub fn choose(opens: &mut [Open], token_ids: &HostTensor, replayer: &dyn Replaye
     if opens.iter().all(|open| open.readings.len() == 1) {
         return Ok(());
     }
-    let start = Trace::from([(Probe::TokenIds, token_ids.clone())]);
+    let start = Trace::from([(Probe::TOKEN_IDS, token_ids.clone())]);
     settle_rows(opens, &start, replayer)?;
     let mut pending: BTreeSet<usize> = (0..opens.len()).filter(|at| opens[*at].readings.len() > 1).collect();
     for _ in 0..ROUNDS {
@@ -259,7 +258,7 @@ fn believe_the_name(opens: &mut [Open], start: &Trace, replayer: &dyn Replayer) 
     let graph = replayer.graph();
     let misfit = |opens: &[Open]| -> Result<BTreeMap<Probe, (f64, BTreeSet<Probe>)>, ReplayError> {
         let (trace, rows) = given(opens.iter(), start, tokens);
-        let recorded: BTreeSet<Probe> = trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();
+        let recorded: BTreeSet<Probe> = trace.keys().copied().filter(|probe| *probe != Probe::TOKEN_IDS).collect();
         let predicted = predict(replayer, &trace, &rows, &recorded)?;
         let mut misfits = BTreeMap::new();
         for open in opens {

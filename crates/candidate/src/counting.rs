@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Probe, Stage};
+use loupe_spec::Probe;
 
 /// What the number in a name means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,13 +17,16 @@ pub enum Counting {
 }
 
 impl Counting {
-    /// How the stages `named` are counted, of a model of so many `layers`: the last number says it.
-    pub fn of(named: &BTreeSet<(usize, Stage)>, layers: usize) -> Counting {
-        let (Some((first, _)), Some((last, _))) = (named.first(), named.last()) else { return Counting::FromZero };
-        let outputs_alone =
-            |number: usize| named.iter().filter(|(own, _)| *own == number).all(|(_, stage)| *stage == Stage::Output);
-        match (first, *last == layers) {
-            (0, true) if outputs_alone(layers) && named.contains(&(0, Stage::Output)) => Counting::States,
+    /// How the layers of what is `named` are counted, of a model of so many `layers`: the last number says it.
+    pub fn of(named: &BTreeSet<Probe>, layers: usize) -> Counting {
+        let numbers = named.first().zip(named.last()).and_then(|(first, last)| first.layer().zip(last.layer()));
+        let Some((first, last)) = numbers else { return Counting::FromZero };
+        let is_output = |probe: &&Probe| probe.path() == "output";
+        let of = |number: usize| named.iter().filter(move |probe| probe.layer() == Some(number));
+        match (first, last == layers) {
+            (0, true) if of(layers).all(|probe| is_output(&probe)) && of(0).any(|probe| is_output(&probe)) => {
+                Counting::States
+            }
             (1.., true) => Counting::FromOne,
             _ => Counting::FromZero,
         }
@@ -31,9 +34,9 @@ impl Counting {
 
     /// The probe that a name of `probe` by its number is; `None`: of no layer.
     pub fn counted(self, probe: Probe) -> Option<Probe> {
-        match (self, probe) {
-            (Counting::FromOne, Probe::Layer(number, stage)) => Some(Probe::Layer(number.checked_sub(1)?, stage)),
-            (_, probe) => Some(probe),
+        match (self, probe.layer()) {
+            (Counting::FromOne, Some(number)) => Some(probe.of_layer(number.checked_sub(1)?)),
+            _ => Some(probe),
         }
     }
 

@@ -18,14 +18,14 @@ pub fn tensor_of(
     token_ids: &HostTensor,
     replayer: &dyn Replayer,
 ) -> Result<Option<HostTensor>, ReplayError> {
-    if !matches!(probe, Probe::EmbedRaw | Probe::EmbedScaled) {
+    let Some(raw) = probe.beside("embed.raw").filter(|_| probe.is_embedding()) else {
         return Ok(None);
-    }
-    let start = Trace::from([(Probe::TokenIds, token_ids.clone())]);
-    let wanted = BTreeSet::from([Probe::EmbedRaw]);
+    };
+    let start = Trace::from([(Probe::TOKEN_IDS, token_ids.clone())]);
+    let wanted = BTreeSet::from([raw]);
     let (given, simulation) = (Given::whole(&start), Simulation::exact());
     let mut rows = replayer.replay(Replay { given, wanted: &wanted, mistakes: &[], simulation })?;
-    let Some(HostTensor { shape, values }) = rows.remove(&Probe::EmbedRaw) else { return Ok(None) };
+    let Some(HostTensor { shape, values }) = rows.remove(&raw) else { return Ok(None) };
     let rows = values.to_f64();
     let scale = (replayer.graph().config().hidden_size as f64).sqrt();
     for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {

@@ -1,9 +1,9 @@
 //! What one name says by itself, and what that means in a model.
 
-use loupe_spec::{NameEntry, Named, Probe, Stage};
+use loupe_spec::{NameEntry, Named, Probe};
 
 use crate::counting::Counting;
-use crate::dialects::Holds;
+use crate::dialects::{Holds, value};
 use crate::names::{Meaning, Whose};
 
 /// A name of "names" that leads to another name is followed so often.
@@ -30,15 +30,14 @@ pub enum Says {
 }
 
 impl Found {
-    /// The layer that the name's number counts, and the stage.
-    pub fn counted_layer(&self) -> Option<(usize, Stage)> {
-        match self.holds {
-            Says::Holds(Holds::Probe(Probe::Layer(layer, stage)), _) => Some((layer, stage)),
-            Says::Holds(Holds::Values([Probe::Layer(_, stage), ..]) | Holds::Fused([stage, ..]), layer) => {
-                Some((layer, *stage))
-            }
+    /// What the name says of a layer, the layer as its number counts.
+    pub fn in_layer(&self) -> Option<Probe> {
+        let said = match self.holds {
+            Says::Holds(Holds::Probe(probe), _) => Some(probe),
+            Says::Holds(Holds::Values([path, ..]) | Holds::Fused([path, ..]), layer) => value(path, layer),
             _ => None,
-        }
+        };
+        said.filter(|probe| probe.layer().is_some())
     }
 }
 
@@ -79,21 +78,11 @@ impl Says {
         match *self {
             Says::Exactly(probe) => values(&[probe], layers, Counting::FromZero),
             Says::Holds(Holds::Probe(probe), _) => values(&[probe], layers, counting),
-            Says::Holds(Holds::Values(probes), layer) => {
-                // Layer 0 stands for every layer.
-                let at = |probe: &Probe| match probe {
-                    Probe::Layer(_, stage) => Probe::Layer(layer, *stage),
-                    other => *other,
-                };
-                values(&probes.iter().map(at).collect::<Vec<_>>(), layers, counting)
-            }
-            Says::Holds(Holds::Fused(stages), layer) => {
-                let probes: Vec<Probe> = stages.iter().map(|stage| Probe::Layer(layer, *stage)).collect();
-                match values(&probes, layers, counting) {
-                    Meaning::Values(probes) => Meaning::Fused(probes),
-                    other => other,
-                }
-            }
+            Says::Holds(Holds::Values(paths), layer) => values(&at(paths, layer), layers, counting),
+            Says::Holds(Holds::Fused(paths), layer) => match values(&at(paths, layer), layers, counting) {
+                Meaning::Values(probes) => Meaning::Fused(probes),
+                other => other,
+            },
             Says::Holds(Holds::HiddenState, at) => hidden_state(at, layers),
             Says::Holds(Holds::HiddenStates, _) => Meaning::Stacked,
             Says::Holds(Holds::Nothing(what), _) => Meaning::Nothing(what),
@@ -103,22 +92,27 @@ impl Says {
     }
 }
 
-/// What transformers' `hidden_states[at]` is.
-pub(crate) fn hidden_state(at: usize, layers: usize) -> Meaning {
-    match at {
-        0 => Meaning::Values(vec![Probe::EmbedScaled]),
-        last if last == layers => {
-            Meaning::Values(vec![Probe::Norm, Probe::Layer(layers.saturating_sub(1), Stage::Output)])
-        }
-        inner if inner < layers => Meaning::Values(vec![Probe::Layer(inner - 1, Stage::Output)]),
+/// The values of these paths, those of a layer in `layer`.
+fn at(paths: &[&str], layer: usize) -> Vec<Probe> {
+    paths.iter().filter_map(|path| value(path, layer)).collect()
+}
+
+/// What transformers' `hidden_states[number]` is.
+pub(crate) fn hidden_state(number: usize, layers: usize) -> Meaning {
+    let before = number.saturating_sub(1);
+    match number {
+        0 => Meaning::Values(at(&["embed.scaled"], 0)),
+        last if last == layers => Meaning::Values(at(&["norm", "output"], before)),
+        inner if inner < layers => Meaning::Values(at(&["output"], before)),
         _ => Meaning::Nothing("of a layer that the model has not"),
     }
 }
 
 /// `probes` by the numbers in their names, in a model of so many `layers` that are counted so.
 fn values(probes: &[Probe], layers: usize, counting: Counting) -> Meaning {
-    if let (Counting::States, [Probe::Layer(number, Stage::Output), ..]) = (counting, probes) {
-        return hidden_state(*number, layers);
+    let output = probes.first().filter(|first| first.path() == "output" && counting == Counting::States);
+    if let Some(number) = output.and_then(|output| output.layer()) {
+        return hidden_state(number, layers);
     }
     let counted: Option<Vec<Probe>> = probes.iter().map(|probe| counting.counted(*probe)).collect();
     match counted.filter(|probes| probes.iter().all(|probe| probe.layer().is_none_or(|layer| layer < layers))) {

@@ -45,7 +45,7 @@ pub fn gathered<'s>(
     let mut repeated: BTreeMap<(Probe, i64), &str> = BTreeMap::new();
     for sample in samples {
         let Some(Meaning::Values(probes)) = meanings.get(sample.name.as_str()) else { continue };
-        let Some(probe) = probes.first().copied().filter(|probe| *probe != Probe::TokenIds) else { continue };
+        let Some(probe) = probes.first().copied().filter(|probe| *probe != Probe::TOKEN_IDS) else { continue };
         besides.entry(probe).or_default().extend(&probes[1..]);
         let row = (probe, sample.token);
         if is_zero(sample) && written.contains(&(&sample.name, sample.token)) {
@@ -100,7 +100,7 @@ pub fn meant(
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
-    let start = Trace::from([(Probe::TokenIds, token_ids.clone())]);
+    let start = Trace::from([(Probe::TOKEN_IDS, token_ids.clone())]);
     let wanted: BTreeSet<Probe> = pairs.iter().flat_map(|(one, other)| [*one, *other]).collect();
     let (given, simulation) = (Given::whole(&start), Simulation::exact());
     let predicted = replayer.replay(Replay { given, wanted: &wanted, mistakes: &[], simulation })?;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_compare::{ReplayError, Replayer, Trace};
-use loupe_spec::{HostTensor, Probe, Stage, Values};
+use loupe_spec::{HostTensor, Probe, Values};
 
 use crate::choose::{Open, predict};
 use crate::reading::MASKED;
@@ -12,20 +12,21 @@ use crate::reading::MASKED;
 /// What stands in the place of hidden scores from here on: no score, and a number, for infinity times 0 is none. The lowest of f16.
 const HIDDEN: f64 = -65504.0;
 
+/// The path of a layer's mask.
+const MASK: &str = "self_attn.mask";
+
 /// The right masks of the layers whose scores are among `opens`.
 ///
 /// # Errors
 /// What the replayer says.
 pub fn right_masks(opens: &[Open], token_ids: &HostTensor, replayer: &dyn Replayer) -> Result<Trace, ReplayError> {
-    let layer_of_scores = |open: &Open| match open.reading().probe {
-        Probe::Layer(layer, Stage::Scores | Stage::ScoresCapped) => Some(Probe::Layer(layer, Stage::Mask)),
-        _ => None,
-    };
-    let wanted: BTreeSet<Probe> = opens.iter().filter_map(layer_of_scores).collect();
+    let are_scores = |probe: &Probe| matches!(probe.path(), "self_attn.scores" | "self_attn.scores_capped");
+    let scores = opens.iter().map(|open| open.reading().probe).filter(are_scores);
+    let wanted: BTreeSet<Probe> = scores.filter_map(|scores| scores.beside(MASK)).collect();
     if wanted.is_empty() {
         return Ok(Trace::new());
     }
-    predict(replayer, &Trace::from([(Probe::TokenIds, token_ids.clone())]), &[], &wanted)
+    predict(replayer, &Trace::from([(Probe::TOKEN_IDS, token_ids.clone())]), &[], &wanted)
 }
 
 /// Takes what stands in the place of hidden scores for what it is: [`HIDDEN`] there, and where it hides too much, and no mask was
@@ -34,11 +35,12 @@ pub fn right_masks(opens: &[Open], token_ids: &HostTensor, replayer: &dyn Replay
 pub fn take_hidden(trace: &mut Trace, right: &Trace, rows: &[usize], tokens: usize) -> Option<String> {
     let all: Vec<usize> = (0..tokens).collect();
     let layers: BTreeSet<usize> = trace.keys().filter_map(|probe| probe.layer()).collect();
-    let mut masks: BTreeMap<usize, HostTensor> = BTreeMap::new();
+    let mut masks: BTreeMap<Probe, HostTensor> = BTreeMap::new();
     let (mut found, mut hides_too_much) = (None, false);
     for layer in layers {
-        for stage in [Stage::ScoresCapped, Stage::Scores] {
-            let Some(tensor) = trace.get_mut(&Probe::Layer(layer, stage)) else { continue };
+        let of_layer = |path| Probe::of(Some(layer), path);
+        for path in ["self_attn.scores_capped", "self_attn.scores"] {
+            let Some(tensor) = of_layer(path).and_then(|scores| trace.get_mut(&scores)) else { continue };
             let [_, own, _] = tensor.shape[..] else { continue };
             let queries = if own == tokens { &all[..] } else { rows };
             if own != queries.len() {
@@ -52,25 +54,28 @@ pub fn take_hidden(trace: &mut Trace, right: &Trace, rows: &[usize], tokens: usi
             tensor.values = Values::F64(values).to_dtype(tensor.values.dtype());
             let shape = tensor.shape[1..].to_vec();
             let keys = shape.last().copied().unwrap_or(1).max(1);
-            let right =
-                right.get(&Probe::Layer(layer, Stage::Mask)).map(|mask| mask.values.to_f64()).unwrap_or_default();
+            let right = of_layer(MASK).and_then(|mask| right.get(&mask));
+            let right = right.map(|mask| mask.values.to_f64()).unwrap_or_default();
             let is_seen =
                 |at: usize| right.get(queries[at / keys] * tokens + at % keys).is_some_and(|seen| *seen != 0.0);
             hides_too_much |= (0..places).any(|at| hidden[at] && is_seen(at));
             let values = Values::U8(hidden.into_iter().map(|hidden| u8::from(!hidden)).collect());
-            masks.entry(layer).or_insert(HostTensor { shape, values });
+            if let Some(mask) = of_layer(MASK) {
+                masks.entry(mask).or_insert(HostTensor { shape, values });
+            }
         }
     }
     let instead = found?;
-    masks.retain(|layer, _| !trace.contains_key(&Probe::Layer(*layer, Stage::Mask)));
+    masks.retain(|mask, _| !trace.contains_key(mask));
     // What hides nothing that should be seen may be a part of the mask: the rest, a window, is then applied further on. Where the
     // probabilities that are 0 are the same, it is all of it.
-    let probs = masks.iter().filter_map(|(layer, mask)| Some((trace.get(&Probe::Layer(*layer, Stage::Probs))?, mask)));
+    let probs = |mask: &Probe| mask.beside("self_attn.probs").and_then(|probs| trace.get(&probs));
+    let probs = masks.iter().filter_map(|(probe, mask)| Some((probs(probe)?, mask)));
     let all_of_it = probs.map(|(probs, mask)| hides_the_same(probs, mask)).reduce(|one, other| one && other);
     if masks.is_empty() || !(hides_too_much || all_of_it == Some(true)) {
         return Some(format!("hidden scores hold {instead:?}"));
     }
-    trace.extend(masks.into_iter().map(|(layer, mask)| (Probe::Layer(layer, Stage::Mask), mask)));
+    trace.extend(masks);
     Some(format!("hidden scores hold {instead:?}, and where they do is read as the mask"))
 }
 
@@ -109,6 +114,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn in_layer_1(path: &str) -> Probe {
+        Probe::of(Some(1), path).unwrap()
+    }
+
     /// Scores of two heads over four tokens, `instead` where `hides` hides key j from query i.
     fn scores(instead: f64, hides: impl Fn(usize, usize) -> bool) -> Trace {
         let score = |at: usize| {
@@ -116,17 +125,17 @@ mod tests {
             if hides(i, j) { instead } else { 0.25 + at as f64 }
         };
         let values = Values::F64((0..32).map(score).collect());
-        Trace::from([(Probe::Layer(1, Stage::Scores), HostTensor { shape: vec![2, 4, 4], values })])
+        Trace::from([(in_layer_1("self_attn.scores"), HostTensor { shape: vec![2, 4, 4], values })])
     }
 
     /// The right mask of layer 1, with this window.
     fn right(window: usize) -> Trace {
         let seen = (0..16).map(|at| u8::from(at % 4 <= at / 4 && at / 4 - at % 4 < window)).collect();
-        Trace::from([(Probe::Layer(1, Stage::Mask), HostTensor { shape: vec![4, 4], values: Values::U8(seen) })])
+        Trace::from([(in_layer_1(MASK), HostTensor { shape: vec![4, 4], values: Values::U8(seen) })])
     }
 
     fn mask(trace: &Trace) -> Option<Vec<f64>> {
-        trace.get(&Probe::Layer(1, Stage::Mask)).map(|mask| mask.values.to_f64())
+        trace.get(&in_layer_1(MASK)).map(|mask| mask.values.to_f64())
     }
 
     #[test]
@@ -137,7 +146,7 @@ mod tests {
             assert!(said.contains("read as the mask"), "{said}");
             let seen = [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0];
             assert_eq!(mask(&trace).unwrap(), seen, "{instead}");
-            let values = trace[&Probe::Layer(1, Stage::Scores)].values.to_f64();
+            let values = trace[&in_layer_1("self_attn.scores")].values.to_f64();
             assert_eq!(values.iter().filter(|value| **value == HIDDEN).count(), 18, "{instead}");
         }
     }
@@ -162,7 +171,7 @@ mod tests {
     #[test]
     fn rows_of_some_tokens_and_a_recorded_mask() {
         let mut trace = scores(-1e9, |i, j| j != i);
-        let tensor = trace.get_mut(&Probe::Layer(1, Stage::Scores)).unwrap();
+        let tensor = trace.get_mut(&in_layer_1("self_attn.scores")).unwrap();
         let last = tensor.values.to_f64();
         // The rows of tokens 1 and 2.
         let rows =
@@ -172,8 +181,8 @@ mod tests {
         assert_eq!(mask(&trace).unwrap(), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
         let own = HostTensor { shape: vec![2, 4], values: Values::U8(vec![1; 8]) };
         let mut trace = scores(-1e9, |i, j| j > i);
-        trace.insert(Probe::Layer(1, Stage::Mask), own.clone());
+        trace.insert(in_layer_1(MASK), own.clone());
         assert_eq!(take_hidden(&mut trace, &right(4), &[], 4).unwrap(), "hidden scores hold -1000000000.0");
-        assert_eq!(trace[&Probe::Layer(1, Stage::Mask)], own);
+        assert_eq!(trace[&in_layer_1(MASK)], own);
     }
 }

@@ -85,7 +85,7 @@ pub fn layouts(probe: Probe, found: &[usize], graph: &Graph, tokens: usize, know
     let expected = graph.shape(probe, tokens);
     // A vocabulary is often padded to a round number.
     let mut held = expected.clone();
-    if let (Probe::Logits | Probe::LogitsRaw, Some(last), Some(vocabulary)) = (probe, found.last(), held.last_mut()) {
+    if let (true, Some(last), Some(vocabulary)) = (probe.is_logits(), found.last(), held.last_mut()) {
         *vocabulary = (*vocabulary).max(*last);
     }
     let lengths: Vec<usize> = found.iter().copied().filter(|length| *length != 1).collect();
@@ -237,31 +237,30 @@ fn joined(words: &str, more: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use loupe_spec::Stage;
-
     use super::*;
 
     /// The words of each layout in which `stage` of the small model, over three tokens, may lie in a tensor of `shape`.
-    fn words(stage: Stage, shape: &[usize]) -> Vec<String> {
-        let layouts = layouts(Probe::Layer(0, stage), shape, &crate::small_graph(), 3, KnownRows::default());
+    fn words(stage: &str, shape: &[usize]) -> Vec<String> {
+        let layouts =
+            layouts(Probe::of(Some(0), stage).unwrap(), shape, &crate::small_graph(), 3, KnownRows::default());
         layouts.into_iter().map(|layout| layout.words).collect()
     }
 
     #[test]
     fn the_documented_order_goes_first_and_has_no_words() {
         for (stage, shape) in [
-            (Stage::QProj, &[3, 2, 4][..]),
-            (Stage::QProj, &[1, 3, 2, 4]),
-            (Stage::QProj, &[3, 8]),
-            (Stage::QProj, &[1, 3, 8]),
-            (Stage::QProj, &[24]),
-            (Stage::KProj, &[3, 1, 4]),
-            (Stage::KProj, &[3, 4]),
-            (Stage::Output, &[1, 3, 6]),
-            (Stage::Output, &[3, 1, 6]),
-            (Stage::Output, &[18]),
-            (Stage::Scores, &[2, 3, 3]),
-            (Stage::Scores, &[1, 2, 3, 3]),
+            ("self_attn.q_proj", &[3, 2, 4][..]),
+            ("self_attn.q_proj", &[1, 3, 2, 4]),
+            ("self_attn.q_proj", &[3, 8]),
+            ("self_attn.q_proj", &[1, 3, 8]),
+            ("self_attn.q_proj", &[24]),
+            ("self_attn.k_proj", &[3, 1, 4]),
+            ("self_attn.k_proj", &[3, 4]),
+            ("output", &[1, 3, 6]),
+            ("output", &[3, 1, 6]),
+            ("output", &[18]),
+            ("self_attn.scores", &[2, 3, 3]),
+            ("self_attn.scores", &[1, 2, 3, 3]),
         ] {
             assert_eq!(words(stage, shape)[0], "", "{stage:?} {shape:?}");
         }
@@ -270,24 +269,24 @@ mod tests {
     #[test]
     fn what_the_lengths_allow_is_listed() {
         let only = |stage, shape: &[usize], wanted: &[&str]| assert_eq!(words(stage, shape), wanted, "{shape:?}");
-        only(Stage::Output, &[3, 6], &[""]);
-        only(Stage::Output, &[6, 3], &["axes in the order lanes, tokens"]);
-        only(Stage::Output, &[18], &["", "axes in the order lanes, tokens"]);
-        only(Stage::Output, &[1, 1, 6], &["one row, token 2", "one row, token 0", "one row, token 1"]);
-        only(Stage::Output, &[2, 6], &["2 rows, tokens 1 to 2", "2 rows, tokens 0 to 1"]);
+        only("output", &[3, 6], &[""]);
+        only("output", &[6, 3], &["axes in the order lanes, tokens"]);
+        only("output", &[18], &["", "axes in the order lanes, tokens"]);
+        only("output", &[1, 1, 6], &["one row, token 2", "one row, token 0", "one row, token 1"]);
+        only("output", &[2, 6], &["2 rows, tokens 1 to 2", "2 rows, tokens 0 to 1"]);
         let padded = ["at the end", "before the first"].map(|place| format!("4 rows, of which 1 are padding {place}"));
-        assert_eq!(words(Stage::Output, &[4, 6]), padded);
-        let filled = words(Stage::Output, &[2, 4, 6]);
+        assert_eq!(words("output", &[4, 6]), padded);
+        let filled = words("output", &[2, 4, 6]);
         assert!(filled.contains(
             &"2 prompts, of which number 2 is judged: 4 rows, of which 1 are padding at the end".to_string()
         ));
-        assert!(words(Stage::Output, &[4, 3, 6]).contains(&"4 prompts, of which number 2 is judged".to_string()));
-        assert!(words(Stage::QProj, &[2, 3, 4])[0].starts_with("axes in the order heads, tokens, lanes"));
-        let flat = words(Stage::QProj, &[3, 8]);
+        assert!(words("output", &[4, 3, 6]).contains(&"4 prompts, of which number 2 is judged".to_string()));
+        assert!(words("self_attn.q_proj", &[2, 3, 4])[0].starts_with("axes in the order heads, tokens, lanes"));
+        let flat = words("self_attn.q_proj", &[3, 8]);
         assert!(flat.contains(&"axes in the order heads, tokens, lanes, reshaped to [3, 8]".to_string()), "{flat:?}");
         assert!(flat.contains(&"lanes of the two halves alternate".to_string()), "{flat:?}");
-        assert!(words(Stage::KRope, &[3, 2, 4]).contains(&"each head repeated for its query heads".to_string()));
-        for (stage, shape) in [(Stage::Output, &[3, 5][..]), (Stage::Output, &[5]), (Stage::QProj, &[3, 1, 4])] {
+        assert!(words("self_attn.k_rope", &[3, 2, 4]).contains(&"each head repeated for its query heads".to_string()));
+        for (stage, shape) in [("output", &[3, 5][..]), ("output", &[5]), ("self_attn.q_proj", &[3, 1, 4])] {
             assert!(words(stage, shape).is_empty(), "{shape:?}");
         }
     }
@@ -295,20 +294,21 @@ mod tests {
     #[test]
     fn values_are_read_in_the_probes_own_order() {
         let read = |stage, shape: &[usize], words: &str| {
-            let layouts = layouts(Probe::Layer(0, stage), shape, &crate::small_graph(), 3, KnownRows::default());
+            let layouts =
+                layouts(Probe::of(Some(0), stage).unwrap(), shape, &crate::small_graph(), 3, KnownRows::default());
             let layout = layouts.into_iter().find(|layout| layout.words == words).unwrap();
             let count: usize = shape.iter().product();
             layout.read(&Values::I64((0..count as i64).collect())).values.to_f64()
         };
-        assert_eq!(read(Stage::Output, &[6, 3], "axes in the order lanes, tokens")[..4], [0.0, 3.0, 6.0, 9.0]);
+        assert_eq!(read("output", &[6, 3], "axes in the order lanes, tokens")[..4], [0.0, 3.0, 6.0, 9.0]);
         // Token 0: head 0, then head 1, which begins after three tokens of four lanes.
-        let heads_first = read(Stage::QProj, &[2, 3, 4], "axes in the order heads, tokens, lanes");
+        let heads_first = read("self_attn.q_proj", &[2, 3, 4], "axes in the order heads, tokens, lanes");
         assert_eq!(heads_first[..8], [0.0, 1.0, 2.0, 3.0, 12.0, 13.0, 14.0, 15.0]);
-        let alternating = read(Stage::KProj, &[3, 4], "lanes of the two halves alternate");
+        let alternating = read("self_attn.k_proj", &[3, 4], "lanes of the two halves alternate");
         assert_eq!(alternating[..4], [0.0, 2.0, 1.0, 3.0]);
-        let padded = read(Stage::Output, &[4, 6], "4 rows, of which 1 are padding before the first");
+        let padded = read("output", &[4, 6], "4 rows, of which 1 are padding before the first");
         assert_eq!(padded[..2], [6.0, 7.0]);
-        let repeated = read(Stage::KRope, &[3, 2, 4], "each head repeated for its query heads");
+        let repeated = read("self_attn.k_rope", &[3, 2, 4], "each head repeated for its query heads");
         assert_eq!(repeated, [0.0, 1.0, 2.0, 3.0, 8.0, 9.0, 10.0, 11.0, 16.0, 17.0, 18.0, 19.0]);
     }
 }

@@ -67,28 +67,27 @@ fn remedy(found: &[usize], expected: &[usize], axis: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::panic)]
-    use loupe_spec::Stage;
-
+    #![allow(clippy::panic, clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn another_head_count_is_the_mathematics_and_another_packing_is_not() {
-        let of = |stage, shape: &[usize]| misfit(Probe::Layer(0, stage), shape, &crate::small_graph(), 3, 3);
+        let of =
+            |stage, shape: &[usize]| misfit(Probe::of(Some(0), stage).unwrap(), shape, &crate::small_graph(), 3, 3);
         for (stage, shape) in [
-            (Stage::QProj, &[3, 1, 4][..]),
-            (Stage::QProj, &[3, 4]),
-            (Stage::KProj, &[1, 3, 2, 4]),
-            (Stage::Output, &[3, 4]),
-            (Stage::Probs, &[1, 3, 3]),
+            ("self_attn.q_proj", &[3, 1, 4][..]),
+            ("self_attn.q_proj", &[3, 4]),
+            ("self_attn.k_proj", &[1, 3, 2, 4]),
+            ("output", &[3, 4]),
+            ("self_attn.probs", &[1, 3, 3]),
         ] {
             let Misfit::Shape(what) = of(stage, shape) else { panic!("{shape:?}") };
             assert!(what.contains(", expected ["), "{what}");
         }
         for (stage, shape, remedy) in [
-            (Stage::Output, &[3, 5][..], "whole rows"),
-            (Stage::Output, &[5], "whole rows"),
-            (Stage::Output, &[0, 6], "holds no value"),
+            ("output", &[3, 5][..], "whole rows"),
+            ("output", &[5], "whole rows"),
+            ("output", &[0, 6], "holds no value"),
         ] {
             let Misfit::Packed(what) = of(stage, shape) else { panic!("{shape:?}") };
             assert!(what.contains(remedy), "{what}");

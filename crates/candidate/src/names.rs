@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use loupe_spec::{NameEntry, Probe, Stage, nearest};
+use loupe_spec::{NameEntry, Probe, nearest};
 
 use crate::counting::Counting;
 use crate::dialects::{ALL, Holds, look_up, squashed};
@@ -90,7 +90,7 @@ impl Names {
     ) -> Names {
         let order = by_likeness(names);
         let found: Vec<Found> = names.iter().map(|name| found(name, entries, &order)).collect();
-        let named: BTreeSet<(usize, Stage)> = found.iter().filter_map(|found| found.counted_layer()).collect();
+        let named: BTreeSet<Probe> = found.iter().filter_map(|found| found.in_layer()).collect();
         let counting = counting.or(layers.map(|layers| Counting::of(&named, layers))).unwrap_or_default();
         let layers = layers.unwrap_or_else(|| layers_of(names, &order));
         let (mut sources, mut exact) = (BTreeMap::new(), HashSet::new());
@@ -105,7 +105,7 @@ impl Names {
         };
         let mut entries: Vec<(String, Meaning)> = names.iter().zip(found).map(meaning).collect();
         like(&mut entries, layers);
-        let begins_later = named.first().is_some_and(|(first, _)| *first > 0);
+        let begins_later = named.first().and_then(|first| first.layer()).is_some_and(|first| first > 0);
         Names { entries, sources, layers, counting, begins_later, exact }
     }
 
@@ -179,7 +179,6 @@ const MOST_LIKENED: usize = 100;
 
 /// Says which of our names an unknown one is most like.
 fn like(entries: &mut [(String, Meaning)], layers: usize) {
-    let outside = [Probe::TokenIds, Probe::EmbedRaw, Probe::EmbedScaled, Probe::Norm, Probe::LogitsRaw, Probe::Logits];
     let unknown = entries.iter_mut().filter(|(_, meaning)| matches!(meaning, Meaning::Unknown(_)));
     for (name, meaning) in unknown.take(MOST_LIKENED) {
         // Its own layer's names are those that it may be like.
@@ -190,11 +189,10 @@ fn like(entries: &mut [(String, Meaning)], layers: usize) {
         let stage =
             name.split_once(&number).map_or("", |(_, rest)| rest).trim_start_matches(|c: char| !c.is_alphabetic());
         let own = squashed(if stage.is_empty() { name } else { stage });
-        let mut known: Vec<(String, Probe)> =
-            outside.into_iter().map(|probe| (squashed(&probe.to_string()), probe)).collect();
-        for stage in Stage::ALL {
-            let last = stage.path().rsplit('.').next().unwrap_or_default();
-            known.extend([stage.path(), last].map(|path| (squashed(path), Probe::Layer(layer, stage))));
+        let mut known: Vec<(String, Probe)> = Vec::new();
+        for probe in Probe::each().map(|probe| probe.of_layer(layer)) {
+            let last = probe.path().rsplit('.').next().filter(|_| probe.layer().is_some());
+            known.extend(std::iter::once(probe.path()).chain(last).map(|path| (squashed(path), probe)));
         }
         // Of a layer's "attn_norm" the norm after the last is no part.
         let is_end = |(known, probe): &&(String, Probe)| {

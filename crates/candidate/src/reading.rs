@@ -1,6 +1,6 @@
 //! What a tensor may hold beside what its name says, and in which order.
 
-use loupe_spec::{Graph, HostTensor, Kind, Probe, Stage, Values};
+use loupe_spec::{Graph, HostTensor, Kind, Probe, Values};
 
 use crate::held::KnownRows;
 use crate::layout::{Layout, layouts};
@@ -108,10 +108,10 @@ pub fn readings(
 /// What is written under the name of `probe`, too.
 fn likenesses(probe: Probe, graph: &Graph) -> Vec<(Probe, Form)> {
     let scale = graph.config().query_pre_attn_scalar.powf(-0.5);
-    let form = match probe {
-        Probe::Layer(_, Stage::QRope) => Some(Form::Times(scale)),
-        Probe::Layer(_, Stage::Scores) => Some(Form::Times(1.0 / scale)),
-        Probe::Layer(_, Stage::Mask) => Some(Form::Inverted),
+    let form = match probe.path() {
+        "self_attn.q_rope" => Some(Form::Times(scale)),
+        "self_attn.scores" => Some(Form::Times(1.0 / scale)),
+        "self_attn.mask" => Some(Form::Inverted),
         _ => None,
     };
     let neighbour = neighbour(probe, graph.config().num_hidden_layers).map(|neighbour| (neighbour, Form::Itself));
@@ -121,27 +121,27 @@ fn likenesses(probe: Probe, graph: &Graph) -> Vec<(Probe, Form)> {
 /// The stage just before or after `probe` that programs write under the same name, in a model of so many layers.
 pub fn neighbour(probe: Probe, layers: usize) -> Option<Probe> {
     let last = layers.saturating_sub(1);
-    Some(match probe {
-        Probe::EmbedRaw => Probe::EmbedScaled,
-        Probe::EmbedScaled => Probe::EmbedRaw,
-        Probe::Norm => Probe::Layer(last, Stage::Output),
-        Probe::LogitsRaw => Probe::Logits,
-        Probe::Logits => Probe::LogitsRaw,
-        Probe::Layer(layer, Stage::Output) if layer == last => Probe::Norm,
-        Probe::Layer(layer, Stage::QProj) => Probe::Layer(layer, Stage::QRope),
-        Probe::Layer(layer, Stage::QRope) => Probe::Layer(layer, Stage::QProj),
-        Probe::Layer(layer, Stage::KProj) => Probe::Layer(layer, Stage::KRope),
-        Probe::Layer(layer, Stage::KRope) => Probe::Layer(layer, Stage::KProj),
-        Probe::Layer(layer, Stage::Scores) => Probe::Layer(layer, Stage::ScoresCapped),
-        Probe::Layer(layer, Stage::ScoresCapped) => Probe::Layer(layer, Stage::Scores),
-        Probe::TokenIds | Probe::Layer(..) => return None,
+    probe.beside(match probe.path() {
+        "embed.raw" => "embed.scaled",
+        "embed.scaled" => "embed.raw",
+        "self_attn.q_proj" => "self_attn.q_rope",
+        "self_attn.q_rope" => "self_attn.q_proj",
+        "self_attn.k_proj" => "self_attn.k_rope",
+        "self_attn.k_rope" => "self_attn.k_proj",
+        "self_attn.scores" => "self_attn.scores_capped",
+        "self_attn.scores_capped" => "self_attn.scores",
+        "output" if probe.layer() == Some(last) => return Probe::of(None, "norm"),
+        "norm" => return Probe::of(Some(last), "output"),
+        "logits.raw" => "logits",
+        "logits" => "logits.raw",
+        _ => return None,
     })
 }
 
 /// What a tensor that is called `called` turned out to hold.
 pub fn in_words(called: Probe, reading: &Reading) -> String {
-    let what = match (called, reading.form) {
-        (Probe::Layer(_, Stage::QRope), Form::Times(_)) => "the values after the scale of attention",
+    let what = match (called.path(), reading.form) {
+        ("self_attn.q_rope", Form::Times(_)) => "the values after the scale of attention",
         (_, Form::Times(_)) => "the values before the scale of attention",
         (_, Form::Inverted) => "1 where a key is hidden",
         _ => neighbour_in_words(called, reading.probe),
@@ -151,20 +151,19 @@ pub fn in_words(called: Probe, reading: &Reading) -> String {
 
 /// What the values of `other` are to somebody who calls them `called`.
 pub fn neighbour_in_words(called: Probe, other: Probe) -> &'static str {
-    match (called, other) {
-        (Probe::EmbedScaled, Probe::EmbedRaw) => "the values before the scale",
-        (Probe::EmbedRaw, Probe::EmbedScaled) => "the values after the scale",
-        (Probe::Norm, Probe::Layer(..)) => "the values before the final norm",
-        (Probe::Layer(..), Probe::Norm) => "the values after the final norm",
-        (Probe::Logits, Probe::LogitsRaw) => "the values before the cap",
-        (Probe::LogitsRaw, Probe::Logits) => "the values after the cap",
-        (Probe::Layer(_, one), Probe::Layer(_, other)) => match (one, other) {
-            (Stage::Scores, Stage::ScoresCapped) => "the values after the cap",
-            (Stage::ScoresCapped, Stage::Scores) => "the values before the cap",
-            (Stage::QProj | Stage::KProj, Stage::QRope | Stage::KRope) => "the values after the rotation",
-            (Stage::QRope | Stage::KRope, Stage::QProj | Stage::KProj) => "the values before the rotation",
-            _ => "the values of another stage",
-        },
+    match (called.path(), other.path()) {
+        ("embed.scaled", "embed.raw") => "the values before the scale",
+        ("embed.raw", "embed.scaled") => "the values after the scale",
+        ("self_attn.q_proj", "self_attn.q_rope") | ("self_attn.k_proj", "self_attn.k_rope") => {
+            "the values after the rotation"
+        }
+        ("self_attn.q_rope", "self_attn.q_proj") | ("self_attn.k_rope", "self_attn.k_proj") => {
+            "the values before the rotation"
+        }
+        ("self_attn.scores", "self_attn.scores_capped") | ("logits.raw", "logits") => "the values after the cap",
+        ("self_attn.scores_capped", "self_attn.scores") | ("logits", "logits.raw") => "the values before the cap",
+        ("norm", _) if other.layer().is_some() => "the values before the final norm",
+        (_, "norm") if called.layer().is_some() => "the values after the final norm",
         _ => "the values of another stage",
     }
 }

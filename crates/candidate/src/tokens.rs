@@ -37,7 +37,7 @@ pub fn placed(
             Meaning::Values(probes) => Some((name.as_str(), *probes.first()?)),
             _ => None,
         })
-        .filter(|(_, probe)| *probe != Probe::TokenIds && probe.token_axis() == 0)
+        .filter(|(_, probe)| *probe != Probe::TOKEN_IDS && probe.token_axis() == 0)
         .collect();
     let is_value = |sample: &Sample| meanings.contains_key(sample.name.as_str()) && sample.rows.is_none();
     // From the first on; those from the end are as they are.
@@ -52,7 +52,7 @@ pub fn placed(
     if open.is_empty() {
         return Ok((samples, None));
     }
-    let start = Trace::from([(Probe::TokenIds, token_ids.clone())]);
+    let start = Trace::from([(Probe::TOKEN_IDS, token_ids.clone())]);
     let predicted =
         predict(replayer, &start, &[], &open.iter().map(|sample| meanings[sample.name.as_str()]).collect())?;
     let predicted: BTreeMap<Probe, (usize, Vec<f64>)> = predicted

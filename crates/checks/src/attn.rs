@@ -2,7 +2,7 @@
 
 use loupe_config::{Common, Input, ModelRef};
 use loupe_engine::Recorded;
-use loupe_spec::{Config, HostTensor, Probe, Stage};
+use loupe_spec::{Config, HostTensor, Probe};
 use serde_json::json;
 
 use crate::run::{Done, Kept, model_of, next_config};
@@ -13,9 +13,9 @@ pub(crate) fn run(model: &ModelRef, input: &Input, layer: usize, common: &Common
     let mut session = Session::open(model, input, common)?;
     session.layer(layer)?;
     // From the layer's input to what attention gives back.
-    let stages = Probe::Layer(layer, Stage::Input)..=Probe::Layer(layer, Stage::OProj);
-    let wanted: Vec<Probe> = session.graph().probes().filter(|probe| stages.contains(probe)).collect();
-    let recorded = session.run(wanted.into_iter().chain([Probe::TokenIds]))?;
+    let [first, last]: [Probe; 2] = [in_layer(layer, "input")?, in_layer(layer, "self_attn.o_proj")?];
+    let wanted: Vec<Probe> = session.graph().probes().filter(|probe| (first..=last).contains(probe)).collect();
+    let recorded = session.run(wanted.into_iter().chain([Probe::TOKEN_IDS]))?;
     let mut out = session.header(&recorded.info);
     let at = At { recorded: &recorded, layer, last: session.token_ids.len() - 1 };
     sizes(&mut out, session.config(), layer, session.token_ids.len());
@@ -32,6 +32,10 @@ pub(crate) fn run(model: &ModelRef, input: &Input, layer: usize, common: &Common
         token_ids: session.token_ids,
         timings: session.timings,
     })
+}
+
+fn in_layer(layer: usize, path: &str) -> Result<Probe, CheckError> {
+    Ok(format!("layers.{layer}.{path}").parse()?)
 }
 
 fn sizes(out: &mut String, config: &Config, layer: usize, tokens: usize) {
@@ -62,22 +66,25 @@ struct At<'a> {
 }
 
 impl At<'_> {
-    fn get(&self, stage: Stage) -> Result<&HostTensor, CheckError> {
-        Ok(self.recorded.get(Probe::Layer(self.layer, stage))?)
+    fn get(&self, path: &str) -> Result<&HostTensor, CheckError> {
+        Ok(self.recorded.get(in_layer(self.layer, path)?)?)
     }
 
     fn projections(&self, out: &mut String) -> Result<(), CheckError> {
         text::section(out, "first 8 (q, k, v: of head 0)");
-        text::row(out, "layer input, last token", &self.get(Stage::Input)?.token(self.last), 8, 4);
-        for (name, stage) in
-            [("input norm", Stage::InputLayernorm), ("q", Stage::QProj), ("k", Stage::KProj), ("v", Stage::VProj)]
-        {
-            text::row(out, &format!("{name}, last token"), &self.get(stage)?.token(self.last), 8, 4);
-            text::row(out, &format!("{name}, token 0"), &self.get(stage)?.token(0), 8, 4);
+        text::row(out, "layer input, last token", &self.get("input")?.token(self.last), 8, 4);
+        for (name, path) in [
+            ("input norm", "input_layernorm"),
+            ("q", "self_attn.q_proj"),
+            ("k", "self_attn.k_proj"),
+            ("v", "self_attn.v_proj"),
+        ] {
+            text::row(out, &format!("{name}, last token"), &self.get(path)?.token(self.last), 8, 4);
+            text::row(out, &format!("{name}, token 0"), &self.get(path)?.token(0), 8, 4);
         }
         text::section(out, "max abs per token");
-        for (name, stage) in [("q", Stage::QProj), ("k", Stage::KProj), ("v", Stage::VProj)] {
-            let per_token = text::max_abs_per_token(self.get(stage)?);
+        for (name, path) in [("q", "self_attn.q_proj"), ("k", "self_attn.k_proj"), ("v", "self_attn.v_proj")] {
+            let per_token = text::max_abs_per_token(self.get(path)?);
             text::row_of_all(out, name, &per_token, 4);
         }
         Ok(())
@@ -85,9 +92,9 @@ impl At<'_> {
 
     fn rotated(&self, out: &mut String) -> Result<(), CheckError> {
         text::section(out, "after RoPE, first 8 of head 0");
-        for (name, stage) in [("q", Stage::QRope), ("k", Stage::KRope)] {
-            text::row(out, &format!("{name}, last token"), &self.get(stage)?.token(self.last), 8, 4);
-            text::row(out, &format!("{name}, token 0"), &self.get(stage)?.token(0), 8, 4);
+        for (name, path) in [("q", "self_attn.q_rope"), ("k", "self_attn.k_rope")] {
+            text::row(out, &format!("{name}, last token"), &self.get(path)?.token(self.last), 8, 4);
+            text::row(out, &format!("{name}, token 0"), &self.get(path)?.token(0), 8, 4);
         }
         Ok(())
     }
@@ -98,24 +105,27 @@ impl At<'_> {
         let shown = keys.min(16);
         text::section(out, &format!("head 0, last token, keys {} to {}", keys - shown, keys - 1));
         // [N, T, S]: the row of head 0 and the last token.
-        let row = |stage| self.get(stage).map(|tensor| tensor.row(self.last));
-        for (name, stage) in
-            [("scores", Stage::Scores), ("capped", Stage::ScoresCapped), ("mask", Stage::Mask), ("probs", Stage::Probs)]
-        {
-            let values = row(stage)?;
-            let decimals = if stage == Stage::Mask { 0 } else { 4 };
+        let row = |path| self.get(path).map(|tensor| tensor.row(self.last));
+        for (name, path) in [
+            ("scores", "self_attn.scores"),
+            ("capped", "self_attn.scores_capped"),
+            ("mask", "self_attn.mask"),
+            ("probs", "self_attn.probs"),
+        ] {
+            let values = row(path)?;
+            let decimals = if name == "mask" { 0 } else { 4 };
             let tail = values.get(keys - shown..).unwrap_or(&values);
             text::field(out, name, &text::numbers_wide(tail.iter().copied(), decimals, 10));
         }
         if let Some(cap) = config.attn_logit_softcapping {
-            let scores = self.get(Stage::Scores)?.values.to_f64();
+            let scores = self.get("self_attn.scores")?.values.to_f64();
             text::field(out, "largest |score| / cap", &format!("{:.4}", text::max_abs(&scores) / cap));
         }
         text::section(out, "first 8");
-        text::row(out, "context, last token", &self.get(Stage::Context)?.token(self.last), 8, 4);
-        text::row(out, "context, token 0", &self.get(Stage::Context)?.token(0), 8, 4);
-        text::row(out, "o_proj, last token", &self.get(Stage::OProj)?.token(self.last), 8, 4);
-        text::row(out, "o_proj, token 0", &self.get(Stage::OProj)?.token(0), 8, 4);
+        text::row(out, "context, last token", &self.get("self_attn.context")?.token(self.last), 8, 4);
+        text::row(out, "context, token 0", &self.get("self_attn.context")?.token(0), 8, 4);
+        text::row(out, "o_proj, last token", &self.get("self_attn.o_proj")?.token(self.last), 8, 4);
+        text::row(out, "o_proj, token 0", &self.get("self_attn.o_proj")?.token(0), 8, 4);
         Ok(())
     }
 }

@@ -162,7 +162,7 @@ fn recorded_prompt(
 ) -> Result<Option<OfBatch>, CheckError> {
     let is_ids = |name: &str| {
         let is_own =
-            |meaning: &Meaning| matches!(meaning, Meaning::Values(probes) if probes.first() == Some(&Probe::TokenIds));
+            |meaning: &Meaning| matches!(meaning, Meaning::Values(probes) if probes.first() == Some(&Probe::TOKEN_IDS));
         names.entries.iter().find(|(_, meaning)| is_own(meaning)).is_some_and(|(own, _)| own == name)
     };
     let Some((_, recorded)) = tensors.iter().find(|(name, _)| is_ids(name)) else {
@@ -320,7 +320,7 @@ fn one(
     }
     let Judged { mut verdict, level, .. } = judged;
     let recorded = candidate.trace.keys().chain(candidate.fragments.keys()).copied();
-    let recorded = recorded.filter(|probe| *probe != Probe::TokenIds).collect();
+    let recorded = recorded.filter(|probe| *probe != Probe::TOKEN_IDS).collect();
     let asked =
         Asked { compare, checkpoint, tensors: weights, token_ids: &prompt.ids, recorded, folder: stimuli.clone() };
     stimulus::add(&asked, level, &mut verdict)?;

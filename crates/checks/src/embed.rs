@@ -1,33 +1,34 @@
 //! `embed`: the embedding, its scale, and what layer 0 makes of it.
 
 use loupe_config::{Common, Input, ModelRef};
-use loupe_spec::{Dtype, Probe, Stage};
+use loupe_spec::{Dtype, Probe};
 use serde_json::json;
 
 use crate::run::{Done, Kept, model_of, next_config};
 use crate::session::Session;
 use crate::{CheckError, text};
 
-const OUTPUT: Probe = Probe::Layer(0, Stage::Output);
+/// What is shown.
+const SHOWN: [(&str, &str); 3] =
+    [("embedding, raw", "embed.raw"), ("embedding, scaled", "embed.scaled"), ("layer 0 output", "layers.0.output")];
 
 pub(crate) fn run(model: &ModelRef, input: &Input, common: &Common) -> Result<Done, CheckError> {
     let mut session = Session::open(model, input, common)?;
-    let recorded = session.run([Probe::TokenIds, Probe::EmbedRaw, Probe::EmbedScaled, OUTPUT])?;
+    let shown = SHOWN.map(|(label, name)| name.parse().map(|probe: Probe| (label, probe)));
+    let shown = shown.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let recorded = session.run(shown.iter().map(|(_, probe)| *probe).chain([Probe::TOKEN_IDS]))?;
     let mut out = session.header(&recorded.info);
     let last = session.token_ids.len() - 1;
 
     text::section(&mut out, "scale");
     scale(&mut out, session.config().hidden_size, common.dtype);
     text::section(&mut out, "last token, first 5");
-    for (label, probe) in [("embedding, raw", Probe::EmbedRaw), ("embedding, scaled", Probe::EmbedScaled)] {
-        text::row(&mut out, label, &recorded.get(probe)?.token(last), 5, 4);
+    for (label, probe) in &shown {
+        text::row(&mut out, label, &recorded.get(*probe)?.token(last), 5, 4);
     }
-    text::row(&mut out, "layer 0 output", &recorded.get(OUTPUT)?.token(last), 5, 4);
     text::section(&mut out, "max abs per token");
-    for (label, probe) in
-        [("embedding, raw", Probe::EmbedRaw), ("embedding, scaled", Probe::EmbedScaled), ("layer 0 output", OUTPUT)]
-    {
-        let per_token = text::max_abs_per_token(recorded.get(probe)?);
+    for (label, probe) in &shown {
+        let per_token = text::max_abs_per_token(recorded.get(*probe)?);
         text::row_of_all(&mut out, label, &per_token, 2);
     }
     Ok(Done {

@@ -34,6 +34,9 @@ pub enum CheckError {
     NoProbe { pattern: String, nearest: Option<String> },
     #[error("\"tensor\": {0}")]
     Tensor(#[from] loupe_spec::UnknownWeight),
+    /// The name of no probe point.
+    #[error(transparent)]
+    Probe(#[from] loupe_spec::UnknownProbe),
     #[error("config.json is no longer readable: {}", echo(&.0.to_string()))]
     ConfigJson(serde_json::Error),
     #[error(transparent)]

@@ -1,7 +1,7 @@
 //! `layer-out`: the residual stream after chosen layers, at one token, the first token beside it.
 
 use loupe_config::{Common, Input, ModelRef};
-use loupe_spec::{HostTensor, Probe, Stage};
+use loupe_spec::{HostTensor, Probe};
 use serde_json::json;
 
 use crate::run::{Done, Kept, model_of, next_config};
@@ -22,19 +22,20 @@ pub(crate) fn run(
     let tokens = session.token_ids.len();
     let at = resolve(token, tokens)?;
     let last_layer = session.config().num_hidden_layers - 1;
-    let mut wanted: Vec<Probe> = layers.iter().map(|layer| Probe::Layer(*layer, Stage::Output)).collect();
+    let mut names: Vec<String> = layers.iter().map(|layer| format!("layers.{layer}.output")).collect();
     if layers.contains(&last_layer) {
-        wanted.push(Probe::Norm);
+        names.push("norm".to_string());
     }
-    let recorded = session.run(wanted.iter().copied().chain([Probe::TokenIds]))?;
+    let wanted = names.iter().map(|name| name.parse()).collect::<Result<Vec<Probe>, _>>()?;
+    let recorded = session.run(wanted.iter().copied().chain([Probe::TOKEN_IDS]))?;
     let mut out = session.header(&recorded.info);
     for probe in &wanted {
-        let name = match probe {
-            Probe::Layer(layer, _) if *layer == last_layer => {
+        let name = match probe.layer() {
+            Some(layer) if layer == last_layer => {
                 format!("layer {layer} (the last; transformers' hidden_states[-1] is the final norm, not this)")
             }
-            Probe::Layer(layer, _) => format!("layer {layer}"),
-            _ => format!("final norm of layer {last_layer} (transformers' hidden_states[-1])"),
+            Some(layer) => format!("layer {layer}"),
+            None => format!("final norm of layer {last_layer} (transformers' hidden_states[-1])"),
         };
         text::section(&mut out, &name);
         let value = recorded.get(*probe)?;

@@ -8,7 +8,7 @@ use comfy_table::{Table, presets};
 use loupe_candidate::{Meaning, Names, in_any_layer};
 use loupe_checkpoint::Checkpoint;
 use loupe_config::ModelRef;
-use loupe_spec::{NameEntry, Probe, Stage, echo, hint};
+use loupe_spec::{NameEntry, Probe, echo, hint};
 use serde_json::{Map, Value, json};
 
 use crate::candidate::load;
@@ -77,7 +77,7 @@ pub(crate) fn run(
 }
 
 /// What a tensor of all hidden states holds.
-const STACKED: [Probe; 3] = [Probe::EmbedScaled, Probe::Layer(0, Stage::Output), Probe::Norm];
+const STACKED: [&str; 3] = ["embed.scaled", "layers.{l}.output", "norm"];
 
 /// So many names of a kind are shown.
 const SHOWN: usize = 20;
@@ -106,24 +106,24 @@ fn lines(names: &Names) -> Vec<Line> {
             _ => None,
         })
         .collect();
+    let said = |probes: &[Probe]| probes.iter().map(|probe| probe.pattern()).collect::<Vec<_>>();
     for (name, meaning) in &names.entries {
-        let (probes, others) = match meaning {
+        let (first, probes, others) = match meaning {
             Meaning::Values(probes) => {
                 let free = names.others(probes).into_iter().filter(|other| !taken.contains(other));
-                (&probes[..1], free.collect())
+                (probes.first(), said(&probes[..1]), said(&free.collect::<Vec<_>>()))
             }
-            Meaning::Fused(probes) => (probes.as_slice(), Vec::new()),
-            Meaning::Stacked => (&STACKED[..], Vec::new()),
+            Meaning::Fused(probes) => (probes.first(), said(probes), Vec::new()),
+            Meaning::Stacked => (None, STACKED.map(str::to_string).to_vec(), Vec::new()),
             _ => continue,
         };
-        let layer = probes.first().and_then(|probe| probe.layer());
+        let layer = first.and_then(|probe| probe.layer());
         let own = layer.map_or(name.clone(), |layer| in_any_layer(name, layer));
-        let said = |probes: &[Probe]| probes.iter().map(|probe| probe.pattern()).collect::<Vec<_>>();
         match at.get(&own) {
             Some(at) => lines[*at].count += 1,
             None => {
                 at.insert(own.clone(), lines.len());
-                lines.push(Line { first: name.clone(), own, probes: said(probes), others: said(&others), count: 1 });
+                lines.push(Line { first: name.clone(), own, probes, others, count: 1 });
             }
         }
     }

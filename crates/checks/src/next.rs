@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use loupe_compare::{Judgement, Level, Verdict};
 use loupe_config::{Common, Compare, Input, ModelRef};
 use loupe_engine::mistakes;
-use loupe_spec::{Arithmetic, Dtype, Graph, MistakeKind, Probe, Stage};
+use loupe_spec::{Arithmetic, Dtype, Graph, MistakeKind, Probe};
 use serde_json::json;
 
 use crate::run::{next_config, short};
@@ -20,10 +20,10 @@ pub(crate) fn next(
     graph: &Graph,
 ) -> String {
     let by_hand = |probe: Probe| {
-        let (check, keys) = match probe {
-            Probe::EmbedRaw | Probe::EmbedScaled => ("embed", json!({})),
-            Probe::Layer(layer, _) if probe.path().starts_with("self_attn.") => ("attn", json!({ "layer": layer })),
-            other => ("trace", json!({ "probes": [other.to_string()] })),
+        let (check, keys) = match probe.layer() {
+            None if probe.is_embedding() => ("embed", json!({})),
+            Some(layer) if probe.path().starts_with("self_attn.") => ("attn", json!({ "layer": layer })),
+            _ => ("trace", json!({ "probes": [probe.to_string()] })),
         };
         format!(
             "for {probe} in full, run the config {}",
@@ -32,16 +32,17 @@ pub(crate) fn next(
     };
     match verdict.verdict {
         Judgement::Inconclusive => format!(
-            "record {} and {} of the same run: with both, Loupe can tell a precision from a mistake. Or say \
+            "record layers.0.input_layernorm and layers.0.self_attn.q_proj of the same run: with both, Loupe can tell a precision from a mistake. Or say \
              \"candidate_dtype\": \"{}\", if that is what it computes in; for a quantised engine, point \"model\" at its \
              weights, dequantised",
-            Probe::Layer(0, Stage::InputLayernorm),
-            Probe::Layer(0, Stage::QProj),
             level.arithmetic().map_or(level.storage.name(), Arithmetic::name)
         ),
         Judgement::BackendFault => {
             let probe = verdict.first_divergence.as_ref().and_then(|first| first.probe.parse().ok());
-            let probe = probe.or(verdict.mistakes.first().map(|mistake| mistake.probe)).unwrap_or(Probe::Logits);
+            let probe = probe
+                .or(verdict.mistakes.first().map(|mistake| mistake.probe))
+                .or(graph.probes().next_back())
+                .unwrap_or(Probe::TOKEN_IDS);
             format!(
                 "{}; {}",
                 if verdict.recording_suspect {
@@ -71,7 +72,7 @@ pub(crate) fn next(
                         mistake.alternatives.join(", ")
                     )
                 }
-                (_, Some(Probe::TokenIds)) => {
+                (_, Some(Probe::TOKEN_IDS)) => {
                     "give the engine the ids of the prompt; or, where yours are the ones that you meant, give them to Loupe as \
                      \"token_ids\" in the place of \"prompt\"; then judge it again"
                         .to_string()
@@ -100,10 +101,10 @@ pub(crate) fn next(
             }
             let missing = |why: &str| verdict.unseen.iter().any(|unseen| unseen.why == why && unseen.sites.is_none());
             if missing("not recorded") {
-                let seen = |probe: Probe| verdict.stages.iter().any(|stage| stage.probe == probe.to_string());
-                let wanted = [Probe::Logits, Probe::LogitsRaw, Probe::Norm, Probe::EmbedScaled];
-                let wanted = wanted.into_iter().find(|probe| !seen(*probe)).unwrap_or(Probe::Layer(0, Stage::Output));
-                if wanted == Probe::Logits && seen(Probe::LogitsRaw) {
+                let seen = |probe: &str| verdict.stages.iter().any(|stage| stage.probe == probe);
+                let wanted = ["logits", "logits.raw", "norm", "embed.scaled"];
+                let wanted = wanted.into_iter().find(|probe| !seen(probe)).unwrap_or("layers.0.output");
+                if wanted == "logits" && seen("logits.raw") {
                     return "record the logits after the cap; if those that were read as logits.raw are what your engine samples from, it \
                             has no cap (final_softcap_missing): say so with \"names\": {\"THEIR_NAME\": \"logits\"}"
                         .to_string();
@@ -151,7 +152,7 @@ fn deciding(verdict: &Verdict, graph: &Graph) -> Option<(Probe, Vec<&'static str
     let made_at = |probe: Probe| -> BTreeSet<&'static str> {
         hidden.iter().filter(|mistake| (mistake.at)(probe)).map(|mistake| mistake.id).collect()
     };
-    let all = graph.probes().filter(|probe| *probe != Probe::TokenIds);
+    let all = graph.probes().filter(|probe| *probe != Probe::TOKEN_IDS);
     // Of several, the first.
     let counted = all.map(|probe| (probe, made_at(probe))).rev();
     let (probe, ids) = counted.max_by_key(|(_, ids)| ids.len()).filter(|(_, ids)| !ids.is_empty())?;

@@ -4,7 +4,7 @@ use loupe_candidate::{Aligned, Sorted};
 use loupe_checkpoint::{Checkpoint, Rows, Tensors};
 use loupe_config::{Compare, Input};
 use loupe_report::Report;
-use loupe_spec::{Config, Dtype, HostTensor, Mistake, Probe, Weight, echo};
+use loupe_spec::{Config, Dtype, HostTensor, Mistake, Weight, echo};
 
 use crate::CheckError;
 use crate::token_mistake::token_mistake;
@@ -219,7 +219,7 @@ pub(crate) fn ids_of(
     tensors: &Tensors,
     config: &Config,
 ) -> Result<Option<Vec<usize>>, CheckError> {
-    let Some(rows) = [Probe::EmbedRaw, Probe::EmbedScaled].iter().find_map(|probe| aligned.trace.get(probe)) else {
+    let Some((_, rows)) = aligned.trace.iter().find(|(probe, _)| probe.is_embedding()) else {
         return Ok(None);
     };
     let values = rows.values.to_f64();

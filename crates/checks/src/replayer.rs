@@ -52,7 +52,7 @@ impl Replayer for CheckpointReplayer<'_> {
 
     fn mistakes(&self) -> Vec<&'static Mistake> {
         // Those of the prompt are looked for in the token ids, before anything is judged.
-        let of_the_model = loupe_engine::mistakes().iter().filter(|mistake| !(mistake.at)(Probe::TokenIds));
+        let of_the_model = loupe_engine::mistakes().iter().filter(|mistake| !(mistake.at)(Probe::TOKEN_IDS));
         of_the_model.filter(|mistake| !self.without.iter().any(|id| id == mistake.id)).collect()
     }
 }

@@ -83,7 +83,7 @@ impl<'a> Session<'a> {
     pub fn run(&mut self, wanted: impl IntoIterator<Item = Probe>) -> Result<Recorded, CheckError> {
         let wanted: BTreeSet<Probe> = wanted.into_iter().collect();
         let ids = Values::I64(self.token_ids.iter().map(|id| *id as i64).collect());
-        let given = BTreeMap::from([(Probe::TokenIds, HostTensor { shape: vec![self.token_ids.len()], values: ids })]);
+        let given = BTreeMap::from([(Probe::TOKEN_IDS, HostTensor { shape: vec![self.token_ids.len()], values: ids })]);
         let started = Instant::now();
         let spec = Spec::of(self.common);
         let recorded = progress::shown(&spec.backend, |progress| {

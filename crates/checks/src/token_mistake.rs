@@ -12,7 +12,7 @@ pub fn token_mistake(
     input: &Input,
     checkpoint: &Checkpoint,
 ) -> Option<&'static Mistake> {
-    let of_the_prompt = mistakes().iter().filter(|mistake| (mistake.at)(Probe::TokenIds));
+    let of_the_prompt = mistakes().iter().filter(|mistake| (mistake.at)(Probe::TOKEN_IDS));
     let makes = |mistake: &&'static Mistake| {
         let edits = [Edit::everywhere(What::Mistake(mistake), checkpoint.graph())];
         let encoded = match input {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use loupe_config::{Common, Input, ModelRef};
-use loupe_spec::{Graph, Probe, Stage, nearest};
+use loupe_spec::{Graph, Probe, nearest};
 use serde_json::json;
 
 use crate::run::{Done, Kept, model_of, next_config};
@@ -22,12 +22,13 @@ pub(crate) fn run(
         session.layer(*layer)?;
     }
     let mut wanted = choose(session.graph(), layers, patterns)?;
-    wanted.insert(Probe::TokenIds);
+    wanted.insert(Probe::TOKEN_IDS);
     let recorded = session.run(wanted)?;
     let mut out = session.header(&recorded.info);
     text::section(&mut out, "tensors");
     let last = session.config().num_hidden_layers - 1;
-    let both_ends = [Probe::Layer(last, Stage::Output), Probe::Norm].iter().all(|p| recorded.values.contains_key(p));
+    let both_ends = [Probe::of(Some(last), "output"), Probe::of(None, "norm")];
+    let both_ends = both_ends.iter().flatten().all(|probe| recorded.values.contains_key(probe));
     let info = recorded.info.clone();
     let kept = Kept::of(recorded.named());
     for (name, summary) in &kept.summaries {

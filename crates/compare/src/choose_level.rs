@@ -68,11 +68,10 @@ impl Case<'_> {
             let middle = median(&projections);
             // A lesser precision would show in all of them, or in all segments that projections are hidden in. The head's is
             // its own matter: many engines keep it as it is.
-            let is_head = |probe: Probe| matches!(probe, Probe::LogitsRaw | Probe::Logits);
             let is_hidden = |segment: &BTreeSet<Probe>| segment.iter().any(|inner| is_linear(*inner));
             let bodies: [Pick<'_>; 4] = [
-                &|probe, segment| !is_head(probe) && is_alone(probe, segment),
-                &|probe, segment| !is_head(probe) && is_hidden(segment),
+                &|probe, segment| !probe.is_logits() && is_alone(probe, segment),
+                &|probe, segment| !probe.is_logits() && is_hidden(segment),
                 &is_alone,
                 &|_, segment| is_hidden(segment),
             ];

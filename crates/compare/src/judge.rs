@@ -219,12 +219,12 @@ pub struct Case<'a> {
 impl<'a> Case<'a> {
     fn open(candidate: &'a Candidate, replayer: &'a dyn Replayer) -> Result<Case<'a>, ReplayError> {
         let given: BTreeSet<Probe> =
-            candidate.trace.keys().copied().filter(|probe| *probe != Probe::TokenIds).collect();
+            candidate.trace.keys().copied().filter(|probe| *probe != Probe::TOKEN_IDS).collect();
         let recorded: BTreeSet<Probe> = given.iter().chain(candidate.fragments.keys()).copied().collect();
         let storage = candidate.declared.unwrap_or_else(|| infer_storage(&candidate.trace, &candidate.fragments));
         let tokens = replayer.tokens();
         let start: Trace =
-            candidate.trace.iter().filter(|(p, _)| **p == Probe::TokenIds).map(|(p, t)| (*p, t.clone())).collect();
+            candidate.trace.iter().filter(|(p, _)| **p == Probe::TOKEN_IDS).map(|(p, t)| (*p, t.clone())).collect();
         let plain = Level::plain(storage);
         let reference = replayer.replay(Replay {
             given: Given::whole(&start),
@@ -291,7 +291,7 @@ impl<'a> Case<'a> {
             coordinate: stage.coordinate(at),
             values: [stage.recorded[at], stage.exact[at]],
             from: match own {
-                own if own.contains(&Probe::EmbedRaw) => Start::TokenIds,
+                own if own.iter().any(|probe| probe.is_embedding()) => Start::TokenIds,
                 own if *own != self.segments.reach[&stage.probe] => Start::RecordedRows,
                 own if own.len() > 1 => Start::Recorded,
                 _ => Start::OwnInputs,
@@ -326,7 +326,7 @@ impl<'a> Case<'a> {
             budget_used: fit.size() / TENSOR_LIMIT,
             class,
             recomputed: self.segments.own[&stage.probe].len(),
-            metrics: Metrics::of(is_logits(stage.probe), &recorded, &select(&stage.exact), width, level.storage),
+            metrics: Metrics::of(stage.probe.is_logits(), &recorded, &select(&stage.exact), width, level.storage),
         }
     }
 }
@@ -341,7 +341,7 @@ fn recording_suspect(candidate: &Candidate, judged: &Judged, replayer: &dyn Repl
     let mut others = candidate.clone();
     others.trace.retain(|probe, _| !broken(probe));
     others.fragments.retain(|probe, _| !broken(probe));
-    let left = others.trace.keys().chain(others.fragments.keys()).any(|probe| *probe != Probe::TokenIds);
+    let left = others.trace.keys().chain(others.fragments.keys()).any(|probe| *probe != Probe::TOKEN_IDS);
     let failing = judged.verdict.stages.iter().any(|stage| stage.class == Class::Wrong);
     Ok(left && failing && judge_once(&others, replayer)?.verdict.exit_code == 0)
 }
@@ -349,8 +349,4 @@ fn recording_suspect(candidate: &Candidate, judged: &Judged, replayer: &dyn Repl
 /// Whether `tensor` has a row for each token.
 fn is_whole(probe: Probe, tensor: &HostTensor, tokens: usize) -> bool {
     tensor.shape.get(probe.token_axis()) == Some(&tokens)
-}
-
-fn is_logits(probe: Probe) -> bool {
-    matches!(probe, Probe::Logits | Probe::LogitsRaw)
 }

@@ -41,6 +41,13 @@ pub use verdict::{
 };
 pub use visibility::{Moved, Visibility};
 
+/// For tests: the probe of this name.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+fn probe(name: &str) -> loupe_spec::Probe {
+    name.parse().unwrap()
+}
+
 /// For tests: two layers, six wide, two query heads on one key head of four.
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

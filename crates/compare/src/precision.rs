@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use loupe_spec::{Accumulator, Dtype, HostTensor, Probe, WeightForm};
+use loupe_spec::{Accumulator, Dtype, HostTensor, Kind, Probe, WeightForm};
 
 use crate::noise::Level;
 use crate::{Fragment, Trace};
@@ -74,7 +74,7 @@ const SURE_BITS: f64 = 24.0;
 /// decimals of numbers that have two digits. Embedding rows are left out (they are the checkpoint's), and so is what holds
 /// nothing but 0 and 1.
 pub fn infer_storage(trace: &Trace, fragments: &BTreeMap<Probe, Fragment>) -> Dtype {
-    let counts = |probe: &Probe| probe.is_computed() && *probe != Probe::EmbedRaw;
+    let counts = |probe: &Probe| probe.is_computed() && probe.kind() != Kind::Embed;
     let unit = infer_decimals(trace).map_or(0.0, |decimals| 10f64.powi(-(decimals as i32)));
     let of_tensor = |tensor: &HostTensor| tensor.values.to_f64().into_iter().map(|value| (value, unit)).collect();
     let tensors = trace.iter().filter(|(probe, _)| counts(probe)).map(|(_, tensor)| of_tensor(tensor));
@@ -130,7 +130,7 @@ mod tests {
     fn storage_is_read_off_the_values() {
         let of = |values: Vec<f64>| {
             let tensor = HostTensor { shape: vec![1, values.len()], values: Values::F64(values) };
-            infer_storage(&Trace::from([(Probe::Norm, tensor)]), &BTreeMap::new())
+            infer_storage(&Trace::from([(crate::probe("norm"), tensor)]), &BTreeMap::new())
         };
         assert_eq!(of(vec![1.0, 0.5, 3.140625]), Dtype::Bf16);
         assert_eq!(of(vec![1.0, f64::from(half(0.1))]), Dtype::F16);
@@ -147,7 +147,7 @@ mod tests {
             let values: Vec<f64> = (0..count).map(value).collect();
             let fragment =
                 Fragment { places: (0..count).collect(), units: vec![1e-4; count], values, ..Fragment::default() };
-            infer_storage(&Trace::new(), &BTreeMap::from([(Probe::Norm, fragment)]))
+            infer_storage(&Trace::new(), &BTreeMap::from([(crate::probe("norm"), fragment)]))
         };
         for dtype in [Dtype::Bf16, Dtype::F16, Dtype::F32] {
             assert_eq!(printed(dtype, 100, 8.0), dtype);
@@ -155,7 +155,7 @@ mod tests {
         // Any dtype holds a 0, which says nothing.
         let zeros =
             Fragment { places: vec![0, 1], values: vec![0.0, 0.5], units: vec![1e-3; 2], ..Fragment::default() };
-        assert_eq!(infer_storage(&Trace::new(), &BTreeMap::from([(Probe::Norm, zeros)])), Dtype::F32);
+        assert_eq!(infer_storage(&Trace::new(), &BTreeMap::from([(crate::probe("norm"), zeros)])), Dtype::F32);
         // So few, or so small, any number may print so.
         assert_eq!(printed(Dtype::F16, 4, 8.0), Dtype::F32);
         assert_eq!(printed(Dtype::F16, 100, 0.1), Dtype::F32);
@@ -166,7 +166,7 @@ mod tests {
     fn decimals_are_read_off_the_values() {
         let of = |values: Vec<f32>| {
             let tensor = HostTensor { shape: vec![1, values.len()], values: Values::F32(values) };
-            infer_decimals(&BTreeMap::from([(Probe::Norm, tensor)]))
+            infer_decimals(&BTreeMap::from([(crate::probe("norm"), tensor)]))
         };
         assert_eq!(of(vec![0.1234, -12.5001, 3.0]), Some(4));
         assert_eq!(of(vec![0.12, 0.5]), Some(2));

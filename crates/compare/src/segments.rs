@@ -45,7 +45,7 @@ fn ancestry(graph: &Graph, probe: Probe, stop: impl Fn(&Probe) -> bool) -> BTree
     let mut found = BTreeSet::from([probe]);
     let mut open = graph.inputs(probe).to_vec();
     while let Some(input) = open.pop() {
-        if input != Probe::TokenIds && !stop(&input) && found.insert(input) {
+        if input != Probe::TOKEN_IDS && !stop(&input) && found.insert(input) {
             open.extend(graph.inputs(input));
         }
     }
@@ -55,49 +55,52 @@ fn ancestry(graph: &Graph, probe: Probe, stop: impl Fn(&Probe) -> bool) -> BTree
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use loupe_spec::Stage;
-
     use super::*;
+    use crate::probe;
 
     #[test]
     fn a_segment_reaches_back_to_what_was_recorded() {
         let graph = crate::small_graph();
-        let first = Probe::Layer(0, Stage::Output);
-        let second = Probe::Layer(1, Stage::Output);
-        let recorded = BTreeSet::from([first, second, Probe::Layer(1, Stage::QProj)]);
+        let first = probe("layers.0.output");
+        let second = probe("layers.1.output");
+        let recorded = BTreeSet::from([first, second, probe("layers.1.self_attn.q_proj")]);
         let Segments { own, reach, in_part, .. } = Segments::of(&graph, &recorded, &recorded, &recorded);
         // All of layer 1 but q_proj, which was recorded.
-        assert_eq!(own[&second].len(), Stage::ALL.len() - 1);
-        assert!(own[&first].contains(&Probe::EmbedRaw));
-        assert_eq!(own[&Probe::Layer(1, Stage::QProj)].len(), 3);
+        assert_eq!(own[&second].len(), graph.probes().filter(|probe| probe.layer() == Some(1)).count() - 1);
+        assert!(own[&first].contains(&probe("embed.raw")));
+        assert_eq!(own[&probe("layers.1.self_attn.q_proj")].len(), 3);
         assert!(own == reach && !in_part);
     }
 
     #[test]
     fn nothing_is_computed_from_some_values() {
         let graph = crate::small_graph();
-        let (first, second) = (Probe::Layer(0, Stage::Output), Probe::Layer(1, Stage::Output));
+        let (first, second) = (probe("layers.0.output"), probe("layers.1.output"));
         let segments = Segments::of(&graph, &BTreeSet::from([first, second]), &BTreeSet::new(), &BTreeSet::new());
-        assert!(segments.own[&second].contains(&first) && segments.own[&second].contains(&Probe::EmbedRaw));
+        assert!(segments.own[&second].contains(&first) && segments.own[&second].contains(&probe("embed.raw")));
         assert!(!segments.in_part);
     }
 
     #[test]
     fn attention_takes_in_tokens_that_were_not_recorded() {
         let graph = crate::small_graph();
-        let all: BTreeSet<Probe> = graph.probes().filter(|probe| *probe != Probe::TokenIds).collect();
+        let all: BTreeSet<Probe> = graph.probes().filter(|probe| *probe != Probe::TOKEN_IDS).collect();
         let segments = Segments::of(&graph, &all, &all, &BTreeSet::new());
         assert!(segments.in_part);
         for (probe, own) in &segments.own {
             assert_eq!(own, &BTreeSet::from([*probe]));
             let others = &segments.reach[probe];
-            match probe {
+            match (probe.layer(), probe.path()) {
                 // Every layer before it, and of its own the way of the keys or of the values.
-                Probe::Layer(1, Stage::Scores | Stage::Context) => {
-                    assert!(others.contains(&Probe::EmbedRaw) && others.contains(&Probe::Layer(0, Stage::Output)));
-                    assert!(!others.contains(&Probe::Layer(1, Stage::QRope)));
+                (Some(1), "self_attn.scores" | "self_attn.context") => {
+                    assert!(
+                        ["embed.raw", "layers.0.output"].map(crate::probe).iter().all(|other| others.contains(other))
+                    );
+                    assert!(!others.contains(&crate::probe("layers.1.self_attn.q_rope")));
                 }
-                Probe::Layer(0, Stage::Scores | Stage::Context) => assert!(others.contains(&Probe::EmbedRaw)),
+                (Some(0), "self_attn.scores" | "self_attn.context") => {
+                    assert!(others.contains(&crate::probe("embed.raw")))
+                }
                 _ => assert_eq!(others, own),
             }
         }

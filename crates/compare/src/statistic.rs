@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn each_is_what_its_name_says() {
         let values = [1.0, -4.0, 3.0, 2.0];
-        let layout = Layout::of(Probe::Norm, &[2, 2]);
+        let layout = Layout::of(crate::probe("norm"), &[2, 2]);
         let all: Vec<f64> = StatisticKind::ALL.iter().map(|kind| of(*kind, None).of(&values, &layout)).collect();
         assert_eq!(all, [-4.0, 3.0, 4.0, 0.5, (29.0f64 / 4.0).sqrt(), 30f64.sqrt()]);
         assert_eq!(of(StatisticKind::Mean, Some(1)).of(&values, &layout), 2.5);
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn no_errors_of_that_size_go_further() {
         let values = [1.0, -4.0, 3.0, 2.0, 0.5, 2.9];
-        let layout = Layout::of(Probe::Norm, &[3, 2]);
+        let layout = Layout::of(crate::probe("norm"), &[3, 2]);
         let sizes = [1e-3, 2e-3, 1e-3, 4e-3, 1e-3, 3e-3];
         let variance = sizes.map(|size: f64| size * size);
         for kind in StatisticKind::ALL {

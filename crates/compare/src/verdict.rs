@@ -307,7 +307,7 @@ impl Verdict {
             let evidence = "put into the prompt, it gives your token ids".to_string();
             self.mistakes.insert(
                 0,
-                NamedMistake::of(mistake, Probe::TokenIds, &BTreeSet::from([Probe::TokenIds]), Vec::new(), evidence),
+                NamedMistake::of(mistake, Probe::TOKEN_IDS, &BTreeSet::from([Probe::TOKEN_IDS]), Vec::new(), evidence),
             );
         }
         self.structure.splice(0..0, notes.iter().cloned());

@@ -40,7 +40,7 @@ impl<'a> Visibility<'a> {
         level: Level,
     ) -> Result<Visibility<'a>, ReplayError> {
         let ids = Values::I64(token_ids.iter().map(|id| *id as i64).collect());
-        let start = Trace::from([(Probe::TokenIds, HostTensor { shape: vec![token_ids.len()], values: ids })]);
+        let start = Trace::from([(Probe::TOKEN_IDS, HostTensor { shape: vec![token_ids.len()], values: ids })]);
         let simulation = level.simulation(Rounding::Exact);
         let mut right =
             replayer.replay(Replay { given: Given::whole(&start), wanted: recorded, mistakes: &[], simulation })?;
@@ -73,7 +73,7 @@ impl<'a> Visibility<'a> {
         let moved = |probe: &Probe| {
             let predicted = predicted.as_ref().unwrap_or(&self.noise.exact).get(probe)?;
             let recorded = self.as_stored(recorded.get(probe)?);
-            let tokens = self.right.get(&Probe::TokenIds)?.values.len();
+            let tokens = self.right.get(&Probe::TOKEN_IDS)?.values.len();
             let stage = Stage::new(*probe, &recorded, &self.noise, &vec![true; tokens])?;
             let fit = stage.fit(&stage.seen(predicted));
             Some(Moved { probe: *probe, times_noise: fit.tensor.max(fit.row * TENSOR_LIMIT / ROW_LIMIT) })

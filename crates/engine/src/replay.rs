@@ -200,14 +200,14 @@ mod tests {
         let checkpoint = Checkpoint::open("builtin:tiny", None).unwrap();
         let tensors = checkpoint.tensors().unwrap();
         let ids = HostTensor { shape: vec![3], values: loupe_spec::Values::I64(vec![2, 5, 7]) };
-        let given = Values::from([(Probe::TokenIds, ids)]);
+        let given = Values::from([(Probe::TOKEN_IDS, ids)]);
         let job = |rounding: &Rounding| ReplayJob {
             graph: checkpoint.graph(),
             tensors: &tensors,
             positions: (0..3).collect(),
             given: &given,
             rows: &[],
-            wanted: BTreeSet::from([Probe::Logits]),
+            wanted: BTreeSet::from(["logits".parse().unwrap()]),
             mistakes: &[],
             simulation: Simulation { rounding: *rounding, storage: Dtype::F32, ..Simulation::exact() },
             limits: Limits { chunk_bytes: 5000, ..Limits::default() },

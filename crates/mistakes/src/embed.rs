@@ -2,7 +2,7 @@
 
 use burn::tensor::backend::Backend;
 use loupe_model::{Call, Computed, Right};
-use loupe_spec::{Dtype, Op, Probe};
+use loupe_spec::{Dtype, Kind, Op};
 
 use crate::{Change, Formula, Mistake, MistakeKind, right};
 
@@ -15,7 +15,7 @@ pub(crate) const SCALE_MISSING: Mistake = Mistake {
     formula: Formula { right: "x = embed_tokens[id] * sqrt(hidden_size)", wrong: "x = embed_tokens[id]" },
     right: right!("crates/model/src/ops/embed.rs", "p.op(raw, |raw| raw.mul_scalar(scale))"),
     hidden_when: "only cosines are looked at, or what follows the next norm: every value is wrong by the same factor",
-    at: |probe| probe == Probe::EmbedScaled,
+    at: |probe| probe.kind() == Kind::Scale,
     changes: &[Change::Node(|node, _| node.op = Op::Scale(1.0))],
 };
 
@@ -31,7 +31,7 @@ pub(crate) const SCALE_TWICE: Mistake = Mistake {
     },
     right: right!("crates/model/src/ops/embed.rs", "p.op(raw, |raw| raw.mul_scalar(scale))"),
     hidden_when: "only cosines are looked at, or what follows the next norm: every value is wrong by the same factor",
-    at: |probe| probe == Probe::EmbedScaled,
+    at: |probe| probe.kind() == Kind::Scale,
     changes: &[Change::Node(|node, _| node.op = node.op.with(node.op.number().unwrap_or(1.0).powi(2)))],
 };
 
@@ -47,7 +47,7 @@ pub(crate) const SCALE_ROUNDED: Mistake = Mistake {
     },
     right: right!("crates/model/src/ops/embed.rs", "let scale = p.round(scale);"),
     hidden_when: "the dtype is bf16, or sqrt(hidden_size) is exact in bf16, as 2B's 48 is",
-    at: |probe| probe == Probe::EmbedScaled,
+    at: |probe| probe.kind() == Kind::Scale,
     changes: &[Change::Node(|node, _| node.op = node.op.with(Dtype::Bf16.round(node.op.number().unwrap_or(1.0))))],
 };
 
@@ -66,7 +66,7 @@ pub(crate) const LM_HEAD_SCALED: Mistake = Mistake {
         "if config.tie_word_embeddings { Weight::EMBED_TOKENS } else { Weight::LM_HEAD }"
     ),
     hidden_when: "only logits are recorded, and the cap is saturated",
-    at: |probe| probe == Probe::LogitsRaw,
+    at: |probe| probe.path() == "logits.raw",
     changes: &[],
 };
 

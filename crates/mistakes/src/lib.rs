@@ -19,7 +19,7 @@ mod wiring;
 use burn::tensor::backend::Backend;
 use loupe_model::{Formulas, Wrong};
 pub(crate) use loupe_spec::{Change, Formula, Mistake, MistakeKind};
-use loupe_spec::{Config, Edit, Graph, Kind, Parameter, Probe, Stage, What, echo, hint, nearest};
+use loupe_spec::{Config, Edit, Graph, Kind, Parameter, Probe, What, echo, hint, nearest};
 
 pub use catalogue::ALL;
 use catalogue::How;
@@ -269,14 +269,9 @@ pub fn edit_tokens(edits: &[Edit], ids: Vec<usize>) -> Vec<usize> {
     })
 }
 
-/// Whether `probe` is one of `stages` in any layer.
-pub(crate) fn in_stages(probe: Probe, stages: &[Stage]) -> bool {
-    matches!(probe, Probe::Layer(_, stage) if stages.contains(&stage))
-}
-
 /// Whether `probe` is one of the two norms between a branch and the residual.
 pub(crate) fn is_post_norm(probe: Probe) -> bool {
-    in_stages(probe, &[Stage::PostAttentionLayernorm, Stage::PostFeedforwardLayernorm])
+    matches!(probe.path(), "post_attention_layernorm" | "post_feedforward_layernorm")
 }
 
 #[cfg(test)]

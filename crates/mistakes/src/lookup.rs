@@ -2,9 +2,9 @@
 
 use burn::tensor::backend::Backend;
 use loupe_model::{Call, Computed, Right};
-use loupe_spec::{Kind, Node, Probe, Stage};
+use loupe_spec::{Kind, Node, Probe};
 
-use crate::{Change, Formula, Mistake, MistakeKind, in_stages, right};
+use crate::{Change, Formula, Mistake, MistakeKind, right};
 
 /// The stages that multiply by a matrix of the layer.
 pub(crate) fn is_projection(probe: Probe) -> bool {
@@ -25,7 +25,7 @@ pub(crate) const QKV_ORDER: Mistake = Mistake {
     formula: Formula { right: "k = k_proj(x); v = v_proj(x)", wrong: "k = v_proj(x); v = k_proj(x)" },
     right: right!("crates/spec/src/gemma2.rs", "let k = g.linear(\"self_attn.k_proj\", h, &[K, H]);"),
     hidden_when: "both tensors are equal",
-    at: |probe| in_stages(probe, &[Stage::KProj, Stage::VProj]),
+    at: |probe| matches!(probe.path(), "self_attn.k_proj" | "self_attn.v_proj"),
     changes: &[Change::Node(|node, _| exchange(node, "self_attn.k_proj", "self_attn.v_proj"))],
 };
 

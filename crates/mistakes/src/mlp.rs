@@ -4,11 +4,11 @@ use std::f64::consts::FRAC_1_SQRT_2;
 
 use burn::tensor::backend::Backend;
 use loupe_model::{Call, Computed};
-use loupe_spec::{Kind, Probe, Stage};
+use loupe_spec::{Config, Kind, Node};
 use loupe_tensor::Tensor;
 
 use crate::lookup::exchange;
-use crate::{Change, Formula, Mistake, MistakeKind, in_stages, right};
+use crate::{Change, Formula, Mistake, MistakeKind, right};
 
 pub(crate) const GELU_ERF: Mistake = Mistake {
     id: "gelu_erf",
@@ -60,7 +60,7 @@ pub(crate) const GATE_UP_SWAPPED: Mistake = Mistake {
     formula: Formula { right: "gate = gate_proj(x); up = up_proj(x)", wrong: "gate = up_proj(x); up = gate_proj(x)" },
     right: right!("crates/spec/src/gemma2.rs", "let gate = g.linear(\"mlp.gate_proj\", h, &[F]);"),
     hidden_when: "both tensors are equal",
-    at: |probe| in_stages(probe, &[Stage::GateProj, Stage::UpProj]),
+    at: |probe| matches!(probe.path(), "mlp.gate_proj" | "mlp.up_proj"),
     changes: &[Change::Node(|node, _| exchange(node, "mlp.gate_proj", "mlp.up_proj"))],
 };
 
@@ -74,9 +74,9 @@ pub(crate) const GATE_UP_WIRING: Mistake = Mistake {
     right: right!("crates/spec/src/gemma2.rs", "let act = g.gelu(\"mlp.act\", gate);"),
     hidden_when: "both tensors are equal",
     at: |probe| matches!(probe.kind(), Kind::Gelu | Kind::Multiply),
-    changes: &[Change::Node(|node, _| match node.probe {
-        Probe::Layer(l, Stage::Act) => node.inputs = vec![Probe::Layer(l, Stage::UpProj)],
-        Probe::Layer(l, _) => node.inputs = vec![Probe::Layer(l, Stage::Act), Probe::Layer(l, Stage::GateProj)],
-        _ => {}
-    })],
+    changes: &[Change::Node(wire_up_before_gate)],
 };
+
+fn wire_up_before_gate(node: &mut Node, _config: &Config) {
+    node.set_inputs(if node.probe.path() == "mlp.act" { &["mlp.up_proj"] } else { &["mlp.act", "mlp.gate_proj"] });
+}

@@ -3,9 +3,9 @@
 use burn::tensor::backend::Backend;
 use loupe_model::ops::rope::{Rotations, rotate_halves, rotations};
 use loupe_model::{Call, Computed, Right};
-use loupe_spec::{Dtype, Kind, Op, Probe, Stage};
+use loupe_spec::{Dtype, Kind, Op, Probe};
 
-use crate::{Change, Formula, Mistake, MistakeKind, in_stages, right};
+use crate::{Change, Formula, Mistake, MistakeKind, right};
 
 fn is_rope(probe: Probe) -> bool {
     probe.kind() == Kind::Rope
@@ -117,7 +117,7 @@ pub(crate) const QUERY_ONLY: Mistake = Mistake {
     formula: Formula { right: "q = rotate(q, angle); k = rotate(k, angle)", wrong: "q = rotate(q, angle)" },
     right: right!("crates/spec/src/gemma2.rs", "let k = g.rope(\"self_attn.k_rope\", k, c.rope_theta);"),
     hidden_when: "the prompt has one token",
-    at: |probe| in_stages(probe, &[Stage::KRope]),
+    at: |probe| probe.path() == "self_attn.k_rope",
     changes: &[Change::Node(|node, _| node.op = Op::Same)],
 };
 

@@ -228,6 +228,6 @@ pub(crate) const FINAL_SOFTCAP_MISSING: Mistake = Mistake {
     formula: Formula { right: "logits = cap * tanh(logits.raw / cap)", wrong: "logits = logits.raw" },
     right: right!("crates/spec/src/gemma2.rs", "g.softcap(\"logits\", raw, c.final_logit_softcapping);"),
     hidden_when: "only the argmax is compared: the cap keeps the order",
-    at: |probe| probe == Probe::Logits,
+    at: |probe| probe.path() == "logits",
     changes: &[Change::Config(|config, _| config.final_logit_softcapping = None)],
 };

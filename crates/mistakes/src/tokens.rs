@@ -5,7 +5,7 @@ use loupe_spec::{Edit, Probe, What};
 use crate::{Change, Formula, Mistake, MistakeKind, right};
 
 fn is_token_ids(probe: Probe) -> bool {
-    probe == Probe::TokenIds
+    probe == Probe::TOKEN_IDS
 }
 
 pub(crate) const BOS_MISSING: Mistake = Mistake {

@@ -3,10 +3,10 @@
 use burn::tensor::backend::Backend;
 use loupe_model::ops::residual;
 use loupe_model::{Call, Computed, Right};
-use loupe_spec::{Config, Kind, Node, Op, Probe, Stage};
+use loupe_spec::{Config, Kind, Node, Op};
 
 use crate::lookup::exchange;
-use crate::{Change, Formula, Mistake, MistakeKind, in_stages, is_post_norm, right};
+use crate::{Change, Formula, Mistake, MistakeKind, is_post_norm, right};
 
 pub(crate) const PRE_NORM_MISSING: Mistake = Mistake {
     id: "pre_norm_missing",
@@ -46,7 +46,7 @@ pub(crate) const NORMS_SWAPPED: Mistake = Mistake {
     },
     right: right!("crates/spec/src/gemma2.rs", "let h = g.rms_norm(\"post_attention_layernorm\", h, c.rms_norm_eps);"),
     hidden_when: "both tensors are equal",
-    at: |probe| in_stages(probe, &[Stage::PostAttentionLayernorm, Stage::PreFeedforwardLayernorm]),
+    at: |probe| matches!(probe.path(), "post_attention_layernorm" | "pre_feedforward_layernorm"),
     changes: &[Change::Node(|node, _| {
         exchange(node, "post_attention_layernorm", "pre_feedforward_layernorm");
     })],
@@ -64,23 +64,21 @@ pub(crate) const POST_NORM_AFTER_RESIDUAL: Mistake = Mistake {
     },
     right: right!("crates/spec/src/gemma2.rs", "let x = g.add(\"residual_attn\", x, h);"),
     hidden_when: "never",
-    at: |probe| is_post_norm(probe) || in_stages(probe, &[Stage::ResidualAttn, Stage::Output]),
+    at: |probe| is_post_norm(probe) || probe.kind() == Kind::Add,
     changes: &[Change::Node(norm_the_sum)],
 };
 
 fn norm_the_sum(node: &mut Node, _config: &Config) {
-    let (l, stage) = if let Probe::Layer(l, stage) = node.probe { (l, stage) } else { return };
-    let inputs = match stage {
-        Stage::PostAttentionLayernorm => vec![Stage::Input, Stage::OProj],
-        Stage::ResidualAttn => vec![Stage::PostAttentionLayernorm],
-        Stage::PostFeedforwardLayernorm => vec![Stage::ResidualAttn, Stage::DownProj],
-        _ => vec![Stage::PostFeedforwardLayernorm],
-    };
     // What was the sum has one input left.
-    if inputs.len() == 1 {
+    if Kind::from(node.op) == Kind::Add {
         node.op = Op::Same;
     }
-    node.inputs = inputs.into_iter().map(|stage| Probe::Layer(l, stage)).collect();
+    node.set_inputs(match node.probe.path() {
+        "post_attention_layernorm" => &["input", "self_attn.o_proj"],
+        "residual_attn" => &["post_attention_layernorm"],
+        "post_feedforward_layernorm" => &["residual_attn", "mlp.down_proj"],
+        _ => &["post_feedforward_layernorm"],
+    });
 }
 
 pub(crate) fn post_norm_after_residual<B: Backend>(call: &Call<'_, B>, right: &Right<'_, B>) -> Computed<B> {

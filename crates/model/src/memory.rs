@@ -48,7 +48,7 @@ impl<B: Backend> Model<'_, B> {
             return Ok(());
         }
         let all = wanted.iter().copied().chain(steps.iter().map(|step| step.node.probe));
-        let largest = all.max_by_key(|probe| self.bytes(*probe, tokens)).unwrap_or(Probe::TokenIds);
+        let largest = all.max_by_key(|probe| self.bytes(*probe, tokens)).unwrap_or(Probe::TOKEN_IDS);
         let (free, largest_bytes) = (self.limits.memory_bytes, self.bytes(largest, tokens));
         Err(ModelError::Memory { bytes, free, tokens, largest, largest_bytes })
     }

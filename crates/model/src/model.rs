@@ -163,8 +163,8 @@ impl<B: Backend> Model<'_, B> {
         self.check_memory(&steps, &given, wanted, runs.len(), positions.len())?;
         let mut reads = self.weights.read(all_reads(&steps));
         for (at, run) in runs.iter().enumerate() {
-            if let Some(ids) = run.values.get(&Probe::TokenIds).filter(|_| wanted.contains(&Probe::TokenIds)) {
-                observe(at, Probe::TokenIds, ids).map_err(ModelError::Observer)?;
+            if let Some(ids) = run.values.get(&Probe::TOKEN_IDS).filter(|_| wanted.contains(&Probe::TOKEN_IDS)) {
+                observe(at, Probe::TOKEN_IDS, ids).map_err(ModelError::Observer)?;
             }
         }
         self.steps(&steps, runs, positions, &mut reads, &mut |run, probe, value| match wanted.contains(&probe) {

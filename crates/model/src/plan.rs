@@ -44,7 +44,7 @@ impl<B: Backend> Model<'_, B> {
         tokens: usize,
     ) -> Result<Vec<Step>, ModelError> {
         let mut steps: BTreeMap<Probe, Step> = BTreeMap::new();
-        let observed = |probe: &Probe| *probe == Probe::TokenIds && given.contains(probe);
+        let observed = |probe: &Probe| *probe == Probe::TOKEN_IDS && given.contains(probe);
         let mut open: Vec<Probe> = wanted.iter().copied().filter(|probe| !observed(probe)).collect();
         while let Some(probe) = open.pop() {
             if steps.contains_key(&probe) {
@@ -52,12 +52,12 @@ impl<B: Backend> Model<'_, B> {
             }
             let node = self.graph.node(probe).ok_or_else(|| self.no_such(probe))?.clone();
             for input in node.inputs.iter().filter(|input| !given.contains(input)) {
-                if *input == Probe::TokenIds {
+                if *input == Probe::TOKEN_IDS {
                     return Err(ModelError::Missing { probe, missing: *input });
                 }
                 open.push(*input);
             }
-            if probe == Probe::TokenIds {
+            if probe == Probe::TOKEN_IDS {
                 return Err(ModelError::Missing { probe, missing: probe });
             }
             steps.insert(probe, Step { reads: self.reads(&node), node, parts: None });
@@ -137,7 +137,7 @@ mod tests {
     /// An edit of the inputs may lead to a stage that comes later in the right model.
     #[test]
     fn a_stage_comes_after_its_inputs_whatever_their_names() {
-        let (raw, scaled, norm) = (Probe::EmbedRaw, Probe::EmbedScaled, Probe::Norm);
+        let [raw, scaled, norm]: [Probe; 3] = ["embed.raw", "embed.scaled", "norm"].map(|name| name.parse().unwrap());
         assert_eq!(order(&[(scaled, &[raw]), (norm, &[scaled]), (raw, &[])]).unwrap(), [raw, scaled, norm]);
         assert_eq!(order(&[(raw, &[norm]), (scaled, &[]), (norm, &[scaled])]).unwrap(), [scaled, norm, raw]);
         assert!(matches!(order(&[(raw, &[]), (scaled, &[norm]), (norm, &[scaled])]), Err(ModelError::Circular(_))));

@@ -62,7 +62,7 @@ impl<B: Backend> Precision<B> {
 
     /// A run in which `arithmetic` decides what is lost, holding values of `dtype` in tensors of `device`.
     pub fn simulated(dtype: Dtype, device: Dtype, arithmetic: Arc<dyn Arithmetic<B>>) -> Precision<B> {
-        Precision { dtype, device, arithmetic, at: Probe::TokenIds }
+        Precision { dtype, device, arithmetic, at: Probe::TOKEN_IDS }
     }
 
     /// The same, for the value `at`.

@@ -192,7 +192,7 @@ mod tests {
         &[Change::Config(|config, _| config.query_pre_attn_scalar = 1.0)],
     );
     const NO_NORM: Mistake =
-        mistake("no_norm", |probe| probe == Probe::Norm, &[Change::Node(|node, _| node.op = Op::Same)]);
+        mistake("no_norm", |probe| probe.path() == "norm", &[Change::Node(|node, _| node.op = Op::Same)]);
     const NO_EPS: Mistake = mistake(
         "no_eps",
         |probe| probe.kind() == Kind::RmsNorm,
@@ -205,9 +205,13 @@ mod tests {
     );
     const HEAD: Mistake = mistake(
         "head",
-        |probe| probe == Probe::LogitsRaw,
-        &[Change::Node(|node, _| (node.weight, node.inputs) = (Some(Weight::LM_HEAD), vec![Probe::EmbedScaled]))],
+        |probe| probe.path() == "logits.raw",
+        &[Change::Node(|node, _| (node.weight, node.inputs) = (Some(Weight::LM_HEAD), vec![probe("embed.scaled")]))],
     );
+
+    fn probe(name: &str) -> Probe {
+        name.parse().unwrap()
+    }
 
     fn graph() -> Graph {
         gemma2(
@@ -237,12 +241,12 @@ mod tests {
         let edited = graph.edited(&[one_layer.clone(), edit(&HEAD), number(Parameter::FinalSoftcap, f64::INFINITY)]);
         let changed = edited.nodes().iter().zip(graph.nodes()).filter(|(one, right)| one != right);
         let changed: Vec<Probe> = changed.map(|(one, _)| one.probe).collect();
-        assert_eq!(changed, [one_layer.sites[0], Probe::LogitsRaw, Probe::Logits]);
+        assert_eq!(changed, [one_layer.sites[0], probe("logits.raw"), probe("logits")]);
         let op = |probe| edited.node(probe).unwrap().op;
         assert_eq!(op(one_layer.sites[0]), Op::Scores { scale: 0.25 });
-        assert_eq!(op(Probe::Logits), Op::Softcap { cap: None });
-        assert_eq!(edited.weight(Probe::LogitsRaw), Some(Weight::LM_HEAD));
-        assert_eq!(edited.inputs(Probe::LogitsRaw), [Probe::EmbedScaled]);
+        assert_eq!(op(probe("logits")), Op::Softcap { cap: None });
+        assert_eq!(edited.weight(probe("logits.raw")), Some(Weight::LM_HEAD));
+        assert_eq!(edited.inputs(probe("logits.raw")), [probe("embed.scaled")]);
     }
 
     /// What is said twice of a value is made once: a square is not squared again.
@@ -267,7 +271,7 @@ mod tests {
         assert_eq!(what(&edit(&SQUARED), &number(Parameter::AttnScale, 0.3)), scale);
         assert_eq!(what(&edit(&NO_EPS), &edit(&LARGE_EPS)), Some("rms_norm_eps at layers.0.input_layernorm".into()));
         let mut last = edit(&NO_EPS);
-        last.sites.retain(|site| *site == Probe::Norm);
+        last.sites.retain(|site| *site == probe("norm"));
         assert_eq!(what(&edit(&NO_NORM), &last), Some("rms_norm_eps at norm".into()));
     }
 
@@ -281,7 +285,7 @@ mod tests {
         let [one, other] = [number(Parameter::AttnScale, 0.3), number(Parameter::AttnScale, 0.3)];
         assert_eq!(graph.contradiction(&one, &other), None);
         let both = graph.edited(&[edit(&NO_EPS), edit(&NO_NORM)]);
-        assert_eq!(both.node(Probe::Norm).unwrap().op, Op::Same);
+        assert_eq!(both.node(probe("norm")).unwrap().op, Op::Same);
         assert_eq!(both, graph.edited(&[edit(&NO_NORM), edit(&NO_EPS)]));
     }
 }

@@ -124,6 +124,11 @@ impl Mistake {
         self.id == id && self.variant == variant
     }
 
+    /// Whether it changes a value of this kind.
+    pub fn touches(&self, is_meant: impl Fn(Probe) -> bool) -> bool {
+        Probe::each().any(|probe| is_meant(probe) && (self.at)(probe))
+    }
+
     /// `id`, or `id--variant`.
     pub fn name(&self) -> String {
         self.variant.map_or_else(|| self.id.to_string(), |variant| format!("{}--{variant}", self.id))

@@ -1,6 +1,6 @@
 //! An entry of a config's "names": what a candidate calls a probe point.
 
-use crate::{Probe, Stage, UnknownProbe};
+use crate::{Probe, UnknownProbe};
 
 /// A candidate's own name for a probe point, or a pattern of such names.
 ///
@@ -20,8 +20,8 @@ pub struct NameEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Target {
     Probe(Probe),
-    /// Of the layer that `{l}` stands for in the own name.
-    InLayer(Stage),
+    /// The same of the layer that `{l}` stands for in the own name.
+    InLayer(Probe),
     /// A name that is looked up in its place: text around what `*` stands for, or one of transformers' outputs.
     Renamed(String),
 }
@@ -81,10 +81,7 @@ impl NameEntry {
                 name: target.to_string(),
                 nearest: unknown.nearest.map(|near| near.replacen("layers.0.", "layers.{l}.", 1)),
             };
-            match target.replace(LAYER, "0").parse().map_err(first)? {
-                Probe::Layer(_, stage) => Target::InLayer(stage),
-                other => Target::Probe(other),
-            }
+            Target::InLayer(target.replace(LAYER, "0").parse().map_err(first)?)
         } else {
             Target::Probe(target.parse()?)
         };
@@ -100,7 +97,7 @@ impl NameEntry {
     pub fn target(&self) -> String {
         match &self.target {
             Target::Probe(probe) => probe.to_string(),
-            Target::InLayer(stage) => format!("layers.{LAYER}.{}", stage.path()),
+            Target::InLayer(stage) => stage.pattern(),
             Target::Renamed(target) => target.clone(),
         }
     }
@@ -119,7 +116,7 @@ impl NameEntry {
             Target::Probe(probe) => (name == self.own).then_some(Named::Probe(*probe)),
             Target::InLayer(stage) => {
                 let layer = digits(&self.own, name)?.parse().ok()?;
-                Some(Named::Probe(Probe::Layer(layer, *stage)))
+                Some(Named::Probe(stage.of_layer(layer)))
             }
             Target::Renamed(target) if !self.own.contains(ANY) => {
                 let layer = if self.own.contains(LAYER) { digits(&self.own, name)? } else { "" };
@@ -178,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_name_a_layer_and_any_text_are_mapped() {
-        let output = |layer| Some(Named::Probe(Probe::Layer(layer, Stage::Output)));
+        let output = |layer| Probe::of(Some(layer), "output").map(Named::Probe);
         assert_eq!(of("h3", "layers.3.output", "h3"), output(3));
         assert_eq!(of("h3", "layers.3.output", "h4"), None);
         assert_eq!(of("l_out-{l}", "layers.{l}.output", "l_out-12"), output(12));

@@ -3,137 +3,76 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::place::Place;
 use crate::{Axis, Graph, Kind, Node, nearest};
 
-/// A value of one forward pass over one prompt, batch axis dropped. `Display` and `FromStr` use its trace name.
+/// A value of one forward pass over one prompt, batch axis dropped. The graph that records it names it; `Display` and `FromStr`
+/// use its trace name: `embed.scaled`, `layers.3.self_attn.q_proj`, `norm`. Their order is the computing order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Probe {
-    /// `token_ids` [T], `<bos>` included.
-    TokenIds,
-    /// `embed.raw` [T, D]: rows of the embedding table.
-    EmbedRaw,
-    /// `embed.scaled` [T, D]: times sqrt(D).
-    EmbedScaled,
-    /// `layers.{l}.…`
-    Layer(usize, Stage),
-    /// `norm` [T, D]: final RMSNorm. transformers' `hidden_states[num_layers]` is this one.
-    Norm,
-    /// `logits.raw` [T, V]: before the cap.
-    LogitsRaw,
-    /// `logits` [T, V].
-    Logits,
-}
-
-/// A value inside one decoder layer, in the order the mathematics happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stage {
-    /// [T, D] residual stream entering the layer
-    Input,
-    /// [T, D]
-    InputLayernorm,
-    /// [T, N, H] before RoPE
-    QProj,
-    /// [T, K, H] before RoPE
-    KProj,
-    /// [T, K, H]
-    VProj,
-    /// [T, N, H]
-    QRope,
-    /// [T, K, H]
-    KRope,
-    /// [N, T, S]
-    Scores,
-    /// [N, T, S] unmasked
-    ScoresCapped,
-    /// [T, S] 1 where the query may attend to the key
-    Mask,
-    /// [N, T, S]
-    Probs,
-    /// [T, N, H] before o_proj
-    Context,
-    /// [T, D]
-    OProj,
-    /// [T, D] normed before it joins the residual
-    PostAttentionLayernorm,
-    /// [T, D]
-    ResidualAttn,
-    /// [T, D]
-    PreFeedforwardLayernorm,
-    /// [T, F]
-    GateProj,
-    /// [T, F]
-    UpProj,
-    /// [T, F]
-    Act,
-    /// [T, F]
-    Gated,
-    /// [T, D]
-    DownProj,
-    /// [T, D]
-    PostFeedforwardLayernorm,
-    /// [T, D]
-    Output,
-}
-
-impl Stage {
-    /// Every stage of a layer, in computing order.
-    pub const ALL: [Stage; 23] = [
-        Stage::Input,
-        Stage::InputLayernorm,
-        Stage::QProj,
-        Stage::KProj,
-        Stage::VProj,
-        Stage::QRope,
-        Stage::KRope,
-        Stage::Scores,
-        Stage::ScoresCapped,
-        Stage::Mask,
-        Stage::Probs,
-        Stage::Context,
-        Stage::OProj,
-        Stage::PostAttentionLayernorm,
-        Stage::ResidualAttn,
-        Stage::PreFeedforwardLayernorm,
-        Stage::GateProj,
-        Stage::UpProj,
-        Stage::Act,
-        Stage::Gated,
-        Stage::DownProj,
-        Stage::PostFeedforwardLayernorm,
-        Stage::Output,
-    ];
-
-    /// The path below `layers.{l}.`
-    pub fn path(self) -> &'static str {
-        match self {
-            Stage::Input => "input",
-            Stage::InputLayernorm => "input_layernorm",
-            Stage::QProj => "self_attn.q_proj",
-            Stage::KProj => "self_attn.k_proj",
-            Stage::VProj => "self_attn.v_proj",
-            Stage::QRope => "self_attn.q_rope",
-            Stage::KRope => "self_attn.k_rope",
-            Stage::Scores => "self_attn.scores",
-            Stage::ScoresCapped => "self_attn.scores_capped",
-            Stage::Mask => "self_attn.mask",
-            Stage::Probs => "self_attn.probs",
-            Stage::Context => "self_attn.context",
-            Stage::OProj => "self_attn.o_proj",
-            Stage::PostAttentionLayernorm => "post_attention_layernorm",
-            Stage::ResidualAttn => "residual_attn",
-            Stage::PreFeedforwardLayernorm => "pre_feedforward_layernorm",
-            Stage::GateProj => "mlp.gate_proj",
-            Stage::UpProj => "mlp.up_proj",
-            Stage::Act => "mlp.act",
-            Stage::Gated => "mlp.gated",
-            Stage::DownProj => "mlp.down_proj",
-            Stage::PostFeedforwardLayernorm => "post_feedforward_layernorm",
-            Stage::Output => "output",
-        }
-    }
+pub struct Probe {
+    place: Place,
+    path: &'static str,
 }
 
 impl Probe {
+    /// `token_ids` [T], `<bos>` included: where everything starts.
+    pub const TOKEN_IDS: Probe = Probe { place: Place::Before(0), path: "token_ids" };
+
+    /// What a graph records under `path` after `last`, in `layer` or outside of all.
+    pub(crate) fn recorded(layer: Option<usize>, path: &'static str, last: Option<Probe>) -> Probe {
+        Probe { place: Place::next(layer, last.map(|last| last.place)), path }
+    }
+
+    /// Every name there is, in computing order: those of a model of one layer.
+    pub fn each() -> impl DoubleEndedIterator<Item = Probe> + ExactSizeIterator {
+        Graph::of_names().probes()
+    }
+
+    /// What is called `path` in `layer`, or outside of all.
+    pub fn of(layer: Option<usize>, path: &str) -> Option<Probe> {
+        let own = Probe::each().find(|probe| probe.path == path && probe.layer().is_some() == layer.is_some())?;
+        Some(layer.map_or(own, |layer| own.of_layer(layer)))
+    }
+
+    /// The probe called `name`. A dump may have a million other names: none of them is likened to ours here.
+    pub fn named(name: &str) -> Option<Probe> {
+        Probe::like(name).find(|probe| probe.to_string() == name)
+    }
+
+    /// Those that `name` may mean: outside of the layers, or in its layer.
+    fn like(name: &str) -> impl Iterator<Item = Probe> {
+        let layer_part = name.strip_prefix("layers.").and_then(|rest| rest.split_once('.'));
+        let in_layer = layer_part.and_then(|(index, _)| index.parse::<usize>().ok()).unwrap_or(0);
+        Probe::each().map(move |probe| probe.of_layer(in_layer))
+    }
+
+    /// What is called `path` in the same layer, or outside of all.
+    pub fn beside(self, path: &str) -> Option<Probe> {
+        Probe::of(self.layer(), path)
+    }
+
+    /// The same of layer `layer`; what is outside of the layers is so of each.
+    #[must_use]
+    pub fn of_layer(self, layer: usize) -> Probe {
+        match self.place {
+            Place::Layer(_, at) => Probe { place: Place::Layer(layer, at), ..self },
+            _ => self,
+        }
+    }
+
+    /// The layer this probe belongs to, if it belongs to one.
+    pub fn layer(self) -> Option<usize> {
+        match self.place {
+            Place::Layer(layer, _) => Some(layer),
+            _ => None,
+        }
+    }
+
+    /// Its name within its layer, or outside of all: `self_attn.q_proj`, `norm`.
+    pub fn path(self) -> &'static str {
+        self.path
+    }
+
     /// Which operation it is the result of.
     pub fn kind(self) -> Kind {
         Kind::from(self.pattern_node().op)
@@ -159,6 +98,16 @@ impl Probe {
         matches!(self.kind(), Kind::Softcap | Kind::Softmax | Kind::Gelu | Kind::Rope)
     }
 
+    /// Whether it is one of the logits: a number for each id of the vocabulary.
+    pub fn is_logits(self) -> bool {
+        self.axes().contains(&Axis::V)
+    }
+
+    /// Whether it is one of the embeddings of the token ids, which no layer has changed yet.
+    pub fn is_embedding(self) -> bool {
+        matches!(self.kind(), Kind::Embed | Kind::Scale)
+    }
+
     /// Whether it is a row of numbers for each token: neither the ids nor a mask.
     pub fn is_computed(self) -> bool {
         !matches!(self.kind(), Kind::TokenIds | Kind::Mask)
@@ -166,39 +115,14 @@ impl Probe {
 
     /// What is the same of it in every layer and every checkpoint: its node in a model of one layer.
     fn pattern_node(self) -> &'static Node {
-        let first = match self {
-            Probe::Layer(_, stage) => Probe::Layer(0, stage),
-            outside => outside,
-        };
-        Graph::of_names().node(first).unwrap_or_else(|| unreachable!("{self} is recorded by no line of gemma2"))
+        Graph::of_names()
+            .node(self.of_layer(0))
+            .unwrap_or_else(|| unreachable!("{self} is recorded by no line of gemma2"))
     }
 
     /// Whether `site`, a layer's number or a probe's name, includes it.
     pub fn is_at(self, site: &str) -> bool {
         self.to_string() == site || self.layer().is_some_and(|layer| layer.to_string() == site)
-    }
-
-    /// What is recorded under `path`, in a layer or outside of all.
-    pub(crate) fn recorded(layer: Option<usize>, path: &str) -> Probe {
-        let stage = |layer| Stage::ALL.into_iter().find(|stage| stage.path() == path).map(|s| Probe::Layer(layer, s));
-        let outside = || OUTSIDE.into_iter().find(|(_, name)| *name == path).map(|(probe, _)| probe);
-        layer.map_or_else(outside, stage).unwrap_or_else(|| unreachable!("{path} is the name of no probe"))
-    }
-
-    /// Its name within its layer, or outside of all: `self_attn.q_proj`, `norm`.
-    pub fn path(self) -> &'static str {
-        match self {
-            Probe::Layer(_, stage) => stage.path(),
-            outside => OUTSIDE.iter().find(|(probe, _)| *probe == outside).map_or("", |(_, name)| name),
-        }
-    }
-
-    /// The layer this probe belongs to, if it belongs to one.
-    pub fn layer(self) -> Option<usize> {
-        match self {
-            Probe::Layer(layer, _) => Some(layer),
-            _ => None,
-        }
     }
 
     /// The patterns of `probes`, each once, in their order.
@@ -228,16 +152,6 @@ impl fmt::Display for Probe {
         }
     }
 }
-
-/// The probes outside of the layers and their names.
-const OUTSIDE: [(Probe, &str); 6] = [
-    (Probe::TokenIds, "token_ids"),
-    (Probe::EmbedRaw, "embed.raw"),
-    (Probe::EmbedScaled, "embed.scaled"),
-    (Probe::Norm, "norm"),
-    (Probe::LogitsRaw, "logits.raw"),
-    (Probe::Logits, "logits"),
-];
 
 /// A name that is no probe point.
 #[derive(Debug, thiserror::Error)]
@@ -270,20 +184,6 @@ impl FromStr for Probe {
             let probe = nearest.and_then(|nearest| names.iter().find(|(own, _)| own == nearest));
             UnknownProbe { name: name.to_string(), nearest: probe.map(|(_, probe)| probe.to_string()) }
         })
-    }
-}
-
-impl Probe {
-    /// The probe called `name`. A dump may have a million other names: none of them is likened to ours here.
-    pub fn named(name: &str) -> Option<Probe> {
-        Probe::like(name).find(|probe| probe.to_string() == name)
-    }
-
-    /// Those that `name` may mean: outside of the layers, or in its layer.
-    fn like(name: &str) -> impl Iterator<Item = Probe> {
-        let layer_part = name.strip_prefix("layers.").and_then(|rest| rest.split_once('.'));
-        let in_layer = layer_part.and_then(|(index, _)| index.parse::<usize>().ok()).unwrap_or(0);
-        OUTSIDE.map(|(probe, _)| probe).into_iter().chain(Stage::ALL.map(move |stage| Probe::Layer(in_layer, stage)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use loupe_spec::{Config, Dtype, HostTensor, Probe, Stage, Values};
+use loupe_spec::{Axis, Config, Dtype, HostTensor, Probe, Values};
 use miette::Result;
 use serde_json::{Map, Value, json};
 
@@ -273,11 +273,11 @@ fn make(bench: &Bench, (model, config, engine): (&str, &Config, &Engine), job: J
             let recording = trace(backend, dtype, &[])?;
             let kept: Vec<Probe> = recording.tensors.keys().copied().filter(|_| random.below(3) == 0).collect();
             recording
-                .cut(|probe| probe == Probe::TokenIds || probe == Probe::Logits || kept.contains(&probe))
+                .cut(|probe| matches!(probe.path(), "token_ids" | "logits") || kept.contains(&probe))
                 .write(&prefix)
         }
         Kind::Ulp => moved(trace("flex", Dtype::F32, &[])?, &mut random, |probe| {
-            !matches!(probe, Probe::TokenIds | Probe::EmbedRaw | Probe::Layer(_, Stage::Mask | Stage::Input))
+            !matches!(probe.path(), "token_ids" | "embed.raw" | "self_attn.mask" | "input")
         })
         .write(&prefix),
         Kind::Widened(dtype) => {
@@ -317,7 +317,7 @@ fn make(bench: &Bench, (model, config, engine): (&str, &Config, &Engine), job: J
 fn moved(mut recording: Recording, random: &mut Random, which: impl Fn(Probe) -> bool) -> Recording {
     let mut stream = None;
     for (probe, tensor) in &mut recording.tensors {
-        if let (Probe::Layer(_, Stage::Input), Some(before)) = (probe, stream.take()) {
+        if let ("input", Some(before)) = (probe.path(), stream.take()) {
             *tensor = before;
             continue;
         }
@@ -327,7 +327,7 @@ fn moved(mut recording: Recording, random: &mut Random, which: impl Fn(Probe) ->
                 *value = f32::from_bits(value.to_bits().saturating_add_signed(by));
             }
         }
-        if matches!(probe, Probe::EmbedScaled | Probe::Layer(_, Stage::Output)) {
+        if matches!(probe.path(), "embed.scaled" | "output") {
             stream = Some(tensor.clone());
         }
     }
@@ -336,15 +336,13 @@ fn moved(mut recording: Recording, random: &mut Random, which: impl Fn(Probe) ->
 
 /// With a batch axis; heads side by side.
 fn laid_out(probe: Probe, tensor: &HostTensor, batch: bool, flat: bool) -> HostTensor {
-    let heads = [Stage::QProj, Stage::KProj, Stage::VProj, Stage::QRope, Stage::KRope, Stage::Context];
     let mut shape = tensor.shape.clone();
-    if let (Probe::Layer(_, stage), [tokens, heads_axis, lanes]) = (probe, tensor.shape.as_slice())
+    if let ([Axis::T, Axis::N | Axis::K, Axis::H], [tokens, heads, lanes]) = (probe.axes(), tensor.shape.as_slice())
         && flat
-        && heads.contains(&stage)
     {
-        shape = vec![*tokens, heads_axis * lanes];
+        shape = vec![*tokens, heads * lanes];
     }
-    if batch && probe != Probe::TokenIds && !matches!(probe, Probe::Layer(_, Stage::Mask)) {
+    if batch && probe.is_computed() {
         shape.insert(0, 1);
     }
     HostTensor { shape, values: tensor.values.clone() }

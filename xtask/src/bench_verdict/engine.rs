@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use loupe_checkpoint::{Checkpoint, Rows};
-use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Stage, Values, Weight};
+use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Values, Weight};
 use miette::{Result, miette};
 
 use super::arithmetic::Arithmetic;
@@ -57,6 +57,11 @@ impl Engine {
     }
 }
 
+/// What Loupe calls a value of this engine.
+fn probe(layer: Option<usize>, path: &str) -> Probe {
+    Probe::of(layer, path).unwrap_or_else(|| unreachable!("{path} is the name of no probe"))
+}
+
 /// One forward pass.
 struct Pass<'a> {
     graph: &'a Graph,
@@ -71,52 +76,52 @@ impl Pass<'_> {
     fn forward(mut self) -> BTreeMap<Probe, HostTensor> {
         let ids = self.token_ids;
         let values = Values::I64(ids.iter().map(|id| *id as i64).collect());
-        self.recorded.insert(Probe::TokenIds, HostTensor { shape: vec![ids.len()], values });
+        self.recorded.insert(Probe::TOKEN_IDS, HostTensor { shape: vec![ids.len()], values });
         let raw = ids.iter().map(|id| self.weights[&Weight::EMBED_TOKENS][*id].clone()).collect();
-        let raw = self.keep(Probe::EmbedRaw, raw);
+        let raw = self.keep(probe(None, "embed.raw"), raw);
         let scale = self.arithmetic.store((self.config.hidden_size as f64).sqrt() as f32);
-        let mut stream = self.keep(Probe::EmbedScaled, map(&raw, |x| x * scale));
+        let mut stream = self.keep(probe(None, "embed.scaled"), map(&raw, |x| x * scale));
         for layer in 0..self.config.num_hidden_layers {
             stream = self.layer(layer, stream);
         }
-        let normed = self.norm(Probe::Norm, &stream);
-        let raw = self.project(Probe::LogitsRaw, &normed);
+        let normed = self.norm(probe(None, "norm"), &stream);
+        let raw = self.project(probe(None, "logits.raw"), &normed);
         let cap = self.config.final_logit_softcapping;
         let capped = self.cap(&raw, cap);
-        self.keep(Probe::Logits, capped);
+        self.keep(probe(None, "logits"), capped);
         self.recorded
     }
 
     fn layer(&mut self, layer: usize, stream: Matrix) -> Matrix {
-        let at = |stage: Stage| Probe::Layer(layer, stage);
-        let stream = self.keep(at(Stage::Input), stream);
-        let normed = self.norm(at(Stage::InputLayernorm), &stream);
+        let at = |path| probe(Some(layer), path);
+        let stream = self.keep(at("input"), stream);
+        let normed = self.norm(at("input_layernorm"), &stream);
         let context = self.attention(layer, &normed);
-        let joined = self.project(at(Stage::OProj), &context);
-        let joined = self.norm(at(Stage::PostAttentionLayernorm), &joined);
-        let stream = self.keep(at(Stage::ResidualAttn), zip(&stream, &joined, |a, b| a + b));
+        let joined = self.project(at("self_attn.o_proj"), &context);
+        let joined = self.norm(at("post_attention_layernorm"), &joined);
+        let stream = self.keep(at("residual_attn"), zip(&stream, &joined, |a, b| a + b));
 
-        let normed = self.norm(at(Stage::PreFeedforwardLayernorm), &stream);
-        let gate = self.project(at(Stage::GateProj), &normed);
-        let up = self.project(at(Stage::UpProj), &normed);
+        let normed = self.norm(at("pre_feedforward_layernorm"), &stream);
+        let gate = self.project(at("mlp.gate_proj"), &normed);
+        let up = self.project(at("mlp.up_proj"), &normed);
         let act = map(&gate, |x| self.gelu(x));
-        let act = self.keep(at(Stage::Act), act);
-        let gated = self.keep(at(Stage::Gated), zip(&act, &up, |a, b| a * b));
-        let joined = self.project(at(Stage::DownProj), &gated);
-        let joined = self.norm(at(Stage::PostFeedforwardLayernorm), &joined);
-        self.keep(at(Stage::Output), zip(&stream, &joined, |a, b| a + b))
+        let act = self.keep(at("mlp.act"), act);
+        let gated = self.keep(at("mlp.gated"), zip(&act, &up, |a, b| a * b));
+        let joined = self.project(at("mlp.down_proj"), &gated);
+        let joined = self.norm(at("post_feedforward_layernorm"), &joined);
+        self.keep(at("output"), zip(&stream, &joined, |a, b| a + b))
     }
 
     /// Context [T, N * H] of the normed stream.
     fn attention(&mut self, layer: usize, normed: &Matrix) -> Matrix {
-        let at = |stage: Stage| Probe::Layer(layer, stage);
+        let at = |path| probe(Some(layer), path);
         let (config, arithmetic, tokens) = (self.config, self.arithmetic, normed.len());
         let (n, h) = (config.num_attention_heads, config.head_dim);
-        let q = self.project(at(Stage::QProj), normed);
-        let k = self.project(at(Stage::KProj), normed);
-        let v = self.project(at(Stage::VProj), normed);
-        let q = self.keep(at(Stage::QRope), self.rotated(&q));
-        let k = self.keep(at(Stage::KRope), self.rotated(&k));
+        let q = self.project(at("self_attn.q_proj"), normed);
+        let k = self.project(at("self_attn.k_proj"), normed);
+        let v = self.project(at("self_attn.v_proj"), normed);
+        let q = self.keep(at("self_attn.q_rope"), self.rotated(&q));
+        let k = self.keep(at("self_attn.k_rope"), self.rotated(&k));
         // Head n of the queries reads head n div (N / K) of keys and values.
         // Query heads that share a key head.
         let groups = config.num_attention_heads / config.num_key_value_heads;
@@ -128,14 +133,14 @@ impl Pass<'_> {
             arithmetic.dot(q.iter().copied(), k.iter().copied()) * scale
         };
         let scores = (0..n * tokens).map(|row| (0..tokens).map(|key| score(row, key)).collect()).collect();
-        let scores = self.keep(at(Stage::Scores), scores);
+        let scores = self.keep(at("self_attn.scores"), scores);
         let capped = self.cap(&scores, config.attn_logit_softcapping);
-        let capped = self.keep(at(Stage::ScoresCapped), capped);
+        let capped = self.keep(at("self_attn.scores_capped"), capped);
         let window = config.window(layer).unwrap_or(usize::MAX);
         let sees = |query: usize, key: usize| key <= query && query - key < window;
         let mask = (0..tokens * tokens).map(|at| u8::from(sees(at / tokens, at % tokens))).collect();
         let mask = HostTensor { shape: vec![tokens, tokens], values: Values::U8(mask) };
-        self.recorded.insert(at(Stage::Mask), mask);
+        self.recorded.insert(at("self_attn.mask"), mask);
         let softmax = |(row, scores): (usize, &Vec<f32>)| {
             let seen = |key: usize| sees(row % tokens, key);
             let most = (0..tokens).filter(|key| seen(*key)).map(|key| scores[key]).fold(f32::MIN, f32::max);
@@ -144,13 +149,13 @@ impl Pass<'_> {
             let total: f32 = exps.iter().sum();
             exps.iter().map(|exp| exp / total).collect()
         };
-        let probs = self.keep(at(Stage::Probs), capped.iter().enumerate().map(softmax).collect());
+        let probs = self.keep(at("self_attn.probs"), capped.iter().enumerate().map(softmax).collect());
         let mixed = |query: usize, lane: usize| {
             let (head, of) = (lane / h, lanes(lane / h).start + lane % h);
             arithmetic.dot(probs[head * tokens + query].iter().copied(), v.iter().map(|v| v[of]))
         };
         let context = (0..tokens).map(|query| (0..n * h).map(|lane| mixed(query, lane)).collect()).collect();
-        self.keep(at(Stage::Context), context)
+        self.keep(at("self_attn.context"), context)
     }
 
     /// Rounds `rows` to what the engine keeps and records them.
@@ -292,8 +297,8 @@ mod tests {
     #[test]
     fn printed_values_have_so_many_decimals() {
         let tensor = HostTensor { shape: vec![1], values: Values::F32(vec![0.123_456_7]) };
-        let mut recording = Recording { report: None, tensors: BTreeMap::from([(Probe::Norm, tensor)]) };
+        let mut recording = Recording { report: None, tensors: BTreeMap::from([(probe(None, "norm"), tensor)]) };
         printed(&mut recording, 4);
-        assert_eq!(recording.tensors[&Probe::Norm].values, Values::F32(vec![0.1235]));
+        assert_eq!(recording.tensors[&probe(None, "norm")].values, Values::F32(vec![0.1235]));
     }
 }

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use loupe_report::{Report, Written};
-use loupe_spec::{HostTensor, Probe, Stage};
+use loupe_spec::{HostTensor, Probe};
 use miette::{Result, miette};
 
 /// How much of a run a candidate holds.
@@ -32,12 +32,9 @@ impl Extent {
         match self {
             Extent::Full => true,
             Extent::Layers => {
-                matches!(
-                    probe,
-                    Probe::TokenIds | Probe::EmbedScaled | Probe::Layer(_, Stage::Output) | Probe::Norm | Probe::Logits
-                )
+                matches!(probe.path(), "token_ids" | "embed.scaled" | "output" | "norm" | "logits")
             }
-            Extent::Logits => matches!(probe, Probe::TokenIds | Probe::Logits),
+            Extent::Logits => matches!(probe.path(), "token_ids" | "logits"),
         }
     }
 }
@@ -89,7 +86,7 @@ impl Recording {
 
     /// The prompt.
     pub fn token_ids(&self) -> Option<&HostTensor> {
-        self.tensors.get(&Probe::TokenIds)
+        self.tensors.get(&Probe::TOKEN_IDS)
     }
 }
 
@@ -134,7 +131,10 @@ pub mod tests {
     /// A run of one value each.
     pub fn run(norm: f64, logits: f64) -> Recording {
         let of = |value: f64| HostTensor { shape: vec![1], values: Values::F64(vec![value]) };
-        Recording { report: None, tensors: BTreeMap::from([(Probe::Norm, of(norm)), (Probe::Logits, of(logits))]) }
+        Recording {
+            report: None,
+            tensors: BTreeMap::from([("norm".parse().unwrap(), of(norm)), ("logits".parse().unwrap(), of(logits))]),
+        }
     }
 
     #[test]
@@ -142,7 +142,7 @@ pub mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tensor = HostTensor { shape: vec![1, 3], values: Values::Bf16(vec![Default::default(); 3]) };
         let ids = HostTensor { shape: vec![1], values: Values::I64(vec![7]) };
-        let tensors = BTreeMap::from([(Probe::Norm, tensor), (Probe::TokenIds, ids)]);
+        let tensors = BTreeMap::from([("norm".parse().unwrap(), tensor), (Probe::TOKEN_IDS, ids)]);
         let path = Recording { report: None, tensors: tensors.clone() }.write(&folder.path().join("a")).unwrap();
         assert_eq!(Recording::read_dump(&path).unwrap().tensors, tensors);
     }

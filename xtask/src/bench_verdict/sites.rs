@@ -167,6 +167,9 @@ pub mod tests {
         assert!(probe.is_in("layers.1") && probe.is_in("layers.1.mlp.act"));
         assert!(!probe.is_in("layers.1.mlp.gated") && !probe.is_in("layers.0"));
         assert!(Place::Layer(1).is_in("layers.1.mlp.act") && !Place::Everywhere.is_in("layers.1"));
-        assert!(!Place::Probe(Probe::Norm).is_in("layers.1") && Place::Probe(Probe::Norm).is_in("norm"));
+        assert!(
+            !Place::Probe("norm".parse().unwrap()).is_in("layers.1")
+                && Place::Probe("norm".parse().unwrap()).is_in("norm")
+        );
     }
 }

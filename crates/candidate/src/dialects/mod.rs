@@ -13,21 +13,22 @@ mod vllm;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use loupe_spec::{Probe, Stage};
+use loupe_spec::Probe;
 
-/// What a name says that a tensor holds. Layer 0 stands for every layer.
+/// What a name says that a tensor holds; of what belongs to a layer, in the layer that the name is of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Holds {
     /// This probe point: the name is Loupe's own.
     Probe(Probe),
-    /// These values: the first is what the program documents, the others what it writes under the same name besides.
-    Values(&'static [Probe]),
+    /// These values, by their paths: the first is what the program documents, the others what it writes under the same name
+    /// besides.
+    Values(&'static [&'static str]),
     /// transformers' `hidden_states[{l}]`: what enters layer `{l}`; the last is after the final norm.
     HiddenState,
     /// All of those in one tensor, one after the other along the first axis.
     HiddenStates,
     /// Several in one, side by side along the last axis.
-    Fused(&'static [Stage]),
+    Fused(&'static [&'static str]),
     /// Nothing that is a probe point: the sentence says what it is.
     Nothing(&'static str),
 }
@@ -125,9 +126,9 @@ pub(crate) fn squashed(name: &str) -> String {
     squashed.trim_matches('_').to_string()
 }
 
-/// Of a layer.
-const fn l(stage: Stage) -> Probe {
-    Probe::Layer(0, stage)
+/// The value called `path`, in `layer` if it is of one.
+pub(crate) fn value(path: &str, layer: usize) -> Option<Probe> {
+    Probe::of(Some(layer), path).or_else(|| Probe::of(None, path))
 }
 
 #[cfg(test)]
@@ -140,6 +141,15 @@ mod tests {
             let layers = dialect.layers.len() + dialect.after.len();
             let count = dialect.roots.len() * (layers * dialect.in_layer.len() + dialect.elsewhere.len());
             assert_eq!(dialect.table().len(), count, "{}", dialect.name);
+        }
+    }
+
+    #[test]
+    fn every_path_of_a_dialect_is_a_probe_points() {
+        for (name, holds) in TABLES.iter().flatten() {
+            if let Holds::Values(paths) | Holds::Fused(paths) = holds {
+                assert!(paths.iter().all(|path| value(path, 0).is_some()), "{name}: {paths:?}");
+            }
         }
     }
 }

@@ -176,14 +176,12 @@ fn cost(graph: &Graph, tokens: usize) -> usize {
 /// The probes that are run.
 fn within_reach(graph: &Graph, tokens: usize) -> BTreeSet<Probe> {
     let layers = layers_in_reach(graph, tokens);
-    let is_within = |probe: &Probe| match probe {
-        Probe::TokenIds => false,
-        Probe::EmbedRaw | Probe::EmbedScaled => true,
-        Probe::Layer(layer, _) => *layer < layers,
-        Probe::Norm => layers == graph.config().num_hidden_layers,
-        Probe::LogitsRaw | Probe::Logits => {
-            layers == graph.config().num_hidden_layers && tokens * graph.config().vocab_size <= MOST_LOGITS
-        }
+    let all_layers = layers == graph.config().num_hidden_layers;
+    let is_within = |probe: &Probe| match probe.layer() {
+        Some(layer) => layer < layers,
+        None if *probe == Probe::TOKEN_IDS => false,
+        None if probe.is_embedding() => true,
+        None => all_layers && (!probe.is_logits() || tokens * graph.config().vocab_size <= MOST_LOGITS),
     };
     graph.probes().filter(is_within).collect()
 }

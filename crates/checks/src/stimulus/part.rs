@@ -1,6 +1,6 @@
 //! What a stimulus can be made of: one change each.
 
-use loupe_spec::{Mistake, MistakeKind, Probe, Stage};
+use loupe_spec::{Kind, Mistake, MistakeKind, Probe};
 
 /// A change of prompt, config.json or weights. In rising order of what it costs the one who runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,22 +56,23 @@ impl Part {
 
     /// Whether it may bring `mistake` out: a guess, which is measured before it is believed.
     pub fn aims_at(self, mistake: &Mistake) -> bool {
-        let touches = |stages: &[Stage]| stages.iter().any(|stage| (mistake.at)(Probe::Layer(0, *stage)));
-        let norms = [Stage::InputLayernorm, Stage::PostAttentionLayernorm, Stage::PreFeedforwardLayernorm];
-        let attention = [Stage::QRope, Stage::KRope, Stage::Scores, Stage::ScoresCapped, Stage::Probs];
+        let touches = |paths: &[&str]| mistake.touches(|probe| paths.contains(&probe.path()));
+        let norms = ["input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm"];
+        let is_of_attention =
+            |probe: Probe| probe.has_keys() && probe.kind() != Kind::Mask || probe.kind() == Kind::Rope;
         // A moved cast shows by how values round, which no size of theirs changes; rounded angles grow with positions.
         let policy = mistake.kind == MistakeKind::DtypePolicy;
         if policy || self == Part::Late {
-            return policy && self == Part::Late && touches(&[Stage::QRope]);
+            return policy && self == Part::Late && touches(&["self_attn.q_rope"]);
         }
         match self {
             Part::Tokens | Part::Quiet => touches(&norms),
-            Part::Window => touches(&[Stage::Mask]),
-            Part::Scales => touches(&[Stage::Scores]),
+            Part::Window => touches(&["self_attn.mask"]),
+            Part::Scales => touches(&["self_attn.scores"]),
             Part::Late => false,
-            Part::Norms => touches(&[Stage::PostAttentionLayernorm]) && !(mistake.at)(Probe::Norm),
-            Part::Logits => [Probe::LogitsRaw, Probe::Logits].into_iter().any(mistake.at),
-            Part::Gain | Part::Saturate => touches(&attention),
+            Part::Norms => touches(&["post_attention_layernorm"]) && !touches(&["norm"]),
+            Part::Logits => mistake.touches(Probe::is_logits),
+            Part::Gain | Part::Saturate => mistake.touches(is_of_attention),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_checkpoint::{Change, Checkpoint, Rows, Tensors};
 use loupe_compare::{Given, Replay, ReplayError, Replayer, Trace};
-use loupe_spec::{Config, Dtype, Graph, HostTensor, Mistake, Probe, Simulation, Stage, Values, Weight, gemma2};
+use loupe_spec::{Config, Dtype, Graph, HostTensor, Mistake, Probe, Simulation, Values, Weight, gemma2};
 use serde_json::{Value, json};
 
 use super::measure::layers_in_reach;
@@ -65,16 +65,17 @@ impl<'a> Base<'a> {
         let config = checkpoint.config();
         let token_ids = &token_ids[..token_ids.len().min(LONGEST)];
         let layers = layers_in_reach(checkpoint.graph(), token_ids.len());
-        let sizes = [Stage::Scores, Stage::OProj, Stage::DownProj];
-        let wanted: BTreeSet<Probe> = (0..layers).flat_map(|l| sizes.map(|stage| Probe::Layer(l, stage))).collect();
+        let sizes = ["self_attn.scores", BRANCHES[0], BRANCHES[1]];
+        let in_reach = checkpoint.graph().probes().filter(|probe| probe.layer().is_some_and(|layer| layer < layers));
+        let wanted: BTreeSet<Probe> = in_reach.filter(|probe| sizes.contains(&probe.path())).collect();
         let ids = Values::I64(token_ids.iter().map(|id| *id as i64).collect());
-        let given = Trace::from([(Probe::TokenIds, HostTensor { shape: vec![token_ids.len()], values: ids })]);
+        let given = Trace::from([(Probe::TOKEN_IDS, HostTensor { shape: vec![token_ids.len()], values: ids })]);
         let simulation = Simulation::exact();
         let question = Replay { given: Given::whole(&given), wanted: &wanted, mistakes: &[], simulation };
         let run = answer(checkpoint.graph(), tensors, token_ids.len(), question)?;
-        let [scores, attention, mlp] = sizes.map(|stage| {
-            let of_layer = |l| run.get(&Probe::Layer(l, stage)).map(|tensor| rms(&tensor.values.to_f64()));
-            let mut sizes: Vec<f64> = (0..layers).filter_map(of_layer).collect();
+        let [scores, attention, mlp] = sizes.map(|path| {
+            let of_layers = run.iter().filter(|(probe, _)| probe.path() == path);
+            let mut sizes: Vec<f64> = of_layers.map(|(_, tensor)| rms(&tensor.values.to_f64())).collect();
             sizes.sort_by(f64::total_cmp);
             sizes.get(sizes.len() / 2).copied().unwrap_or(1.0)
         });

@@ -302,7 +302,7 @@ fn by_layer(probes: &BTreeSet<Probe>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use loupe_spec::{Code, Config, Dtype, Formula, Graph, HostTensor, Kind, Simulation, Stage, Values, What, gemma2};
+    use loupe_spec::{Code, Config, Dtype, Formula, Graph, HostTensor, Kind, Simulation, Values, What, gemma2};
 
     use crate::{Candidate, Given, Judgement, Replay, ReplayError, Replayer, Rows, Trace, judge};
 
@@ -312,7 +312,7 @@ mod tests {
     struct Large(Graph);
 
     const IN_THE_LAYERS: Mistake = mistake("in_the_layers", |probe| probe.kind() == Kind::Gelu);
-    const IN_THE_HEAD: Mistake = mistake("in_the_head", |probe| probe == Probe::LogitsRaw);
+    const IN_THE_HEAD: Mistake = mistake("in_the_head", |probe| probe.path() == "logits.raw");
 
     const fn mistake(id: &'static str, at: fn(Probe) -> bool) -> Mistake {
         let (kind, right) = (MistakeKind::Architectural, Code { file: "", line: 1, text: "" });
@@ -352,12 +352,12 @@ mod tests {
         let config = r#"{"model_type":"gemma2","vocab_size":256000,"hidden_size":2304,"intermediate_size":9216,
             "num_hidden_layers":26,"num_attention_heads":8,"num_key_value_heads":4,"head_dim":256}"#;
         let model = Large(gemma2(&Config::from_json(config).unwrap()));
-        let mut recorded: BTreeSet<Probe> = (0..26).map(|layer| Probe::Layer(layer, Stage::Output)).collect();
-        recorded.extend([Probe::Norm, Probe::Logits]);
+        let mut recorded: BTreeSet<Probe> = (0..26).filter_map(|layer| Probe::of(Some(layer), "output")).collect();
+        recorded.extend(["norm", "logits"].map(crate::probe));
         let (given, simulation) = (Trace::new(), Simulation::exact());
         let right = Replay { given: Given::whole(&given), wanted: &recorded, mistakes: &[], simulation };
         let mut trace = model.replay(right).unwrap();
-        trace.insert(Probe::TokenIds, HostTensor { shape: vec![1], values: Values::I64(vec![2]) });
+        trace.insert(Probe::TOKEN_IDS, HostTensor { shape: vec![1], values: Values::I64(vec![2]) });
         let candidate = Candidate {
             path: String::new(),
             backend: None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Mistake, Probe, Stage as ModelStage};
+use loupe_spec::{Kind, Mistake, Probe};
 
 use crate::ReplayError;
 use crate::naming::hypothesis::{Hypothesis, Scope, scopes};
@@ -103,7 +103,7 @@ impl Scene<'_> {
 /// A mask fits bit for bit or not at all, and in one layer several mistakes make the same mask. One that would explain
 /// some layers and break others is not what was made, unless it was made in that layer alone.
 fn whole_mask(trial: &Trial, explained: &BTreeSet<Probe>, breaks: usize, open: &BTreeSet<Probe>) -> bool {
-    let of_mask = |hypothesis: &Hypothesis| (hypothesis.mistake.at)(Probe::Layer(0, ModelStage::Mask));
+    let of_mask = |hypothesis: &Hypothesis| hypothesis.mistake.touches(|probe| probe.kind() == Kind::Mask);
     if !of_mask(&trial.hypothesis) {
         return true;
     }

@@ -97,7 +97,7 @@ impl Fitted {
             value: Some(self.value).filter(|value| value.is_finite()),
             expected: self.expected,
             formula: self.parameter.formula(),
-            probe: self.explained.first().or(self.sites.first()).copied().unwrap_or(Probe::TokenIds),
+            probe: self.explained.first().or(self.sites.first()).copied().unwrap_or(Probe::TOKEN_IDS),
             layers: layers(&self.sites),
             evidence,
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Edit, Graph, Mistake, Probe, Stage, What};
+use loupe_spec::{Edit, Graph, Mistake, Probe, What};
 
 use crate::segments::Segments;
 
@@ -16,9 +16,10 @@ pub enum Half {
 }
 
 impl Half {
-    /// The one that `stage` is of.
-    fn of(stage: Stage) -> Half {
-        if stage <= Stage::ResidualAttn { Half::Attention } else { Half::Feedforward }
+    /// The one that `probe` is of, if it is of a layer.
+    fn of(probe: Probe) -> Option<Half> {
+        let joined = probe.beside("residual_attn")?;
+        Some(if probe <= joined { Half::Attention } else { Half::Feedforward })
     }
 }
 
@@ -29,8 +30,8 @@ pub enum Scope {
     Everywhere,
     /// In one half of every layer.
     Half(Half),
-    /// At one stage of every layer.
-    Stage(Stage),
+    /// At one stage of every layer: this of layer 0.
+    Stage(Probe),
     /// In one layer.
     Layer(usize),
     /// At one probe.
@@ -56,8 +57,8 @@ impl Hypothesis {
     pub fn touches(&self, probe: Probe) -> bool {
         let inside = match self.scope {
             Scope::Everywhere => true,
-            Scope::Half(half) => matches!(probe, Probe::Layer(_, own) if Half::of(own) == half),
-            Scope::Stage(stage) => matches!(probe, Probe::Layer(_, own) if own == stage),
+            Scope::Half(half) => Half::of(probe) == Some(half),
+            Scope::Stage(stage) => probe.of_layer(0) == stage,
             Scope::Layer(layer) => probe.layer() == Some(layer),
             Scope::Site(site) => probe == site,
         };
@@ -93,10 +94,8 @@ pub fn scopes(mistake: &'static Mistake, segments: &Segments, probes: &BTreeSet<
         let several_layers = own_layers.len() > 1;
         let several_stages = touched.len() > own_layers.len();
         if several_stages {
-            stages.extend(touched.iter().filter_map(|probe| match probe {
-                Probe::Layer(_, stage) => Some(*stage),
-                _ => None,
-            }));
+            let in_layers = touched.iter().filter(|probe| probe.layer().is_some());
+            stages.extend(in_layers.map(|probe| probe.of_layer(0)));
         }
         if several_layers {
             layers.extend(own_layers.iter().flatten().map(|layer| Scope::Layer(*layer)));
@@ -110,7 +109,7 @@ pub fn scopes(mistake: &'static Mistake, segments: &Segments, probes: &BTreeSet<
         }
     }
     // A half of which one stage is touched is that stage.
-    let of_half = |half: &Half| stages.iter().filter(|stage| Half::of(**stage) == *half).count();
+    let of_half = |half: &Half| stages.iter().filter(|stage| Half::of(**stage) == Some(*half)).count();
     let both = [Half::Attention, Half::Feedforward];
     let halves = both.into_iter().filter(|half| of_half(half) > 1 && of_half(half) < stages.len()).map(Scope::Half);
     let stages = stages.iter().copied().map(Scope::Stage);

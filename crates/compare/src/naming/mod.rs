@@ -188,7 +188,7 @@ impl Findings {
         alternatives: Vec<String>,
         evidence: String,
     ) {
-        let probe = first.or(sites.first().copied()).unwrap_or(Probe::TokenIds);
+        let probe = first.or(sites.first().copied()).unwrap_or(Probe::TOKEN_IDS);
         if let Some(known) = self.named.iter_mut().find(|known| known.id == mistake.id) {
             return known.also_at(probe, sites);
         }

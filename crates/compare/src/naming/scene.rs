@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Edit, Mistake, MistakeKind, Probe, Rounding, Stage as ModelStage, What};
+use loupe_spec::{Edit, Kind, Mistake, MistakeKind, Probe, Rounding, What};
 
 use crate::naming::hypothesis::{Hypothesis, Scope};
 use crate::naming::slope::{Part, Slope};
@@ -76,7 +76,7 @@ impl<'a> Scene<'a> {
     fn stream_now(&self) -> Result<Trace, ReplayError> {
         let given = &self.segments.given;
         let begins = |probe: &&Probe| {
-            matches!(probe, Probe::Layer(layer, ModelStage::Input) if *layer > 0)
+            (probe.path() == "input" && probe.layer() > Some(0))
                 && (self.segments.in_part
                     || (!given.contains(*probe)
                         && self.replayer.graph().inputs(**probe).iter().all(|input| !given.contains(input))))
@@ -150,8 +150,8 @@ impl<'a> Scene<'a> {
     pub fn weights_read(&self, recorded: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool) -> usize {
         let graph = self.replayer.graph();
         let first = self.touched(recorded, touches).first().and_then(|probe| probe.layer());
-        let read = |probe: &Probe| match probe {
-            Probe::EmbedRaw => self.replayer.tokens() * graph.config().hidden_size,
+        let read = |probe: &Probe| match probe.kind() {
+            Kind::Embed => self.replayer.tokens() * graph.config().hidden_size,
             _ => graph.weight(*probe).map_or(0, |weight| graph.weight_shape(weight).iter().product()),
         };
         let own: usize = recorded.iter().flat_map(|probe| &self.segments.own[probe]).map(read).sum();

@@ -40,8 +40,8 @@ pub fn headline(verdict: &Verdict) -> String {
         None => String::new(),
     };
     // An engine that has no cap gives the same values.
-    let seen = |probe: Probe| verdict.stages.iter().any(|stage| stage.probe == probe.to_string());
-    let uncapped = match verdict.exit_code == 0 && seen(Probe::LogitsRaw) && !seen(Probe::Logits) {
+    let seen = |probe: &str| verdict.stages.iter().any(|stage| stage.probe == probe);
+    let uncapped = match verdict.exit_code == 0 && seen("logits.raw") && !seen("logits") {
         true => "; its logits are those before the cap",
         false => "",
     };
@@ -141,7 +141,7 @@ fn structure(sentences: &[String]) -> String {
 }
 
 fn is_of_the_prompt(mistake: &NamedMistake) -> bool {
-    mistake.sites == [Probe::TokenIds]
+    mistake.sites == [Probe::TOKEN_IDS]
 }
 
 /// Each mistake and each number with another value, and where: `scale_missing, in every layer; gelu_erf, in layer 2`.
@@ -149,7 +149,7 @@ fn named(verdict: &Verdict) -> String {
     let of = verdict.coverage.of_layers;
     let place = |layers: &[usize], probe: &Probe| match in_words(layers, of) {
         Some(layers) => format!(", in {layers}"),
-        None if *probe == Probe::TokenIds => ", in the prompt".to_string(),
+        None if *probe == Probe::TOKEN_IDS => ", in the prompt".to_string(),
         None => format!(", at {probe}"),
     };
     let mistake = |mistake: &NamedMistake| {
