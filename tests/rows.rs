@@ -1,9 +1,9 @@
 //! Dumps of some tokens only: the row of a decode step, the tail of a prefill.
 #![allow(clippy::unwrap_used)]
 
-use loupe_checks::CheckpointReplayer;
-use loupe_compare::{Given, Judgement, Replay, Replayer, Rows, Start, Verdict};
-use loupe_spec::{Dtype, HostTensor, Mistake, MistakeKind, Probe, Simulation, Values};
+use loupe_compare::{Judgement, Rows, Start, Verdict};
+use loupe_engine::Referee;
+use loupe_spec::{Dtype, Given, HostTensor, Mistake, MistakeKind, Probe, Replay, Replayer, Simulation, Values};
 use loupe_tests::judged::{Kept, budget_used, ids, verdict_of_rows};
 use loupe_tests::{Case, Trace, at, cases, errors, f64s, worst};
 
@@ -117,7 +117,7 @@ fn a_replay_takes_recorded_rows_and_computes_the_others() {
     let case = Case::open("builtin");
     let right = case.forward("flex", Dtype::F64, case.probes(), &[]);
     let tokens = last(&case) + 1;
-    let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without: &[] };
+    let referee = Referee::new(case.graph(), &case.tensors, tokens);
     for rows in [vec![tokens - 1], vec![0, 2], vec![1, 2, 4]] {
         let mut recorded = rows_of(&right, &rows, Kept::Everything);
         // A decode step knows no keys after its own.
@@ -130,7 +130,7 @@ fn a_replay_takes_recorded_rows_and_computes_the_others() {
         let computed = |rows: &[usize]| {
             let given = Given { trace: &recorded, rows };
             let simulation = Simulation::exact();
-            replayer.replay(Replay { given, wanted: &case.probes(), mistakes: &[], simulation }).unwrap()
+            referee.replay(Replay { given, wanted: &case.probes(), mistakes: &[], simulation }).unwrap()
         };
         let (probe, error) = worst(&errors(&computed(&rows), &right));
         assert!(error <= 1e-14, "{rows:?}: {probe} is off by {error:e}");

@@ -7,7 +7,7 @@ use std::f64::consts::PI;
 
 use loupe_checkpoint::Rows;
 use loupe_engine::{Limits, TraceJob, trace};
-use loupe_spec::{Config, Dtype, HostTensor, Probe, Values, gemma2};
+use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Values};
 use loupe_tests::{Case, F64, Trace, at, f64s, probe, relative_l2, spec};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ fn stage(
 ) -> [HostTensor; 2] {
     F64.map(|backend| {
         let job = TraceJob {
-            graph: &gemma2(config),
+            graph: &Graph::of(config),
             tensors: &case.tensors,
             positions: positions.to_vec(),
             given: given.iter().map(|(probe, value)| (*probe, (*value).clone())).collect::<Trace>(),

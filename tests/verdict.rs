@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_checks::CheckpointReplayer;
-use loupe_compare::{Given, Judgement, Replay, Replayer, Rows, Verdicts, text};
-use loupe_engine::edits;
+use loupe_compare::{Judgement, Rows, Verdicts, text};
+use loupe_engine::{Referee, edits};
 use loupe_report::read_safetensors;
-use loupe_spec::{Arithmetic, Dtype, HostTensor, Probe, Rounding, Simulation, Values, WeightForm};
+use loupe_spec::{
+    Arithmetic, Dtype, Given, HostTensor, Probe, Replay, Replayer, Rounding, Simulation, Values, WeightForm,
+};
 use loupe_tests::judged::{Kept, budget_used, candidate, ids, judged, verdict, verdict_without};
 use loupe_tests::{Case, Trace, at, cases, fixture, offered, present, probe, read_trace};
 
@@ -311,7 +312,7 @@ fn thresholds_may_move_by_two_either_way() {
 /// A run of an engine that keeps its matrices in blocks of 32 with 4 bits a weight, and plants `mistakes`.
 fn quantised(case: &Case, mistakes: &[String]) -> Trace {
     let tokens = case.f32[&Probe::TOKEN_IDS].values.len();
-    let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without: &[] };
+    let referee = Referee::new(case.graph(), &case.tensors, tokens);
     let start =
         case.f32.iter().filter(|(probe, _)| **probe == Probe::TOKEN_IDS).map(|(p, t)| (*p, t.clone())).collect();
     let weights = WeightForm::Blocks { bits: 4 };
@@ -320,7 +321,7 @@ fn quantised(case: &Case, mistakes: &[String]) -> Trace {
         Simulation { storage: Dtype::F32, weights, rounding: Rounding::Stochastic(0x77), ..Simulation::exact() };
     let given = Given::whole(&start);
     let mistakes = &edits(mistakes, case.graph()).unwrap();
-    replayer.replay(Replay { given, wanted: &case.probes(), mistakes, simulation }).unwrap()
+    referee.replay(Replay { given, wanted: &case.probes(), mistakes, simulation }).unwrap()
 }
 
 /// A precision shows in every layer and in every token; what shows in some is a mistake. The head's may be its own.
@@ -328,7 +329,7 @@ fn quantised(case: &Case, mistakes: &[String]) -> Trace {
 fn a_precision_is_not_what_some_layers_or_tokens_show() {
     let case = Case::open("builtin");
     let tokens = case.f32[&Probe::TOKEN_IDS].values.len();
-    let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without: &[] };
+    let referee = Referee::new(case.graph(), &case.tensors, tokens);
     let outputs = |probe: &Probe| matches!(probe.path(), "token_ids" | "output" | "norm");
     let head = BTreeSet::from([probe("logits.raw"), probe("logits")]);
     let judged_as = |run: Trace| judged(&[], &case, &candidate(&case, run, Rows::All, None)).unwrap();
@@ -337,7 +338,7 @@ fn a_precision_is_not_what_some_layers_or_tokens_show() {
     let of_head = |norm: &Trace, simulation| {
         let given = norm.iter().filter(|(probe, _)| probe.path() == "norm").map(|(p, t)| (*p, t.clone())).collect();
         let replay = Replay { given: Given::whole(&given), wanted: &head, mistakes: &[], simulation };
-        replayer.replay(replay).unwrap()
+        referee.replay(replay).unwrap()
     };
     let plain = Simulation { storage: Dtype::F32, ..Simulation::exact() };
     let blocks = Simulation { weights: WeightForm::Blocks { bits: 4 }, rounding: Rounding::Stochastic(0x77), ..plain };

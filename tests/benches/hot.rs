@@ -8,13 +8,13 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::Instant;
 
 use loupe_checkpoint::{Checkpoint, Rows, Tensors, write_random};
 use loupe_engine::{Limits, Spec, TraceJob, trace};
-use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Values};
+use loupe_spec::{Config, Dtype, Graph, HostTensor, Trace, Values};
 use loupe_tests::at;
 
 /// T
@@ -113,8 +113,7 @@ impl Bench<'_> {
     fn stage(&self, inputs: Vec<(&str, Vec<usize>)>, wanted: &str) -> impl FnMut() -> HostTensor {
         let spec = Spec { dtype: Dtype::F32, ..loupe_engine::referee() };
         let wanted = at(0, wanted);
-        let given: BTreeMap<Probe, HostTensor> =
-            inputs.into_iter().map(|(stage, shape)| (at(0, stage), made_up(shape))).collect();
+        let given: Trace = inputs.into_iter().map(|(stage, shape)| (at(0, stage), made_up(shape))).collect();
         move || {
             let job = TraceJob {
                 graph: self.graph,

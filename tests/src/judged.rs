@@ -1,7 +1,7 @@
 //! Verdicts on what a dump may hold of a run.
 
-use loupe_checks::CheckpointReplayer;
 use loupe_compare::{Candidate, JudgeError, Rows, Verdict, judge};
+use loupe_engine::Referee;
 use loupe_spec::{Dtype, Probe};
 
 use crate::{Case, Trace};
@@ -71,8 +71,8 @@ pub fn candidate(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>)
 /// The verdict on `candidate`, or why there is none.
 pub fn judged(without: &[String], case: &Case, candidate: &Candidate) -> Result<Verdict, JudgeError> {
     let tokens = candidate.trace[&Probe::TOKEN_IDS].values.len();
-    let replayer = CheckpointReplayer { checkpoint: &case.checkpoint, tensors: &case.tensors, tokens, without };
-    judge(candidate, &replayer).map(|judged| judged.verdict)
+    let referee = Referee { without, ..Referee::new(case.graph(), &case.tensors, tokens) };
+    judge(candidate, &referee).map(|judged| judged.verdict)
 }
 
 /// Largest share of its budget that any stage used.

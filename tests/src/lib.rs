@@ -16,8 +16,7 @@ use loupe_engine::{BackendError, EngineError, Limits, Spec, TraceJob, edits, rot
 use loupe_report::read_safetensors;
 use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Values};
 
-/// Values by probe point.
-pub type Trace = BTreeMap<Probe, HostTensor>;
+pub use loupe_spec::Trace;
 
 /// Every checkpoint with goldens: the folders in tests/fixtures, and the model inside the program.
 pub const CASES: [&str; 5] = ["parity", "sharded", "layer_types", "mini", "builtin"];

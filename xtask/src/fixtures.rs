@@ -38,11 +38,11 @@ pub fn gemma_2b(folder: &Path) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use loupe_spec::{Config, gemma2};
+    use loupe_spec::{Config, Graph};
 
     #[test]
     fn the_shape_has_as_many_parameters_as_gemma_2_2b() {
-        let graph = gemma2(&Config::from_json(GEMMA_2B).unwrap());
+        let graph = Graph::of(&Config::from_json(GEMMA_2B).unwrap());
         let parameters: usize = graph.weights().map(|w| graph.weight_shape(w).iter().product::<usize>()).sum();
         assert_eq!(parameters, 2_614_341_888);
     }

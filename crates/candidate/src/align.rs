@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use loupe_compare::{Fragment, ReplayError, Replayer, Rows, Trace, found};
-use loupe_spec::{Graph, HostTensor, Probe, echo};
+use loupe_compare::{Fragment, Rows, found};
+use loupe_spec::{Graph, HostTensor, Probe, ReplayError, Replayer, Trace, echo};
 
 use crate::Sample;
 use crate::choose::{Open, choose, hold_to_names, otherwise};

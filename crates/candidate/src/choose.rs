@@ -15,8 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use loupe_compare::{Given, Replay, ReplayError, Replayer, Trace};
-use loupe_spec::{Graph, HostTensor, Probe, Simulation, Values};
+use loupe_spec::{Given, Graph, HostTensor, Probe, Replay, ReplayError, Replayer, Simulation, Trace, Values};
 
 use crate::reading::{MASKED, Reading};
 use crate::rows::settle_rows;

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_compare::{Given, Replay, ReplayError, Replayer, Trace};
-use loupe_spec::{Dtype, HostTensor, Probe, Simulation, Values};
+use loupe_spec::{Dtype, Given, HostTensor, Probe, Replay, ReplayError, Replayer, Simulation, Trace, Values};
 use sha2::{Digest, Sha256};
 
 /// The tensor of f32 values with the `digest` that an engine gives of `probe`; `None`: it is not of these tokens' embeddings,

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_compare::{Fragment, Given, Replay, ReplayError, Replayer, Trace};
-use loupe_spec::{Graph, HostTensor, Probe, Simulation, echo};
+use loupe_compare::Fragment;
+use loupe_spec::{Given, Graph, HostTensor, Probe, Replay, ReplayError, Replayer, Simulation, Trace, echo};
 
 use crate::Sample;
 use crate::names::{Meaning, Names};

@@ -1,10 +1,9 @@
 //! Scores of hidden keys. Gemma's code leaves them as they are and adds a mask; many engines write something in their place,
 //! and where they do is a recording of what their mask hides. What it shows may still be hidden further on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use loupe_compare::{ReplayError, Replayer, Trace};
-use loupe_spec::{HostTensor, Probe, Values};
+use loupe_spec::{HostTensor, Probe, ReplayError, Replayer, Trace, Values};
 
 use crate::choose::{Open, predict};
 use crate::reading::MASKED;
@@ -35,7 +34,7 @@ pub fn right_masks(opens: &[Open], token_ids: &HostTensor, replayer: &dyn Replay
 pub fn take_hidden(trace: &mut Trace, right: &Trace, rows: &[usize], tokens: usize) -> Option<String> {
     let all: Vec<usize> = (0..tokens).collect();
     let layers: BTreeSet<usize> = trace.keys().filter_map(|probe| probe.layer()).collect();
-    let mut masks: BTreeMap<Probe, HostTensor> = BTreeMap::new();
+    let mut masks: Trace = Trace::new();
     let (mut found, mut hides_too_much) = (None, false);
     for layer in layers {
         let of_layer = |path| Probe::of(Some(layer), path);

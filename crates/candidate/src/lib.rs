@@ -52,5 +52,5 @@ fn small_graph() -> loupe_spec::Graph {
         r#"{"model_type":"gemma2","vocab_size":8,"hidden_size":6,"intermediate_size":4,"num_hidden_layers":2,
             "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4}"#,
     );
-    loupe_spec::gemma2(&config.unwrap())
+    loupe_spec::Graph::of(&config.unwrap())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_compare::{ReplayError, Replayer, Trace};
+use loupe_spec::{ReplayError, Replayer, Trace};
 
 use crate::choose::{Held, Open, SHARE_LEFT, predict};
 use crate::reading::Reading;

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_compare::{ReplayError, Replayer, Trace};
-use loupe_spec::{HostTensor, Probe};
+use loupe_spec::{HostTensor, Probe, ReplayError, Replayer, Trace};
 
 use crate::Sample;
 use crate::choose::predict;

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use loupe_spec::{Config, Graph, gemma2};
+use loupe_spec::{Config, Graph};
 
 use crate::hub::HubSettings;
 use crate::source::{File, Source};
@@ -69,7 +69,7 @@ impl Checkpoint {
     /// The values of a forward pass, and the tensors it takes. Recorded when it is first asked for, which is after the tensors
     /// were opened: a config.json may claim millions of layers.
     pub fn graph(&self) -> &Graph {
-        self.graph.get_or_init(|| gemma2(&self.config))
+        self.graph.get_or_init(|| Graph::of(&self.config))
     }
 
     /// config.json's text.

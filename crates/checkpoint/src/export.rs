@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use loupe_spec::{Config, Graph, Weight, gemma2};
+use loupe_spec::{Config, Graph, Weight};
 use serde_json::Value;
 
 use crate::table::stored;
@@ -82,7 +82,7 @@ impl Checkpoint {
         let config =
             Config::from_json(&text).map_err(|source| CheckpointError::Config { path: path.clone(), source })?;
         let shapes = |graph: &Graph| graph.weights().map(|w| (w, graph.weight_shape(w))).collect::<Vec<_>>();
-        if shapes(&gemma2(&config)) == shapes(self.graph()) {
+        if shapes(&Graph::of(&config)) == shapes(self.graph()) {
             return Ok(text);
         }
         let reason =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use loupe_spec::{Config, Graph, Weight, gemma2};
+use loupe_spec::{Config, Graph, Weight};
 use serde_json::json;
 
 use crate::CheckpointError;
@@ -31,7 +31,7 @@ pub fn write_random(
 ) -> Result<(), CheckpointError> {
     let config = Config::from_json(config_json)
         .map_err(|source| CheckpointError::Config { path: folder.join("config.json"), source })?;
-    let graph = gemma2(&config);
+    let graph = Graph::of(&config);
     let weights: Vec<Weight> = graph.weights().collect();
     if shards == 0 || shards > weights.len() {
         let reason = format!("{shards} files asked for, but it takes 1 to {}, one a tensor", weights.len());
@@ -142,7 +142,7 @@ mod tests {
         let tensors =
             [one, three].map(|folder| Checkpoint::open(folder.to_str().unwrap(), None).unwrap().tensors().unwrap());
         let config = Config::from_json(SMALL).unwrap();
-        for weight in gemma2(&config).weights() {
+        for weight in Graph::of(&config).weights() {
             let [a, b] = tensors.each_ref().map(|t| t.read(weight, Rows::All, Dtype::Bf16).unwrap());
             assert_eq!(a, b, "{weight}");
         }

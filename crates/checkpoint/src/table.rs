@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use loupe_spec::{Config, Dtype, Weight, echo, gemma2, nearest};
+use loupe_spec::{Config, Dtype, Graph, Weight, echo, nearest};
 
 use crate::index::Shards;
 
@@ -32,7 +32,7 @@ impl Table {
         // A config.json may claim millions of layers; one more than there are tensors is enough to show what is missing.
         let num_hidden_layers = config.num_hidden_layers.min(shards.holder.len() + 1);
         let expected = Config { num_hidden_layers, ..config.clone() };
-        let graph = gemma2(&expected);
+        let graph = Graph::of(&expected);
         let wanted: BTreeMap<String, Weight> = graph.weights().map(|weight| (weight.to_string(), weight)).collect();
         let extra: Vec<&str> =
             shards.holder.keys().map(String::as_str).filter(|name| !wanted.contains_key(*name)).collect();

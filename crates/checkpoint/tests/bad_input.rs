@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use loupe_checkpoint::{Checkpoint, Rows, write_random};
-use loupe_spec::{Dtype, gemma2};
+use loupe_spec::{Dtype, Graph};
 use tempfile::TempDir;
 
 const CONFIG: &str = r#"{"model_type":"gemma2","vocab_size":11,"hidden_size":6,"intermediate_size":5,
@@ -200,7 +200,7 @@ fn a_changed_byte_of_the_header_never_panics() {
             fs::remove_file(&file).unwrap();
             fs::write(&file, changed).unwrap();
             let Ok(tensors) = open(folder.path()).unwrap().tensors() else { continue };
-            for weight in gemma2(&config).weights() {
+            for weight in Graph::of(&config).weights() {
                 let _ = tensors.read(weight, Rows::All, Dtype::F32);
             }
         }

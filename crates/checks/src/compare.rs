@@ -8,16 +8,16 @@ use loupe_candidate::{
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_compare::{Candidate, CandidateInfo, Judged, Judgement, Rows, Verdict, Verdicts, judge, judge_values, text};
 use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input, ModelRef};
-use loupe_engine::{Bytes, free_memory};
+use loupe_engine::{Bytes, Referee, free_memory};
 use loupe_report::{Report, Written, read};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
 
 use crate::candidate::{Loaded, load, typed};
 use crate::next::{next, whose_rows};
+use crate::progress::replay_shown;
 use crate::prompt::{
     BOS, BY_EMBEDDINGS, Batch, OfBatch, Prompt, Ran, asked_for, ids_of, of_batch, other_prompts, token_ids,
 };
-use crate::replayer::CheckpointReplayer;
 use crate::stimulus::{self, Asked};
 use crate::{CheckError, compare_values};
 
@@ -247,8 +247,11 @@ fn one(
         let values = Values::I64(ids.iter().map(|id| *id as i64).collect());
         HostTensor { shape: vec![ids.len()], values }
     };
-    let replayer =
-        CheckpointReplayer { checkpoint, tensors: weights, tokens: prompt.ids.len(), without: &compare.without };
+    let referee = Referee {
+        without: &compare.without,
+        shown: Some(replay_shown),
+        ..Referee::new(checkpoint.graph(), weights, prompt.ids.len())
+    };
     let dump = Dump {
         path: &shown,
         tensors,
@@ -259,7 +262,7 @@ fn one(
         tokens_from_one: source.is_text().then_some(guess.tokens_from_one),
         is_report: report.is_some(),
     };
-    let mut sorted = sort(dump, &replayer)?;
+    let mut sorted = sort(dump, &referee)?;
     source.unread().into_iter().for_each(|what| sorted.say(what));
     if let Some(Batch { prompts, judged }) = batch {
         sorted.say(format!("{prompts} prompts, of which number {} is judged", judged + 1));
@@ -270,7 +273,7 @@ fn one(
         && other_rows.is_none()
         && let Some(own) = ids_of(&sorted.aligned()?, &prompt.ids, weights, checkpoint.config())?
     {
-        sorted = sorted.of_tokens(as_tensor(&own), &replayer)?;
+        sorted = sorted.of_tokens(as_tensor(&own), &referee)?;
         prompt = prompt.but_ran(own, BY_EMBEDDINGS, compare, checkpoint);
     }
     let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
@@ -295,9 +298,9 @@ fn one(
         }
     };
     let mut candidate = as_candidate(sorted.aligned()?);
-    let mut judged = judge(&candidate, &replayer)?;
+    let mut judged = judge(&candidate, &referee)?;
     // A tensor whose values are its neighbour's may be a mistake or a matter of names: whatever needs less to explain it.
-    while let Some((sorted_otherwise, other, again)) = simpler(&sorted, &judged, &as_candidate, &replayer)? {
+    while let Some((sorted_otherwise, other, again)) = simpler(&sorted, &judged, &as_candidate, &referee)? {
         (sorted, candidate, judged) = (sorted_otherwise, other, again);
     }
     let needed = needed(&judged);
@@ -356,14 +359,14 @@ fn simpler(
     sorted: &Sorted,
     judged: &Judged,
     as_candidate: &dyn Fn(Aligned) -> Candidate,
-    replayer: &CheckpointReplayer<'_>,
+    referee: &Referee<'_>,
 ) -> Result<Option<(Sorted, Candidate, Judged)>, CheckError> {
     let mistakes = judged.verdict.mistakes.iter().map(|mistake| mistake.probe);
     let fitted = judged.verdict.fitted.iter().map(|fitted| fitted.probe);
     let suspects: Vec<Probe> = judged.unnamed.iter().copied().chain(mistakes).chain(fitted).collect();
     for other in sorted.otherwise(&suspects) {
         let candidate = as_candidate(other.aligned()?);
-        let again = judge(&candidate, replayer)?;
+        let again = judge(&candidate, referee)?;
         // At a lesser precision everything needs less to explain it.
         if again.level == judged.level && needed(&again) < needed(judged) {
             return Ok(Some((other, candidate, again)));

@@ -44,7 +44,7 @@ pub enum CheckError {
     #[error(transparent)]
     Source(#[from] loupe_candidate::SourceError),
     #[error(transparent)]
-    Replay(#[from] loupe_compare::ReplayError),
+    Replay(#[from] loupe_spec::ReplayError),
     #[error(transparent)]
     Judge(#[from] loupe_compare::JudgeError),
     #[error("{}: \"token_ids\" holds {value} at position {position}, expected an integer of 0 or more", echo(.path))]

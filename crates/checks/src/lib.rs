@@ -19,7 +19,6 @@ mod next;
 mod overwrite;
 mod progress;
 mod prompt;
-mod replayer;
 mod rope;
 mod run;
 mod session;
@@ -31,6 +30,5 @@ mod weights;
 
 pub use error::CheckError;
 pub use overwrite::refuse_overwriting;
-pub use replayer::CheckpointReplayer;
 pub use run::{Files, Outcome, run};
 pub use session::Session;

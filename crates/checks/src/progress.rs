@@ -3,6 +3,12 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use loupe_engine::Progress;
+
+/// [`shown`] of a replay. One bar for each that takes so long; how many there will be, the judge finds out as it goes.
+pub fn replay_shown(what: &str, work: &mut dyn FnMut(Progress<'_>)) {
+    shown(what, |progress| work(Progress(progress)));
+}
 
 /// Runs `work` and shows on stderr which share of the weights it has used, once it has taken longer than a second. Draws
 /// nothing where stderr is no terminal.

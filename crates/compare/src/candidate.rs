@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use loupe_spec::{Arithmetic, Dtype, HostTensor, Probe, Values, echo};
+use loupe_spec::{Arithmetic, Dtype, HostTensor, Probe, Trace, Values, echo};
 
+use crate::Statistic;
 use crate::layout::Layout;
-use crate::{Statistic, Trace};
 
 /// Which tokens a candidate's tensors have a row for.
 #[derive(Clone, Debug, PartialEq, Eq)]

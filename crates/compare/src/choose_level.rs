@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Accumulator, Arithmetic, Kind, Probe};
+use loupe_spec::{Accumulator, Arithmetic, Kind, Probe, ReplayError};
 
-use crate::ReplayError;
 use crate::judge::{Case, JudgeError};
 use crate::noise::{Level, Noise, measure};
 use crate::precision::{infer_decimals, infer_storage, ladder, median};

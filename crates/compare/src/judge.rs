@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Arithmetic, Dtype, HostTensor, Probe, Rounding, echo};
+use loupe_spec::{Arithmetic, Dtype, Given, HostTensor, Probe, Replay, ReplayError, Replayer, Rounding, Trace, echo};
 
+use crate::Candidate;
 use crate::choose_level::Chosen;
 use crate::conclude::{Seen, conclude};
 use crate::faults::{f16_overflow, fault};
@@ -16,7 +17,6 @@ use crate::stage::{Fit, Stage, TENSOR_LIMIT};
 use crate::verdict::{
     CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, StageVerdict, Start, Unseen, Verdict,
 };
-use crate::{Candidate, Given, Replay, ReplayError, Replayer, Trace};
 
 /// A verdict, and what it was judged by.
 #[derive(Debug)]

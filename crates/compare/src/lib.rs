@@ -1,7 +1,7 @@
 //! The judge: is a difference rounding or a mistake, at which stage, which mistake.
 //!
 //! It knows no burn and no backend. A candidate is a set of tensors under probe names; whatever must be recomputed
-//! is asked of a [`Replayer`]. [`judge`](fn@judge) goes through the verdict in the order of rising effort: structure, exact
+//! is asked of a [`Replayer`](loupe_spec::Replayer). [`judge`](fn@judge) goes through the verdict in the order of rising effort: structure, exact
 //! equality, local error of each stage against a noise budget measured on the same inputs, then names.
 //!
 //! `noise.rs` has the statistics, `naming/` the search for a mistake; neither has a tolerance that was chosen.
@@ -18,7 +18,6 @@ mod naming;
 mod noise;
 mod precision;
 mod render;
-mod replayer;
 mod segments;
 mod stage;
 mod statistic;
@@ -32,7 +31,6 @@ pub use finding::{FittedParameter, NamedMistake};
 pub use judge::{JudgeError, Judged, judge};
 pub use noise::Level;
 pub use render::text;
-pub use replayer::{Given, Replay, ReplayError, Replayer, Trace};
 pub use statistic::{Statistic, StatisticKind};
 pub use values::{Expected, judge_values};
 pub use verdict::{
@@ -56,5 +54,5 @@ fn small_graph() -> loupe_spec::Graph {
         r#"{"model_type":"gemma2","vocab_size":8,"hidden_size":6,"intermediate_size":4,"num_hidden_layers":2,
             "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4}"#,
     );
-    loupe_spec::gemma2(&config.unwrap())
+    loupe_spec::Graph::of(&config.unwrap())
 }

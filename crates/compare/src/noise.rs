@@ -8,12 +8,11 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use loupe_spec::{
-    Accumulator, Arithmetic, Dtype, Edit, HostTensor, Kind, LIBRARY_UNITS, Probe, Random, Rounding, Simulation, Values,
-    WeightForm,
+    Accumulator, Arithmetic, Dtype, Edit, Given, HostTensor, Kind, LIBRARY_UNITS, Probe, Random, Replay, ReplayError,
+    Replayer, Rounding, Simulation, Trace, Values, WeightForm,
 };
 
 use crate::layout::Layout;
-use crate::{Given, Replay, ReplayError, Replayer, Trace};
 
 /// The exact stages and the noisy ones.
 #[derive(Clone, Debug)]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use loupe_spec::{Accumulator, Dtype, HostTensor, Kind, Probe, WeightForm};
+use loupe_spec::{Accumulator, Dtype, HostTensor, Kind, Probe, Trace, WeightForm};
 
+use crate::Fragment;
 use crate::noise::Level;
-use crate::{Fragment, Trace};
 
 /// The precisions to try for a candidate stored in `storage` of a checkpoint stored in `weights`, the one that loses
 /// least first. Weights rounded to a half predict other values, to be hit as closely as the right ones; the others only

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Edit, HostTensor, Mistake, Probe, Rounding, Values, What};
+use loupe_spec::{
+    Edit, Given, HostTensor, Mistake, Probe, Replay, ReplayError, Replayer, Rounding, Trace, Values, What,
+};
 
 use crate::noise::{Level, Noise, measure};
 use crate::segments::Segments;
 use crate::stage::{ROW_LIMIT, Stage, TENSOR_LIMIT};
-use crate::{Given, Replay, ReplayError, Replayer, Trace};
 
 /// An input, the right values of what is recorded on it, and the noise of each.
 pub struct Visibility<'a> {

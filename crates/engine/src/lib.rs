@@ -1,6 +1,6 @@
 //! The model on a backend, behind functions that name no backend type.
 //!
-//! [`trace`](fn@trace) runs stages of the model, [`replay`](fn@replay) recomputes them from recorded inputs, [`rotate`](fn@rotate) its rotation alone, [`round_trip`](fn@round_trip) takes
+//! [`trace`](fn@trace) runs stages of the model, [`Referee`] recomputes them from recorded inputs, [`rotate`](fn@rotate) its rotation alone, [`round_trip`](fn@round_trip) takes
 //! tensors to the device and back. Each is a task that [`loupe_backends::dispatch`] runs on the backend of a config;
 //! data goes in and comes out as [`HostTensor`](loupe_spec::HostTensor)s.
 //!
@@ -27,7 +27,7 @@ pub use loupe_model::{Bytes, Limits, ModelError};
 pub use memory::free_memory;
 pub use plant::{edits, mistakes, plant_in_config, plant_in_prompt, plant_in_tokens};
 pub use progress::Progress;
-pub use replay::{ReplayJob, replay, replay_all};
+pub use replay::{Referee, Shown};
 pub use rotate::{Rotated, rotate};
 pub use round_trip::round_trip;
 pub use trace::{Recorded, TraceJob, trace};

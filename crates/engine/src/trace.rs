@@ -8,7 +8,7 @@ use burn::tensor::backend::Backend;
 use loupe_backends::{Engine, Info, Spec, Task, dispatch};
 use loupe_checkpoint::Tensors;
 use loupe_model::{Limits, Model, ModelError, Precision, Run, SomeRows, Values, Weights};
-use loupe_spec::{Dtype, Edit, Graph, HostTensor, Probe};
+use loupe_spec::{Dtype, Edit, Graph, HostTensor, Probe, Trace};
 
 use crate::host::{from_value, to_value};
 use crate::loader::Loader;
@@ -25,7 +25,7 @@ pub struct TraceJob<'a> {
     /// Positions of the tokens; their count is T.
     pub positions: Vec<usize>,
     /// Where to start: `token_ids` for a forward pass, anything recorded for a replay.
-    pub given: BTreeMap<Probe, HostTensor>,
+    pub given: Trace,
     /// What to record.
     pub wanted: BTreeSet<Probe>,
     /// Mistakes to plant first.
@@ -42,7 +42,7 @@ pub struct TraceJob<'a> {
 #[derive(Clone, Debug)]
 pub struct Recorded {
     /// Every wanted probe.
-    pub values: BTreeMap<Probe, HostTensor>,
+    pub values: Trace,
     /// What ran it.
     pub info: Info,
     /// Seconds from a ready backend to the last value read back.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::{Config, Graph, Kind, Mistake, Node, Op, Parameter, Probe, gemma2};
+use crate::{Config, Graph, Kind, Mistake, Node, Op, Parameter, Probe};
 
 /// A part of a mistake that is data. Parts of several mistakes at one value follow each other; the second config is the right
 /// one.
@@ -133,7 +133,7 @@ impl Graph {
                     let config = configs.entry(*site).or_insert_with(|| right.clone());
                     edit(config, &right);
                     if !wrong.iter().any(|graph| graph.config() == config) {
-                        wrong.push(gemma2(config));
+                        wrong.push(Graph::of(config));
                     }
                     let op = wrong.iter().find(|graph| graph.config() == config).and_then(|graph| graph.node(*site));
                     let op = op.map(|node| node.op);
@@ -177,7 +177,7 @@ mod tests {
 
     const fn mistake(id: &'static str, at: fn(Probe) -> bool, changes: &'static [Change]) -> Mistake {
         let (kind, right, formula) =
-            (MistakeKind::Architectural, Code { file: "", line: 1, text: "" }, Formula { right: "", wrong: "" });
+            (MistakeKind::Architectural, Code { file: "", source: "", text: "" }, Formula { right: "", wrong: "" });
         Mistake { id, variant: None, kind, what: "", seen_in: "", formula, right, hidden_when: "", at, changes }
     }
 
@@ -214,7 +214,7 @@ mod tests {
     }
 
     fn graph() -> Graph {
-        gemma2(
+        Graph::of(
             &Config::from_json(
                 r#"{"model_type":"gemma2","vocab_size":8,"hidden_size":6,"intermediate_size":4,"num_hidden_layers":2,
                     "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4,"query_pre_attn_scalar":4}"#,

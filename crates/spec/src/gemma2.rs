@@ -19,7 +19,7 @@
 //! Source: transformers `Gemma2ForCausalLM.forward` and what it calls; "Gemma 2: Improving Open Language Models at a Practical
 //! Size" (2024), section 2.
 
-use crate::graph::Axis::{D, F, H, K, N};
+use crate::Axis::{D, F, H, K, N};
 use crate::{Config, Graph, Probe, Weight};
 
 /// The graph of a forward pass of the model that `c` describes.

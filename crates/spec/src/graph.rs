@@ -6,109 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use strum::EnumDiscriminants;
-
-use crate::{Config, Parameter, Probe, Weight, gemma2};
-
-/// An axis of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Axis {
-    /// Tokens: of scores and masks the queries.
-    T,
-    /// Tokens as keys.
-    S,
-    /// `hidden_size`
-    D,
-    /// `intermediate_size`
-    F,
-    /// `vocab_size`
-    V,
-    /// Heads of the queries.
-    N,
-    /// Heads of keys and values.
-    K,
-    /// `head_dim`
-    H,
-}
-
-impl Axis {
-    /// How one place along it is called, and several, in a value that has the axes `beside`: tokens are queries where keys
-    /// are an axis, too.
-    pub fn called(self, beside: &[Axis]) -> [&'static str; 2] {
-        match self {
-            Axis::T if beside.contains(&Axis::S) => ["query", "queries"],
-            Axis::T => ["token", "tokens"],
-            Axis::S => ["key", "keys"],
-            Axis::N | Axis::K => ["head", "heads"],
-            Axis::V => ["id", "ids"],
-            Axis::D | Axis::F | Axis::H => ["lane", "lanes"],
-        }
-    }
-
-    /// How long it is for a prompt of `tokens` tokens.
-    pub fn len(self, config: &Config, tokens: usize) -> usize {
-        match self {
-            Axis::T | Axis::S => tokens,
-            Axis::D => config.hidden_size,
-            Axis::F => config.intermediate_size,
-            Axis::V => config.vocab_size,
-            Axis::N => config.num_attention_heads,
-            Axis::K => config.num_key_value_heads,
-            Axis::H => config.head_dim,
-        }
-    }
-}
-
-/// What a node computes, with the number that its formula holds. [`Kind`] is which operation it is, without the number.
-#[derive(Clone, Copy, Debug, PartialEq, EnumDiscriminants)]
-#[strum_discriminants(name(Kind), doc = "Which operation a value is the result of.")]
-pub enum Op {
-    /// Where everything starts.
-    TokenIds,
-    /// Rows of the embedding table.
-    Embed,
-    /// Times this.
-    Scale(f64),
-    /// RMSNorm, with a weight `1 + w`.
-    RmsNorm {
-        /// Added to the mean square.
-        eps: f64,
-    },
-    /// A projection without bias.
-    Linear,
-    /// The rotation of the halves of each head by its position.
-    Rope {
-        /// Base of the frequencies.
-        theta: f64,
-    },
-    /// Queries times keys.
-    Scores {
-        /// Times this.
-        scale: f64,
-    },
-    /// `cap * tanh(x / cap)`
-    Softcap {
-        /// `None` leaves the values.
-        cap: Option<f64>,
-    },
-    /// Which keys a query may attend to.
-    Mask {
-        /// The last so many, the query's own included; `None`: all before it.
-        window: Option<usize>,
-    },
-    /// Softmax over the visible keys.
-    Softmax,
-    /// Probabilities times values.
-    Context,
-    /// The activation.
-    Gelu,
-    /// Elementwise product.
-    Multiply,
-    /// Elementwise sum.
-    Add,
-    /// The same value under another name.
-    Same,
-}
+use crate::{Axis, Config, Kind, Op, Parameter, Probe, Weight, gemma2};
 
 /// A value of the forward pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,25 +24,31 @@ pub struct Node {
 }
 
 /// The dimensions of a tensor of the checkpoint, the output's before the input's: each is the product of some axes.
-type Dims = Vec<Vec<Axis>>;
+pub(crate) type Dims = Vec<Vec<Axis>>;
 
 /// Every value of a forward pass, each after its inputs, and every tensor, each at its first use. [`gemma2`](crate::gemma2())
 /// records it; an edited one keeps the order of the right one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
-    config: Config,
-    nodes: Vec<Node>,
-    at: BTreeMap<Probe, usize>,
-    weights: Vec<Weight>,
-    dims: BTreeMap<Weight, Dims>,
+    pub(crate) config: Config,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) at: BTreeMap<Probe, usize>,
+    pub(crate) weights: Vec<Weight>,
+    pub(crate) dims: BTreeMap<Weight, Dims>,
     /// The layer that is being recorded.
-    layer: Option<usize>,
+    pub(crate) layer: Option<usize>,
 }
 
 impl Graph {
+    /// What a forward pass of the model computes that `config` describes: the one place that picks the function of an
+    /// architecture.
+    pub fn of(config: &Config) -> Graph {
+        gemma2(config)
+    }
+
     /// A model of one layer, the smallest there is: what names alone say is the same in every model.
     pub(crate) fn of_names() -> &'static Graph {
-        static GRAPH: LazyLock<Graph> = LazyLock::new(|| gemma2(&Config::of_one_layer()));
+        static GRAPH: LazyLock<Graph> = LazyLock::new(|| Graph::of(&Config::of_one_layer()));
         &GRAPH
     }
 
@@ -222,163 +126,6 @@ impl Node {
         match Kind::from(self.op) {
             Kind::Scores | Kind::Context => self.inputs.get(1).copied(),
             _ => None,
-        }
-    }
-}
-
-impl Op {
-    /// The same with `value` in the place of its [`Parameter`], if it holds one; an infinite cap is none.
-    pub fn with(self, value: f64) -> Op {
-        match self {
-            Op::Scale(_) => Op::Scale(value),
-            Op::RmsNorm { .. } => Op::RmsNorm { eps: value },
-            Op::Rope { .. } => Op::Rope { theta: value },
-            Op::Scores { .. } => Op::Scores { scale: value },
-            Op::Softcap { .. } => Op::Softcap { cap: Some(value).filter(|cap| cap.is_finite()) },
-            other => other,
-        }
-    }
-
-    /// The number in its formula, where that is a [`Parameter`]; `None`: there is none, or a cap is off.
-    pub fn number(self) -> Option<f64> {
-        match self {
-            Op::Scale(by) => Some(by),
-            Op::RmsNorm { eps } => Some(eps),
-            Op::Rope { theta } => Some(theta),
-            Op::Scores { scale } => Some(scale),
-            Op::Softcap { cap } => cap,
-            Op::TokenIds | Op::Embed | Op::Linear | Op::Mask { .. } | Op::Softmax | Op::Context => None,
-            Op::Gelu | Op::Multiply | Op::Add | Op::Same => None,
-        }
-    }
-}
-
-/// Recording.
-impl Graph {
-    /// Of nothing yet.
-    pub(crate) fn new(config: &Config) -> Graph {
-        let (nodes, at, weights, dims) = (Vec::new(), BTreeMap::new(), Vec::new(), BTreeMap::new());
-        Graph { config: config.clone(), nodes, at, weights, dims, layer: None }
-    }
-
-    /// What `record` adds is of layer `layer`.
-    pub(crate) fn layer(&mut self, layer: usize, record: impl FnOnce(&mut Graph) -> Probe) -> Probe {
-        self.layer = Some(layer);
-        let last = record(self);
-        self.layer = None;
-        last
-    }
-
-    pub(crate) fn token_ids(&mut self) -> Probe {
-        self.add_node("token_ids", Op::TokenIds, vec![], None, vec![Axis::T])
-    }
-
-    pub(crate) fn embed(&mut self, path: &'static str, ids: Probe, table: Weight) -> Probe {
-        self.read(table, vec![vec![Axis::V], vec![Axis::D]]);
-        self.add_node(path, Op::Embed, vec![ids], Some(table), vec![Axis::T, Axis::D])
-    }
-
-    pub(crate) fn scale(&mut self, path: &'static str, x: Probe, by: f64) -> Probe {
-        self.alike(path, Op::Scale(by), vec![x])
-    }
-
-    pub(crate) fn rms_norm(&mut self, path: &'static str, x: Probe, eps: f64) -> Probe {
-        let shape = self.axes(x);
-        let weight = self.own_weight(path, vec![shape[1..].to_vec()]);
-        self.add_node(path, Op::RmsNorm { eps }, vec![x], Some(weight), shape)
-    }
-
-    /// [T, …] → [T, `out`]
-    pub(crate) fn linear(&mut self, path: &'static str, x: Probe, out: &[Axis]) -> Probe {
-        let inner = self.axes(x)[1..].to_vec();
-        let weight = self.own_weight(path, vec![out.to_vec(), inner]);
-        let shape = [&[Axis::T], out].concat();
-        self.add_node(path, Op::Linear, vec![x], Some(weight), shape)
-    }
-
-    /// [T, D] → [T, V]
-    pub(crate) fn head(&mut self, path: &'static str, x: Probe, table: Weight) -> Probe {
-        self.read(table, vec![vec![Axis::V], vec![Axis::D]]);
-        self.add_node(path, Op::Linear, vec![x], Some(table), vec![Axis::T, Axis::V])
-    }
-
-    pub(crate) fn rope(&mut self, path: &'static str, x: Probe, theta: f64) -> Probe {
-        self.alike(path, Op::Rope { theta }, vec![x])
-    }
-
-    /// q [T, N, H] and k [T, K, H] → [N, T, S]
-    pub(crate) fn scores(&mut self, path: &'static str, q: Probe, k: Probe, scale: f64) -> Probe {
-        self.add_node(path, Op::Scores { scale }, vec![q, k], None, vec![Axis::N, Axis::T, Axis::S])
-    }
-
-    pub(crate) fn softcap(&mut self, path: &'static str, x: Probe, cap: Option<f64>) -> Probe {
-        self.alike(path, Op::Softcap { cap }, vec![x])
-    }
-
-    /// → [T, S]
-    pub(crate) fn mask(&mut self, path: &'static str, window: Option<usize>) -> Probe {
-        self.add_node(path, Op::Mask { window }, vec![], None, vec![Axis::T, Axis::S])
-    }
-
-    pub(crate) fn softmax(&mut self, path: &'static str, scores: Probe, mask: Probe) -> Probe {
-        self.alike(path, Op::Softmax, vec![scores, mask])
-    }
-
-    /// p [N, T, S] and v [T, K, H] → [T, N, H]
-    pub(crate) fn context(&mut self, path: &'static str, p: Probe, v: Probe) -> Probe {
-        self.add_node(path, Op::Context, vec![p, v], None, vec![Axis::T, Axis::N, Axis::H])
-    }
-
-    pub(crate) fn gelu(&mut self, path: &'static str, x: Probe) -> Probe {
-        self.alike(path, Op::Gelu, vec![x])
-    }
-
-    pub(crate) fn multiply(&mut self, path: &'static str, x: Probe, y: Probe) -> Probe {
-        self.alike(path, Op::Multiply, vec![x, y])
-    }
-
-    pub(crate) fn add(&mut self, path: &'static str, x: Probe, y: Probe) -> Probe {
-        self.alike(path, Op::Add, vec![x, y])
-    }
-
-    pub(crate) fn same(&mut self, path: &'static str, x: Probe) -> Probe {
-        self.alike(path, Op::Same, vec![x])
-    }
-
-    /// A value of the shape of its first input.
-    fn alike(&mut self, path: &'static str, op: Op, inputs: Vec<Probe>) -> Probe {
-        let shape = inputs.first().map(|first| self.axes(*first)).unwrap_or_default();
-        self.add_node(path, op, inputs, None, shape)
-    }
-
-    fn axes(&self, probe: Probe) -> Vec<Axis> {
-        self.node(probe).map(|node| node.shape.clone()).unwrap_or_default()
-    }
-
-    fn add_node(
-        &mut self,
-        path: &'static str,
-        op: Op,
-        inputs: Vec<Probe>,
-        weight: Option<Weight>,
-        shape: Vec<Axis>,
-    ) -> Probe {
-        let probe = Probe::recorded(self.layer, path, self.nodes.last().map(|node| node.probe));
-        self.at.insert(probe, self.nodes.len());
-        self.nodes.push(Node { probe, op, inputs, weight, shape });
-        probe
-    }
-
-    /// The tensor of the same path.
-    fn own_weight(&mut self, path: &'static str, dims: Dims) -> Weight {
-        let weight = Weight::recorded(self.layer, path);
-        self.read(weight, dims);
-        weight
-    }
-
-    fn read(&mut self, weight: Weight, dims: Dims) {
-        if self.dims.insert(weight, dims).is_none() {
-            self.weights.push(weight);
         }
     }
 }

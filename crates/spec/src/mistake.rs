@@ -18,69 +18,32 @@ pub enum MistakeKind {
 }
 
 /// A line of this repository. `Display` writes `file:line: text`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Code {
     /// The path from the root of the repository.
     pub file: &'static str,
-    /// Counted from 1.
-    pub line: usize,
+    /// What stands in it.
+    pub source: &'static str,
     /// The line itself, or of a long one the piece that matters.
     pub text: &'static str,
 }
 
-/// Why a text does not name a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoLine {
-    /// The file does not hold it.
-    Absent,
-    /// The file holds it more than once.
-    Ambiguous,
-}
-
 impl Code {
-    /// The line at which `text` begins in `source`, the content of `file`. It is const, so that a text that no longer
-    /// stands in the code fails the build.
-    ///
-    /// # Errors
-    /// `source` does not hold `text`, or holds it more than once.
-    pub const fn find(file: &'static str, source: &str, text: &'static str) -> Result<Code, NoLine> {
-        let mut found = None;
-        let mut line = 1;
-        let mut rest = source.as_bytes();
-        while let [first, after @ ..] = rest {
-            if starts_with(rest, text.as_bytes()) {
-                if found.is_some() {
-                    return Err(NoLine::Ambiguous);
-                }
-                found = Some(Code { file, line, text });
-            }
-            if *first == b'\n' {
-                line += 1;
-            }
-            rest = after;
-        }
-        match found {
-            Some(code) => Ok(code),
-            None => Err(NoLine::Absent),
-        }
+    /// The number of the line, counted from 1; `None` where the file no longer holds the text, or holds it more than once: a test
+    /// of the catalogue finds that.
+    pub fn line(&self) -> Option<usize> {
+        let mut found = self.source.match_indices(self.text);
+        let (at, _) = found.next()?;
+        found.next().is_none().then(|| self.source[..at].matches('\n').count() + 1)
     }
-}
-
-/// `<[u8]>::starts_with`, which is not const.
-const fn starts_with(mut text: &[u8], mut start: &[u8]) -> bool {
-    while let ([a, text_after @ ..], [b, start_after @ ..]) = (text, start) {
-        if *a != *b {
-            return false;
-        }
-        text = text_after;
-        start = start_after;
-    }
-    start.is_empty()
 }
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.line, self.text)
+        match self.line() {
+            Some(line) => write!(f, "{}:{line}: {}", self.file, self.text),
+            None => write!(f, "{}: {}", self.file, self.text),
+        }
     }
 }
 
@@ -139,32 +102,17 @@ impl Mistake {
 mod tests {
     use super::*;
 
-    const SOURCE: &str = "let a = 1;\n\n    let b = a + a;\nlet c = b";
-
-    fn line(text: &'static str) -> Result<usize, NoLine> {
-        Code::find("some.rs", SOURCE, text).map(|code| code.line)
+    fn code(text: &'static str) -> Code {
+        Code { file: "some.rs", source: "let a = 1;\n\n    let b = a + a;\nlet c = b", text }
     }
 
     #[test]
     fn a_text_names_the_line_it_stands_on() {
-        assert_eq!(line("let a = 1;"), Ok(1));
-        assert_eq!(line("let b = a + a;"), Ok(3));
-        assert_eq!(line("a + a"), Ok(3));
-        assert_eq!(line("let c = b"), Ok(4));
-    }
-
-    #[test]
-    fn a_text_that_is_absent_or_there_twice_names_none() {
-        assert_eq!(line("let d"), Err(NoLine::Absent));
-        assert_eq!(line("let c = b;"), Err(NoLine::Absent));
-        assert_eq!(line("let "), Err(NoLine::Ambiguous));
-        // The two may overlap.
-        assert_eq!(Code::find("some.rs", "aaa", "aa"), Err(NoLine::Ambiguous));
-    }
-
-    #[test]
-    fn it_is_written_as_an_editor_opens_it() {
-        let code = Code::find("some.rs", SOURCE, "let b = a + a;").map(|code| code.to_string());
-        assert_eq!(code.as_deref(), Ok("some.rs:3: let b = a + a;"));
+        assert_eq!(code("let a = 1;").line(), Some(1));
+        assert_eq!(code("a + a").line(), Some(3));
+        assert_eq!(code("let c = b").to_string(), "some.rs:4: let c = b");
+        // A line that is gone, or stands twice, is none.
+        assert_eq!(code("let d").to_string(), "some.rs: let d");
+        assert_eq!(code("let ").line(), None);
     }
 }

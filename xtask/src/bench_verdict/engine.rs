@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use loupe_checkpoint::{Checkpoint, Rows};
-use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Values, Weight};
+use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Trace, Values, Weight};
 use miette::{Result, miette};
 
 use super::arithmetic::Arithmetic;
@@ -69,11 +69,11 @@ struct Pass<'a> {
     weights: BTreeMap<Weight, Matrix>,
     arithmetic: Arithmetic,
     token_ids: &'a [usize],
-    recorded: BTreeMap<Probe, HostTensor>,
+    recorded: Trace,
 }
 
 impl Pass<'_> {
-    fn forward(mut self) -> BTreeMap<Probe, HostTensor> {
+    fn forward(mut self) -> Trace {
         let ids = self.token_ids;
         let values = Values::I64(ids.iter().map(|id| *id as i64).collect());
         self.recorded.insert(Probe::TOKEN_IDS, HostTensor { shape: vec![ids.len()], values });

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use loupe_report::{Report, Written};
-use loupe_spec::{HostTensor, Probe};
+use loupe_spec::{HostTensor, Probe, Trace};
 use miette::{Result, miette};
 
 /// How much of a run a candidate holds.
@@ -44,7 +44,7 @@ impl Extent {
 pub struct Recording {
     /// `None`: a dump of another engine.
     pub report: Option<Report>,
-    pub tensors: BTreeMap<Probe, HostTensor>,
+    pub tensors: Trace,
 }
 
 impl Recording {
@@ -90,7 +90,7 @@ impl Recording {
     }
 }
 
-fn tensors(file: &loupe_report::TensorFile) -> Result<BTreeMap<Probe, HostTensor>> {
+fn tensors(file: &loupe_report::TensorFile) -> Result<Trace> {
     let mut tensors = BTreeMap::new();
     for name in file.names() {
         let probe: Probe = name.parse().map_err(|error| miette!("{error}"))?;

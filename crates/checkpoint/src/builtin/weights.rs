@@ -10,7 +10,7 @@
 //! | norm weights of rms 0.3 | `1 + w` is not `w`, and is not 1 |
 //! | residual stream of rms 3 to 5, each block's normed output of rms 1 | every layer contributes |
 
-use loupe_spec::{Config, Weight, gemma2};
+use loupe_spec::{Config, Graph, Weight};
 
 use crate::CheckpointError;
 use crate::prng::fill_bf16;
@@ -22,7 +22,7 @@ const SEED: u64 = 2;
 pub(super) fn safetensors(config: &str) -> Result<Vec<u8>, CheckpointError> {
     let path = || super::NAME.into();
     let config = Config::from_json(config).map_err(|source| CheckpointError::Config { path: path(), source })?;
-    let graph = gemma2(&config);
+    let graph = Graph::of(&config);
     let weights: Vec<Weight> = graph.weights().collect();
     let mut file =
         bf16_header(&weights, &graph).map_err(|source| CheckpointError::Io { doing: "make", path: path(), source })?;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use loupe_compare::{Level, Moved, NamedMistake, ReplayError, Verdict, Visibility};
-use loupe_spec::{Graph, Mistake, Probe};
+use loupe_compare::{Level, Moved, NamedMistake, Verdict, Visibility};
+use loupe_spec::{Graph, Mistake, Probe, ReplayError};
 
 use super::part::Part;
 use super::variant::{Base, Variant};
@@ -122,7 +122,8 @@ impl Bench<'_> {
         if recorded.is_empty() {
             return Ok(vec![None; self.targets.len()]);
         }
-        let visibility = Visibility::open(variant, &variant.token_ids, &recorded, self.level)?;
+        let referee = variant.referee();
+        let visibility = Visibility::open(&referee, &variant.token_ids, &recorded, self.level)?;
         let found = self.targets.iter().map(|target| {
             let found = target.pairs.iter().map(|(one, other)| Ok(first_shown(&visibility.between(*one, other)?)));
             let found = found.collect::<Result<Vec<_>, ReplayError>>()?;

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_checkpoint::{Change, Checkpoint, Rows, Tensors};
-use loupe_compare::{Given, Replay, ReplayError, Replayer, Trace};
-use loupe_spec::{Config, Dtype, Graph, HostTensor, Mistake, Probe, Simulation, Values, Weight, gemma2};
+use loupe_engine::Referee;
+use loupe_spec::{Config, Dtype, Given, Graph, HostTensor, Probe, Replay, Replayer, Simulation, Trace, Values, Weight};
 use serde_json::{Value, json};
 
 use super::measure::layers_in_reach;
 use super::part::Part;
 use crate::CheckError;
-use crate::replayer::answer;
+use crate::progress::replay_shown;
 
 /// Tokens of a prompt that goes past the positions which bf16 counts.
 const LATE: usize = 300;
@@ -72,7 +72,8 @@ impl<'a> Base<'a> {
         let given = Trace::from([(Probe::TOKEN_IDS, HostTensor { shape: vec![token_ids.len()], values: ids })]);
         let simulation = Simulation::exact();
         let question = Replay { given: Given::whole(&given), wanted: &wanted, mistakes: &[], simulation };
-        let run = answer(checkpoint.graph(), tensors, token_ids.len(), question)?;
+        let referee = Referee::new(checkpoint.graph(), tensors, token_ids.len());
+        let run = Referee { shown: Some(replay_shown), ..referee }.replay(question)?;
         let [scores, attention, mlp] = sizes.map(|path| {
             let of_layers = run.iter().filter(|(probe, _)| probe.path() == path);
             let mut sizes: Vec<f64> = of_layers.map(|(_, tensor)| rms(&tensor.values.to_f64())).collect();
@@ -168,7 +169,7 @@ impl<'a> Base<'a> {
             .map_err(|source| CheckError::StimulusConfig { reason: source.to_string() })?;
         let tensors = self.checkpoint.tensors()?.changed(weights);
         let name = parts.iter().map(|part| part.name()).collect::<Vec<_>>().join("-");
-        Ok(Variant { name, graph: gemma2(&config), document, tensors, reweighted, token_ids, changed })
+        Ok(Variant { name, graph: Graph::of(&config), document, tensors, reweighted, token_ids, changed })
     }
 
     /// The prompt that `parts` ask for, and what is new about it.
@@ -213,25 +214,11 @@ impl<'a> Base<'a> {
     }
 }
 
-impl Replayer for Variant {
-    fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
-    fn tokens(&self) -> usize {
-        self.token_ids.len()
-    }
-
-    fn replay(&self, question: Replay<'_>) -> Result<Trace, ReplayError> {
-        answer(&self.graph, &self.tensors, self.token_ids.len(), question)
-    }
-
-    fn weights_dtype(&self) -> Dtype {
-        self.tensors.widest()
-    }
-
-    fn mistakes(&self) -> Vec<&'static Mistake> {
-        loupe_engine::mistakes().iter().collect()
+impl Variant {
+    /// Whoever answers questions about it.
+    pub fn referee(&self) -> Referee<'_> {
+        let own = Referee::new(&self.graph, &self.tensors, self.token_ids.len());
+        Referee { shown: Some(replay_shown), ..own }
     }
 }
 

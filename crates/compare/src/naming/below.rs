@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Mistake, MistakeKind, Probe};
+use loupe_spec::{Mistake, MistakeKind, Probe, ReplayError};
 
-use crate::ReplayError;
 use crate::naming::explain::MOST_WEIGHTS;
 use crate::naming::fit::Below;
 use crate::naming::hypothesis::{Scope, scopes};
@@ -302,9 +301,12 @@ fn by_layer(probes: &BTreeSet<Probe>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use loupe_spec::{Code, Config, Dtype, Formula, Graph, HostTensor, Kind, Simulation, Values, What, gemma2};
+    use loupe_spec::{
+        Code, Config, Dtype, Formula, Given, Graph, HostTensor, Kind, Replay, ReplayError, Replayer, Simulation, Trace,
+        Values, What,
+    };
 
-    use crate::{Candidate, Given, Judgement, Replay, ReplayError, Replayer, Rows, Trace, judge};
+    use crate::{Candidate, Judgement, Rows, judge};
 
     use super::*;
 
@@ -315,7 +317,7 @@ mod tests {
     const IN_THE_HEAD: Mistake = mistake("in_the_head", |probe| probe.path() == "logits.raw");
 
     const fn mistake(id: &'static str, at: fn(Probe) -> bool) -> Mistake {
-        let (kind, right) = (MistakeKind::Architectural, Code { file: "", line: 1, text: "" });
+        let (kind, right) = (MistakeKind::Architectural, Code { file: "", source: "", text: "" });
         let formula = Formula { right: "", wrong: "" };
         Mistake { id, variant: None, kind, what: "", seen_in: "", formula, right, hidden_when: "", at, changes: &[] }
     }
@@ -351,7 +353,7 @@ mod tests {
     fn of_a_large_model_the_first_layers_are_tried_and_the_others_said_not_to_be() {
         let config = r#"{"model_type":"gemma2","vocab_size":256000,"hidden_size":2304,"intermediate_size":9216,
             "num_hidden_layers":26,"num_attention_heads":8,"num_key_value_heads":4,"head_dim":256}"#;
-        let model = Large(gemma2(&Config::from_json(config).unwrap()));
+        let model = Large(Graph::of(&Config::from_json(config).unwrap()));
         let mut recorded: BTreeSet<Probe> = (0..26).filter_map(|layer| Probe::of(Some(layer), "output")).collect();
         recorded.extend(["norm", "logits"].map(crate::probe));
         let (given, simulation) = (Trace::new(), Simulation::exact());

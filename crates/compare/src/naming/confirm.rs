@@ -6,12 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Probe, Rounding};
+use loupe_spec::{Probe, ReplayError, Rounding, Trace};
 
 use crate::naming::scene::{Scene, Trial};
 use crate::naming::slope::{Part, Slope};
 use crate::noise::run_each;
-use crate::{ReplayError, Trace};
 
 /// The runs made for a second look: none of the first look's seeds.
 const SEEDS: std::ops::Range<u64> = 0x20..0x30;

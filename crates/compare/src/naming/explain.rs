@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Kind, Mistake, Probe};
+use loupe_spec::{Kind, Mistake, Probe, ReplayError};
 
-use crate::ReplayError;
 use crate::naming::hypothesis::{Hypothesis, Scope, scopes};
 use crate::naming::scene::{Scene, Trial};
 use crate::naming::slope::excludes;

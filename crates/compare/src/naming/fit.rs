@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Edit, Parameter, Probe, What};
+use loupe_spec::{Edit, Parameter, Probe, ReplayError, Trace, What};
 
 use crate::finding::{FittedParameter, layers};
 use crate::naming::LEAST_BITS;
@@ -11,7 +11,6 @@ use crate::naming::scene::{Made, Scene};
 use crate::naming::slope::{Part, Slope, excludes};
 use crate::stage::Stage;
 use crate::words::count;
-use crate::{ReplayError, Trace};
 
 /// Values tried first are the right one times 2^-16 to 2^16.
 const OCTAVES: i32 = 16;

@@ -17,7 +17,7 @@ mod slope;
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Kind, Mistake, MistakeKind, Probe};
+use loupe_spec::{Given, Kind, Mistake, MistakeKind, Probe, ReplayError, Replayer};
 
 use crate::finding::{FittedParameter, NamedMistake};
 use crate::noise::Level;
@@ -25,7 +25,6 @@ use crate::segments::Segments;
 use crate::stage::{Stage, TENSOR_LIMIT};
 use crate::verdict::Unseen;
 use crate::words::{and, count, share};
-use crate::{Given, ReplayError, Replayer};
 
 use explain::Explanation;
 use scene::{Made, Scene};

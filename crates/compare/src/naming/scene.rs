@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Edit, Kind, Mistake, MistakeKind, Probe, Rounding, What};
+use loupe_spec::{
+    Edit, Given, Kind, Mistake, MistakeKind, Probe, Replay, ReplayError, Replayer, Rounding, Trace, What,
+};
 
 use crate::naming::hypothesis::{Hypothesis, Scope};
 use crate::naming::slope::{Part, Slope};
 use crate::noise::{Level, measure};
 use crate::segments::Segments;
 use crate::stage::{Fit, Stage};
-use crate::{Given, Replay, ReplayError, Replayer, Trace};
 
 /// A prediction this much nearer than the right one is worth measuring with its own noise.
 const NEARER: f64 = 0.7;

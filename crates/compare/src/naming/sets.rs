@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Edit, Mistake, MistakeKind, Probe};
+use loupe_spec::{Edit, Mistake, MistakeKind, Probe, ReplayError, Trace};
 
 use crate::naming::LEAST_BITS;
 use crate::naming::explain::MOST_WEIGHTS;
 use crate::naming::hypothesis::{Hypothesis, Scope};
 use crate::naming::scene::{Made, Scene, Trial};
 use crate::naming::slope::{Part, Slope, excludes};
-use crate::{ReplayError, Trace};
 
 /// How many at once, and how many sets are kept on the way.
 const DEPTH: usize = 3;

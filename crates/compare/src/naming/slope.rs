@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use loupe_spec::Probe;
+use loupe_spec::{Probe, Trace};
 
-use crate::Trace;
 use crate::stage::Stage;
 
 /// A slope is near 1 within this.

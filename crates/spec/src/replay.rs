@@ -1,8 +1,8 @@
-//! What the judge needs of a model, and no more.
+//! What whoever judges values asks of a model: some of them again, from others. What runs the model answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Dtype, Edit, Graph, HostTensor, Mistake, Probe, Simulation};
+use crate::{Dtype, Edit, Graph, HostTensor, Mistake, Probe, Simulation};
 
 /// Values by probe.
 pub type Trace = BTreeMap<Probe, HostTensor>;
