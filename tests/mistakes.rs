@@ -2,7 +2,7 @@
 //! before, and what it computes is what transformers computes with the same mistake planted.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_mistakes::ALL;
 use loupe_spec::{Dtype, Graph, Mistake, MistakeKind, Probe};
@@ -128,6 +128,7 @@ fn softcap_after_mask_leaks_what_it_leaks_in_transformers() {
 
 #[test]
 fn every_trace_of_transformers_has_its_mistake_and_the_list_of_those_without_is_complete() {
+    let case = Case::open("mini");
     let files: BTreeSet<String> = fixture("mistakes")
         .read_dir()
         .unwrap()
@@ -137,6 +138,21 @@ fn every_trace_of_transformers_has_its_mistake_and_the_list_of_those_without_is_
     let ours: BTreeSet<String> =
         of_the_model().map(Mistake::name).filter(|name| !ALONE.contains(&name.as_str())).collect();
     assert_eq!(files, ours);
+    // The page says of each where it first shows: that is so.
+    let page = std::fs::read_to_string(fixture("README.md")).unwrap();
+    let (_, table) = page.split_once("| file | what | first_stage |").unwrap();
+    let rows = table.lines().skip(2).map_while(|row| row.strip_prefix("| `")?.split_once('`'));
+    let said: BTreeMap<String, bool> = rows
+        .filter(|(name, _)| !name.starts_with("benign-"))
+        .map(|(name, rest)| {
+            let theirs = read_trace(&fixture(&format!("mistakes/{name}.safetensors")));
+            let first = theirs.iter().find(|(probe, value)| !same_bits(value, &case.f32[probe]));
+            (name.to_string(), first.is_some_and(|(first, _)| rest.contains(&format!("| `{first}` |"))))
+        })
+        .collect();
+    let wrong: Vec<&String> = said.iter().filter(|(_, is_so)| !**is_so).map(|(name, _)| name).collect();
+    assert!(wrong.is_empty(), "README.md says another first stage of {wrong:?}");
+    assert_eq!(said.into_keys().collect::<BTreeSet<_>>(), ours);
 }
 
 /// What belongs to other inputs, and what is done to the inputs, is made in either order.

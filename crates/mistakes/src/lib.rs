@@ -232,16 +232,19 @@ pub fn formulas<B: Backend>(edits: &[Edit]) -> Formulas<B> {
 /// # Errors
 /// What no number in config.json says: another rotation, another norm, a mistake in some layers.
 pub fn config_with(edits: &[Edit], graph: &Graph) -> Result<Config, PlantError> {
+    let refused = |edit: &Edit| PlantError::NoConfig(edit.texts(graph).join(", "));
     let mut config = graph.config().clone();
     for edit in Edit::once(edits) {
-        match edit.what {
-            What::Mistake(Mistake { changes: [Change::Config(change)], .. })
-                if edit == Edit::everywhere(edit.what, graph) =>
-            {
-                change(&mut config, graph.config());
-            }
-            _ => return Err(PlantError::NoConfig(edit.texts(graph).join(", "))),
+        let What::Mistake(Mistake { changes: [Change::Config(change)], .. }) = edit.what else {
+            return Err(refused(&edit));
+        };
+        let mut own = graph.config().clone();
+        change(&mut own, graph.config());
+        // What it says elsewhere, too, is another mistake.
+        if Graph::of(&own).nodes() != graph.edited(std::slice::from_ref(&edit)).nodes() {
+            return Err(refused(&edit));
         }
+        change(&mut config, graph.config());
     }
     Ok(config)
 }

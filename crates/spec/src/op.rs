@@ -113,7 +113,8 @@ impl Op {
             Op::Rope { .. } => Op::Rope { theta: value },
             Op::Scores { .. } => Op::Scores { scale: value },
             Op::Softcap { .. } => Op::Softcap { cap: Some(value).filter(|cap| cap.is_finite()) },
-            other => other,
+            Op::TokenIds | Op::Embed | Op::Linear | Op::Mask { .. } | Op::Softmax | Op::Context => self,
+            Op::Gelu | Op::Multiply | Op::Add | Op::Same => self,
         }
     }
 
