@@ -72,7 +72,7 @@ pub(crate) fn next(
                         mistake.alternatives.join(", ")
                     )
                 }
-                (_, Some(Probe::TOKEN_IDS)) => {
+                (_, Some(probe)) if probe == Probe::TOKEN_IDS => {
                     "give the engine the ids of the prompt; or, where yours are the ones that you meant, give them to Loupe as \
                      \"token_ids\" in the place of \"prompt\"; then judge it again"
                         .to_string()

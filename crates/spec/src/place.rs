@@ -1,24 +1,42 @@
 //! Where in a forward pass a value is computed.
 
-/// The place of a value among those before the layers, in its layer, or after them: their order is the computing order.
+/// The place of a value before the layers, in its layer, or after them. The order of places is the computing order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Place {
-    Before(usize),
-    /// The layer, and the place in it.
-    Layer(usize, usize),
-    After(usize),
+pub(crate) struct Place {
+    /// [`BEFORE`], the layer counted from 1, or [`AFTER`].
+    part: usize,
+    at: usize,
+}
+
+const BEFORE: usize = 0;
+const AFTER: usize = usize::MAX;
+
+/// The part of `layer`. A name may claim any layer: none is more than the last that fits.
+fn part_of(layer: usize) -> usize {
+    layer.min(AFTER - 2) + 1
 }
 
 impl Place {
+    /// Where everything starts.
+    pub const FIRST: Place = Place { part: BEFORE, at: 0 };
+
     /// Of what comes after `last`, in `layer` or outside of all.
-    pub fn next(layer: Option<usize>, last: Option<Place>) -> Place {
-        match (layer, last) {
-            (Some(layer), Some(Place::Layer(own, at))) if own == layer => Place::Layer(layer, at + 1),
-            (Some(layer), _) => Place::Layer(layer, 0),
-            (None, None) => Place::Before(0),
-            (None, Some(Place::Before(at))) => Place::Before(at + 1),
-            (None, Some(Place::Layer(..))) => Place::After(0),
-            (None, Some(Place::After(at))) => Place::After(at + 1),
-        }
+    pub fn after(last: Place, layer: Option<usize>) -> Place {
+        let part = match layer {
+            Some(layer) => part_of(layer),
+            None if last.part == BEFORE => BEFORE,
+            None => AFTER,
+        };
+        Place { part, at: if part == last.part { last.at + 1 } else { 0 } }
+    }
+
+    /// The layer, if it is in one.
+    pub fn layer(self) -> Option<usize> {
+        (self.part != BEFORE && self.part != AFTER).then(|| self.part - 1)
+    }
+
+    /// The same in layer `layer`.
+    pub fn of_layer(self, layer: usize) -> Place {
+        Place { part: self.layer().map_or(self.part, |_| part_of(layer)), ..self }
     }
 }

@@ -1,5 +1,6 @@
 //! The names of the values of a forward pass. What each is computed from stands in [`crate::gemma2`].
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,19 +9,40 @@ use crate::{Axis, Graph, Kind, Node, nearest};
 
 /// A value of one forward pass over one prompt, batch axis dropped. The graph that records it names it; `Display` and `FromStr`
 /// use its trace name: `embed.scaled`, `layers.3.self_attn.q_proj`, `norm`. Their order is the computing order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub struct Probe {
     place: Place,
+    /// Of one place there is one name.
     path: &'static str,
+}
+
+impl PartialEq for Probe {
+    fn eq(&self, other: &Probe) -> bool {
+        self.place == other.place
+    }
+}
+
+impl Eq for Probe {}
+
+impl Ord for Probe {
+    fn cmp(&self, other: &Probe) -> Ordering {
+        self.place.cmp(&other.place)
+    }
+}
+
+impl PartialOrd for Probe {
+    fn partial_cmp(&self, other: &Probe) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Probe {
     /// `token_ids` [T], `<bos>` included: where everything starts.
-    pub const TOKEN_IDS: Probe = Probe { place: Place::Before(0), path: "token_ids" };
+    pub const TOKEN_IDS: Probe = Probe { place: Place::FIRST, path: "token_ids" };
 
     /// What a graph records under `path` after `last`, in `layer` or outside of all.
-    pub(crate) fn recorded(layer: Option<usize>, path: &'static str, last: Option<Probe>) -> Probe {
-        Probe { place: Place::next(layer, last.map(|last| last.place)), path }
+    pub(crate) fn after(last: Probe, layer: Option<usize>, path: &'static str) -> Probe {
+        Probe { place: Place::after(last.place, layer), path }
     }
 
     /// Every name there is, in computing order: those of a model of one layer.
@@ -54,18 +76,12 @@ impl Probe {
     /// The same of layer `layer`; what is outside of the layers is so of each.
     #[must_use]
     pub fn of_layer(self, layer: usize) -> Probe {
-        match self.place {
-            Place::Layer(_, at) => Probe { place: Place::Layer(layer, at), ..self },
-            _ => self,
-        }
+        Probe { place: self.place.of_layer(layer), ..self }
     }
 
     /// The layer this probe belongs to, if it belongs to one.
     pub fn layer(self) -> Option<usize> {
-        match self.place {
-            Place::Layer(layer, _) => Some(layer),
-            _ => None,
-        }
+        self.place.layer()
     }
 
     /// Its name within its layer, or outside of all: `self_attn.q_proj`, `norm`.
@@ -205,6 +221,11 @@ mod tests {
     fn names_round_trip_and_a_typo_finds_its_neighbour() {
         for probe in gemma2(&config()).probes() {
             assert_eq!(probe.to_string().parse::<Probe>().unwrap(), probe);
+        }
+        // No layer is the last of all, nor none.
+        for layer in [usize::MAX, usize::MAX - 1] {
+            assert!(Probe::named(&format!("layers.{layer}.output")).is_none());
+            assert!(Probe::of(Some(layer), "output") < Probe::of(None, "norm"));
         }
         let error = "layers.1.mlp.gate".parse::<Probe>().unwrap_err();
         assert!(error.nearest.unwrap().starts_with("layers.1.mlp.gate"));

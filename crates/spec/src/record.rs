@@ -20,8 +20,9 @@ impl Graph {
         last
     }
 
+    /// The first of all.
     pub(crate) fn token_ids(&mut self) -> Probe {
-        self.add_node("token_ids", Op::TokenIds, vec![], None, vec![Axis::T])
+        self.add_node(Probe::TOKEN_IDS.path(), Op::TokenIds, vec![], None, vec![Axis::T])
     }
 
     pub(crate) fn embed(&mut self, path: &'static str, ids: Probe, table: Weight) -> Probe {
@@ -114,7 +115,8 @@ impl Graph {
         weight: Option<Weight>,
         shape: Vec<Axis>,
     ) -> Probe {
-        let probe = Probe::recorded(self.layer, path, self.nodes.last().map(|node| node.probe));
+        let after = |last: &Node| Probe::after(last.probe, self.layer, path);
+        let probe = self.nodes.last().map_or(Probe::TOKEN_IDS, after);
         self.at.insert(probe, self.nodes.len());
         self.nodes.push(Node { probe, op, inputs, weight, shape });
         probe

@@ -79,7 +79,7 @@ impl Recording {
     pub fn digest(&self, extent: Extent) -> u64 {
         let mut hasher = DefaultHasher::new();
         for (probe, tensor) in self.tensors.iter().filter(|(probe, _)| extent.holds(**probe)) {
-            (probe, &tensor.shape, tensor.values.to_le_bytes()).hash(&mut hasher);
+            (probe.path(), probe.layer(), &tensor.shape, tensor.values.to_le_bytes()).hash(&mut hasher);
         }
         hasher.finish()
     }
