@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_compare::{Judgement, Rows, Verdicts, text};
+use loupe_compare::{Judgement, Rows, Start, Verdicts, text};
 use loupe_engine::{Referee, edits};
 use loupe_report::read_safetensors;
 use loupe_spec::{
@@ -118,6 +118,24 @@ fn planted_changes_are_found_at_their_stage_on_every_backend() {
             assert_eq!(verdict.first_divergence.as_ref().unwrap().probe, first, "{backend} {id}");
             assert_eq!(ids(&verdict), [id], "{backend} {id}");
         }
+    }
+}
+
+/// Where a stage is first wrong, the verdict says what it was recomputed from.
+#[test]
+fn a_divergence_says_what_it_was_computed_from() {
+    let case = Case::open("builtin");
+    for (id, kept, from) in [
+        ("embed_scale_missing", Kept::Everything, Start::OwnInputs),
+        ("gelu_erf", Kept::Everything, Start::OwnInputs),
+        // embed.raw is not among the layers.
+        ("embed_scale_missing", Kept::Layers, Start::TokenIds),
+        ("gelu_erf", Kept::Layers, Start::Recorded),
+        ("gelu_erf", Kept::Logits, Start::TokenIds),
+    ] {
+        let run = case.forward("flex", Dtype::F32, case.probes(), &[id.to_string()]);
+        let verdict = verdict(&case, &run, kept, Some(Dtype::F32));
+        assert_eq!(verdict.first_divergence.unwrap().from, from, "{id} {kept:?}");
     }
 }
 

@@ -21,12 +21,10 @@ impl Counting {
     pub fn of(named: &BTreeSet<Probe>, layers: usize) -> Counting {
         let numbers = named.first().zip(named.last()).and_then(|(first, last)| first.layer().zip(last.layer()));
         let Some((first, last)) = numbers else { return Counting::FromZero };
-        let is_output = |probe: &&Probe| probe.path() == "output";
+        let is_output = |probe: &Probe| probe.path() == "output";
         let of = |number: usize| named.iter().filter(move |probe| probe.layer() == Some(number));
         match (first, last == layers) {
-            (0, true) if of(layers).all(|probe| is_output(&probe)) && of(0).any(|probe| is_output(&probe)) => {
-                Counting::States
-            }
+            (0, true) if of(layers).all(is_output) && of(0).any(is_output) => Counting::States,
             (1.., true) => Counting::FromOne,
             _ => Counting::FromZero,
         }

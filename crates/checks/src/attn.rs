@@ -13,7 +13,7 @@ pub(crate) fn run(model: &ModelRef, input: &Input, layer: usize, common: &Common
     let mut session = Session::open(model, input, common)?;
     session.layer(layer)?;
     // From the layer's input to what attention gives back.
-    let [first, last]: [Probe; 2] = [in_layer(layer, "input")?, in_layer(layer, "self_attn.o_proj")?];
+    let (first, last) = (in_layer(layer, "input")?, in_layer(layer, "self_attn.o_proj")?);
     let wanted: Vec<Probe> = session.graph().probes().filter(|probe| (first..=last).contains(probe)).collect();
     let recorded = session.run(wanted.into_iter().chain([Probe::TOKEN_IDS]))?;
     let mut out = session.header(&recorded.info);

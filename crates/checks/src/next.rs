@@ -32,8 +32,8 @@ pub(crate) fn next(
     };
     match verdict.verdict {
         Judgement::Inconclusive => format!(
-            "record layers.0.input_layernorm and layers.0.self_attn.q_proj of the same run: with both, Loupe can tell a precision from a mistake. Or say \
-             \"candidate_dtype\": \"{}\", if that is what it computes in; for a quantised engine, point \"model\" at its \
+            "record layers.0.input_layernorm and layers.0.self_attn.q_proj of the same run: with both, Loupe can tell a precision \
+             from a mistake. Or say \"candidate_dtype\": \"{}\", if that is what it computes in; for a quantised engine, point \"model\" at its \
              weights, dequantised",
             level.arithmetic().map_or(level.storage.name(), Arithmetic::name)
         ),

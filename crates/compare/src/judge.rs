@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Arithmetic, Dtype, Given, HostTensor, Probe, Replay, ReplayError, Replayer, Rounding, Trace, echo};
+use loupe_spec::{
+    Arithmetic, Dtype, Given, HostTensor, Kind, Probe, Replay, ReplayError, Replayer, Rounding, Trace, echo,
+};
 
 use crate::Candidate;
 use crate::choose_level::Chosen;
@@ -291,7 +293,7 @@ impl<'a> Case<'a> {
             coordinate: stage.coordinate(at),
             values: [stage.recorded[at], stage.exact[at]],
             from: match own {
-                own if own.iter().any(|probe| probe.is_embedding()) => Start::TokenIds,
+                own if own.iter().any(|probe| probe.kind() == Kind::Embed) => Start::TokenIds,
                 own if *own != self.segments.reach[&stage.probe] => Start::RecordedRows,
                 own if own.len() > 1 => Start::Recorded,
                 _ => Start::OwnInputs,

@@ -41,8 +41,8 @@ impl Probe {
     pub const TOKEN_IDS: Probe = Probe { place: Place::FIRST, path: "token_ids" };
 
     /// What a graph records under `path` after `last`, in `layer` or outside of all.
-    pub(crate) fn after(last: Probe, layer: Option<usize>, path: &'static str) -> Probe {
-        Probe { place: Place::after(last.place, layer), path }
+    pub(crate) fn after(last: Option<Probe>, layer: Option<usize>, path: &'static str) -> Probe {
+        Probe { place: last.map_or(Place::FIRST, |last| Place::after(last.place, layer)), path }
     }
 
     /// Every name there is, in computing order: those of a model of one layer.

@@ -115,8 +115,8 @@ impl Graph {
         weight: Option<Weight>,
         shape: Vec<Axis>,
     ) -> Probe {
-        let after = |last: &Node| Probe::after(last.probe, self.layer, path);
-        let probe = self.nodes.last().map_or(Probe::TOKEN_IDS, after);
+        let last = self.nodes.last().map(|node| node.probe);
+        let probe = Probe::after(last, self.layer, path);
         self.at.insert(probe, self.nodes.len());
         self.nodes.push(Node { probe, op, inputs, weight, shape });
         probe
