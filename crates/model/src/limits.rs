@@ -6,9 +6,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Matrices are asked for in row chunks of at most so many bytes. Buffers of the default's size are handed round by
-    /// the allocator: the four that are in flight at a time fit into one heap of a glibc thread, 64 MiB. Of 16 MiB each the fourth
-    /// opens a heap of its own, which is unmapped whenever it is freed, as all are over 32 MiB; the faults on their fresh pages cost
-    /// 9 % of a trace of 2B, and more than the arithmetic where every buffer is mapped anew. It also keeps the head (2.4 GB in f32 for 2B) from being in memory
+    /// the allocator: the four that are in flight at a time fit into the 64 MiB that glibc gives a thread's heap. Of 16 MiB each they
+    /// do not, and heaps are unmapped and mapped again (61 times in a trace of 2B, against 18): 9 % of its time. Buffers over 32 MiB
+    /// are mapped anew each time, and the faults on their fresh pages cost more than the arithmetic. It also keeps the head (2.4 GB in f32 for 2B) from being in memory
     /// at once.
     pub chunk_bytes: usize,
     /// Values up to so many bytes are held whole, larger ones that nobody asked to see are computed in parts: parts of
