@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_compare::{Judgement, Rows, Start, Verdicts, text};
 use loupe_engine::{Referee, edits};
+use loupe_judge::{Judgement, Rows, Start, VerdictError, Verdicts, Why, text};
 use loupe_report::read_safetensors;
 use loupe_spec::{
     Arithmetic, Dtype, Given, HostTensor, Probe, Replay, Replayer, Rounding, Simulation, Values, WeightForm,
@@ -268,7 +268,7 @@ fn a_value_is_fitted_below_the_budget_and_above() {
         let verdict = verdict_without(&["norm_eps".to_string()], &case, logits, Rows::All, Some(Dtype::F32));
         assert_eq!((budget_used(&verdict) < 1.0, ids(&verdict).is_empty()), (below, true), "{planted}");
         assert_eq!(verdict.verdict, Judgement::Architectural, "{planted}");
-        let fitted: Vec<_> = verdict.fitted.iter().map(|fitted| (fitted.parameter, fitted.value)).collect();
+        let fitted: Vec<_> = verdict.fitted.iter().map(|fitted| (fitted.parameter.as_ref(), fitted.value)).collect();
         let [("rms_norm_eps", Some(found))] = fitted[..] else { unreachable!("{planted}: {fitted:?}") };
         assert!((found - value).abs() <= 0.1 * value, "{planted}: {found:e}");
     }
@@ -302,6 +302,25 @@ fn a_cast_in_another_place_is_a_policy_and_unwritten_tiles_are_a_fault() {
 
 /// The thresholds stand in the middle of a gap: halved they raise no alarm over right code here, doubled they miss
 /// none of the mistakes that a full trace shows beyond its budget.
+/// A mistake, what is not seen, logits with figures of their own, and a NaN, for which JSON has no number.
+#[test]
+fn a_verdict_reads_back_as_it_was_written() {
+    let case = Case::open("builtin");
+    let run = case.forward("flex", Dtype::F32, case.probes(), &["gelu_erf".to_string()]);
+    let mut broken = run.clone();
+    let norm = &broken[&probe("norm")];
+    let nan = HostTensor { shape: norm.shape.clone(), values: Values::F32(vec![f32::NAN; norm.values.len()]) };
+    broken.insert(probe("norm"), nan);
+    let all = [run, broken].map(|run| verdict(&case, &run, Kept::Everything, Some(Dtype::F32)));
+    assert!(!all[0].mistakes.is_empty() && !all[0].unseen.is_empty() && !all[0].stages.is_empty());
+    let written = serde_json::to_vec(&Verdicts::of(all.to_vec())).unwrap();
+    let read = Verdicts::from_json(&written).unwrap();
+    assert_eq!(String::from_utf8(serde_json::to_vec(&read).unwrap()), String::from_utf8(written));
+    assert_eq!(text(&read, None), text(&Verdicts::of(all.to_vec()), None));
+    let other = Verdicts::from_json(br#"{"schema": "loupe.report/1"}"#).unwrap_err();
+    assert!(matches!(other, VerdictError::Schema { found: Some(_) }), "{other}");
+}
+
 #[test]
 fn thresholds_may_move_by_two_either_way() {
     let mini = Case::open("mini");
@@ -396,7 +415,7 @@ fn what_a_coarse_precision_hides_is_counted() {
     assert_eq!(verdict.verdict, Judgement::Numeric, "{:?}", verdict.detail);
     assert!(verdict.detail.as_ref().is_some_and(|detail| detail.ends_with("_k")), "{:?}", verdict.detail);
     assert!(verdict.indistinguishable.iter().any(|id| id == "gelu_erf"), "{:?}", verdict.indistinguishable);
-    let below = verdict.unseen.iter().filter(|unseen| unseen.why == "below the noise" && unseen.sites.is_none());
+    let below = verdict.unseen.iter().filter(|unseen| unseen.why == Why::BelowTheNoise && unseen.sites.is_none());
     let below = below.map(|unseen| &unseen.id).collect::<BTreeSet<_>>().len();
     let (hidden, line) =
         (verdict.indistinguishable.len(), format!(": {below} smaller than rounding in this precision"));

@@ -1,15 +1,21 @@
 //! The program as a person runs it: one config in, text, files and an exit code out.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(unix)]
+mod action;
 mod bad_input;
 mod batches;
 mod book;
 mod checks;
 mod dumps;
 mod echo;
+#[cfg(unix)]
+mod engines;
 mod explain;
 mod forms;
 mod hostile;
+#[cfg(unix)]
+mod matrix;
 mod next;
 mod originals;
 mod promises;

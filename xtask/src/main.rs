@@ -1,18 +1,16 @@
 //! `cargo xtask <command>`: what is done around `loupe` rather than by it. It spawns that program and reads the files
 //! it leaves, and never links burn, so that it compiles in seconds.
 
-mod bench;
-mod bench_verdict;
 mod compare;
-mod document;
-mod fixtures;
+mod loupe;
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use loupe_spec::{echo, echo_path, printable};
-use miette::{GraphicalReportHandler, GraphicalTheme, Report, miette};
+use loupe_matrix::Done;
+use loupe_spec::{echo, printable};
+use miette::{GraphicalReportHandler, GraphicalTheme, Report, Result};
 
 const COMMANDS: &str = "\
 usage: cargo xtask <command>
@@ -21,7 +19,7 @@ commands
   compare [config.json]   run the checks of a matrix on each of its backends, and have loupe judge the reports
                           (configs/compare.json where no config is given; LOUPE_BIN names a loupe that is built
                           already, LOUPE_REQUIRE=wgpu,cuda the backends that must be there)
-  bench [config.json]     time loupe beside the transformers scripts of benches/peer: medians, memory, share of the
+  bench [config.json]     time loupe beside the transformers scripts of crates/bench/peer: medians, memory, share of the
                           floor (without a config on a checkpoint of 2B's shape; LOUPE_BIN as above)
   bench-verdict [config.json]
                           plant every mistake in small checkpoints and count which the judge finds and names, and
@@ -49,11 +47,11 @@ fn main() -> ExitCode {
         }
         ["compare"] => compare::run(Path::new(DEFAULT_MATRIX)),
         ["compare", matrix] => compare::run(Path::new(matrix)),
-        ["bench"] => bench::run(None),
-        ["bench", config] => bench::run(Some(Path::new(config))),
-        ["bench-verdict"] => bench_verdict::run(None),
-        ["bench-verdict", config] => bench_verdict::run(Some(Path::new(config))),
-        ["fixtures", "2b", folder] => fixtures::gemma_2b(Path::new(folder)).map(|()| 0),
+        ["bench"] => bench(loupe_bench::speed, None),
+        ["bench", config] => bench(loupe_bench::speed, Some(Path::new(config))),
+        ["bench-verdict"] => bench(loupe_bench::verdict, None),
+        ["bench-verdict", config] => bench(loupe_bench::verdict, Some(Path::new(config))),
+        ["fixtures", "2b", folder] => loupe_bench::gemma_2b(Path::new(folder)).map(|text| say(&text)).map(|()| 0),
         [] => return usage("no command was given"),
         ["bench", ..] => return usage("bench takes one config"),
         ["bench-verdict", ..] => return usage("bench-verdict takes one config"),
@@ -64,6 +62,13 @@ fn main() -> ExitCode {
         [unknown, ..] => return usage(&format!("there is no command \"{}\"", echo(unknown))),
     };
     done.map_or_else(|report| fail(&report), ExitCode::from)
+}
+
+/// Runs a benchmark, and says what it found.
+fn bench(run: fn(Option<&Path>, PathBuf) -> Result<Done>, config: Option<&Path>) -> Result<u8> {
+    let done = run(config, loupe::path()?)?;
+    say(&done.text);
+    Ok(done.code)
 }
 
 /// To stdout. A reader that has seen enough (`cargo xtask compare | head`) is no error.
@@ -86,9 +91,4 @@ fn fail(report: &Report) -> ExitCode {
     let text = if plain { printable(&text) } else { text };
     eprint!("{text}");
     ExitCode::from(2)
-}
-
-/// For `map_err`: that `doing` failed for `path`.
-fn io_error(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Report {
-    move |error| miette!("cannot {doing} {}: {error}", echo_path(path))
 }

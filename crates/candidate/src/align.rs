@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use loupe_compare::{Fragment, Rows, found};
+use loupe_judge::{Fragment, Rows, found};
 use loupe_spec::{Graph, HostTensor, Probe, ReplayError, Replayer, Trace, echo};
 
 use crate::Sample;

@@ -1,6 +1,6 @@
 //! What a config's "names" may say of names that nobody knows.
 
-use loupe_compare::MOST_NAMES;
+use loupe_judge::MOST_NAMES;
 use loupe_spec::{Probe, echo};
 
 use crate::names::{Meaning, Names};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_compare::Fragment;
+use loupe_judge::Fragment;
 use loupe_spec::{Given, Graph, HostTensor, Probe, Replay, ReplayError, Replayer, Simulation, Trace, echo};
 
 use crate::Sample;

@@ -10,7 +10,7 @@
 //!    called or of its neighbour, by the values themselves. Whatever is not read as documented is said.
 //! 4. **Doubts** (`doubts.rs`): values that no engine computes: a buffer of zeros, a copy, bits of another type.
 //!
-//! Nothing here says right or wrong: that is the judge's (`loupe-compare`).
+//! Nothing here says right or wrong: that is the judge's (`loupe-judge`).
 
 mod align;
 mod choose;

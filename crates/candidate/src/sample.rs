@@ -1,7 +1,7 @@
 //! Some values of a tensor, as logs and people have them: a person's eight numbers are a candidate. So is what a log says of
 //! all values together.
 
-use loupe_compare::{Fragment, Statistic, StatisticKind};
+use loupe_judge::{Fragment, Statistic, StatisticKind};
 use loupe_spec::{Graph, Probe};
 
 /// Numbers in a row of a tensor, and about it.

@@ -6,9 +6,9 @@ use loupe_candidate::{
     Aligned, Counting, Dump, KnownRows, Meaning, Names, Sorted, Source, may_count_from_one, sort, stacked,
 };
 use loupe_checkpoint::{Checkpoint, Tensors};
-use loupe_compare::{Candidate, CandidateInfo, Judged, Judgement, Rows, Verdict, Verdicts, judge, judge_values, text};
 use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input, ModelRef};
 use loupe_engine::{Bytes, Referee, free_memory};
+use loupe_judge::{Candidate, CandidateInfo, Judged, Judgement, Rows, Verdict, Verdicts, judge, judge_values, text};
 use loupe_report::{Report, Written, read};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
 

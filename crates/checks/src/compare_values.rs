@@ -1,8 +1,8 @@
 //! What the values of `rope` and `weights` reports should be.
 
 use loupe_checkpoint::{Rows, Tensors};
-use loupe_compare::Expected;
 use loupe_engine::{Rotated, referee, rotate, rotations};
+use loupe_judge::Expected;
 use loupe_report::Report;
 use loupe_spec::{Dtype, HostTensor, Weight};
 

@@ -46,7 +46,7 @@ pub enum CheckError {
     #[error(transparent)]
     Replay(#[from] loupe_spec::ReplayError),
     #[error(transparent)]
-    Judge(#[from] loupe_compare::JudgeError),
+    Judge(#[from] loupe_judge::JudgeError),
     #[error("{}: \"token_ids\" holds {value} at position {position}, expected an integer of 0 or more", echo(.path))]
     NoTokenId { path: String, position: usize, value: f64 },
     #[error("\"names\": no candidate has a tensor \"{}\"{}", echo(.name), hint(.nearest.as_deref()))]
@@ -60,7 +60,7 @@ pub enum CheckError {
          the reference again, or name the model that it was made from", echo(.report), echo(.model)
     )]
     OtherCheckpoint { model: String, found: String, report: String },
-    #[error("{}: nothing to compare: {}", echo(.path), if .found.is_empty() { "the report has no tensors".to_string() } else { format!("none of {} is a value of this model", loupe_compare::found(.found)) })]
+    #[error("{}: nothing to compare: {}", echo(.path), if .found.is_empty() { "the report has no tensors".to_string() } else { format!("none of {} is a value of this model", loupe_judge::found(.found)) })]
     NoValues { path: String, found: Vec<String> },
     #[error("the config.json of a stimulus would be wrong: {reason}")]
     StimulusConfig { reason: String },
@@ -79,8 +79,29 @@ pub enum CheckError {
 }
 
 impl CheckError {
-    /// 2: could not run. 3: the backend ran and broke down.
+    /// 2: could not run. 3: the backend ran and broke down. 5: it is not here.
     pub fn exit_code(&self) -> u8 {
-        if matches!(self, CheckError::Engine(error) if error.is_fault()) { 3 } else { 2 }
+        match self {
+            CheckError::Engine(error) if error.is_fault() => 3,
+            CheckError::Engine(error) if error.is_absent() => 5,
+            _ => 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loupe_engine::BackendError;
+
+    use super::*;
+
+    /// A matrix tells by the code alone that a backend is absent.
+    #[test]
+    fn what_is_not_here_has_an_exit_code_of_its_own() {
+        let code = |error: BackendError| CheckError::from(EngineError::from(error)).exit_code();
+        assert_eq!(code(BackendError::NotBuilt { name: "cuda".to_string() }), 5);
+        let (backend, reason, looked_for) = ("wgpu".to_string(), "no adapter".to_string(), "Vulkan".to_string());
+        assert_eq!(code(BackendError::Absent { backend, reason, looked_for }), 5);
+        assert_eq!(code(BackendError::Unknown { name: "metal".to_string(), nearest: None }), 2);
     }
 }

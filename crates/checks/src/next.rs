@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use loupe_compare::{Judgement, Level, Verdict};
 use loupe_config::{Common, Compare, Input, ModelRef};
 use loupe_engine::mistakes;
+use loupe_judge::{Judgement, Level, Verdict, Why};
 use loupe_spec::{Arithmetic, Dtype, Graph, MistakeKind, Probe};
 use serde_json::json;
 
@@ -99,8 +99,8 @@ pub(crate) fn next(
                         nor rotation nor scores show in it"
                     .to_string();
             }
-            let missing = |why: &str| verdict.unseen.iter().any(|unseen| unseen.why == why && unseen.sites.is_none());
-            if missing("not recorded") {
+            let missing = |why: Why| verdict.unseen.iter().any(|unseen| unseen.why == why && unseen.sites.is_none());
+            if missing(Why::NotRecorded) {
                 let seen = |probe: &str| verdict.stages.iter().any(|stage| stage.probe == probe);
                 let wanted = ["logits", "logits.raw", "norm", "embed.scaled"];
                 let wanted = wanted.into_iter().find(|probe| !seen(probe)).unwrap_or("layers.0.output");
@@ -147,7 +147,7 @@ pub(crate) fn whose_rows(rows: usize, tokens: usize, without_bos: bool) -> Strin
 
 /// The tensor at which most of the mistakes are made that the few values recorded leave below the noise, and their ids.
 fn deciding(verdict: &Verdict, graph: &Graph) -> Option<(Probe, Vec<&'static str>)> {
-    let hidden = verdict.unseen.iter().filter(|unseen| unseen.why == "below the noise" && unseen.sites.is_none());
+    let hidden = verdict.unseen.iter().filter(|unseen| unseen.why == Why::BelowTheNoise && unseen.sites.is_none());
     let hidden: Vec<_> = hidden.filter_map(|unseen| mistakes().iter().find(|known| known.id == unseen.id)).collect();
     let made_at = |probe: Probe| -> BTreeSet<&'static str> {
         hidden.iter().filter(|mistake| (mistake.at)(probe)).map(|mistake| mistake.id).collect()

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use loupe_checkpoint::Checkpoint;
-use loupe_compare::Verdicts;
 use loupe_config::{Check, Common, Device, Input, ModelRef, Request};
 use loupe_engine::Info;
+use loupe_judge::Verdicts;
 use loupe_report::{Backend, Loupe, Model, Report, SCHEMA, TensorSummary};
 use loupe_spec::{HostTensor, LONGEST_ECHO};
 use serde_json::{Map, Value, json};

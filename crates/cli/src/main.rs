@@ -7,11 +7,11 @@ mod crash;
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::panic::catch_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use loupe_checks::{CheckError, Files};
-use loupe_config::STDIN;
+use loupe_config::{Document, STDIN};
 use loupe_spec::{echo, echo_path, printable};
 use miette::{GraphicalReportHandler, GraphicalTheme, Report, miette};
 
@@ -23,13 +23,15 @@ usage: loupe <config.json>, or loupe - to read the config from standard input
 The config is one JSON object (// comments allowed) and says everything: there are no flags.
   {\"check\": \"trace\", \"model\": \"builtin:tiny\", \"prompt\": \"The color of the sky is\"}
 checks: embed, attn, weights, rope, layer-out, trace, compare, names, explain, export (docs/reference/configs.md has their keys)
+With \"runs\" in the place of \"check\" it is a matrix: several backends and engines, judged together (docs/reference/matrix.md).
 
 exit codes
   0  ran; nothing wrong, or a difference that is rounding
   1  a mistake in the architecture, or a check's own finding
-  2  could not run: usage, config, a file, a backend that is not there
+  2  could not run: usage, config, a file
   3  a backend computed nonsense, or loupe itself failed
   4  inconclusive
+  5  the backend is not on this machine
 ";
 
 /// What is said where nothing is asked.
@@ -105,7 +107,14 @@ fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
         }
         many => return Err(usage(&format!("{} arguments were given, expected one config", many.len())).into()),
     };
-    let request = loupe_config::read(path)?;
+    let request = match loupe_config::read(path)? {
+        Document::Request(request) => request,
+        Document::Matrix(matrix) => {
+            let done = loupe_matrix::run(path, *matrix, &itself()?)?;
+            say(&done.text)?;
+            return Ok(ExitCode::from(done.code));
+        }
+    };
     let failed = |error: CheckError| Failure { exit_code: error.exit_code(), report: told(&error) };
     loupe_checks::refuse_overwriting(path, &request).map_err(failed)?;
     let outcome = loupe_checks::run(&request).map_err(failed)?;
@@ -119,6 +128,14 @@ fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
         said?;
     }
     Ok(ExitCode::from(outcome.exit_code))
+}
+
+/// The program that runs each check of a matrix: this one, or the one that `LOUPE_BIN` names.
+fn itself() -> Result<PathBuf, Report> {
+    match loupe_matrix::named_loupe()? {
+        Some(named) => Ok(named),
+        None => std::env::current_exe().map_err(|error| miette!("cannot find the file of this program: {error}")),
+    }
 }
 
 /// Writes `files`; which, as a line of text.

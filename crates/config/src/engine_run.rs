@@ -10,7 +10,7 @@ use crate::error::Noted;
 use crate::fields::Fields;
 use crate::read::{Mismatch, alternatives, choice, list, text};
 
-/// What xtask puts in the place of `{name}` in an argument.
+/// What is put in the place of `{name}` in an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placeholder {
     /// The folder of the checkpoint; a built-in model is written to one first.

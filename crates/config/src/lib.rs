@@ -34,16 +34,30 @@ pub use request::{
 /// What stands for standard input in the place of a path.
 pub const STDIN: &str = "-";
 
-/// Reads the config of one `loupe` run: a file, or [`STDIN`].
+/// What a document asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Document {
+    /// One check.
+    Request(Box<Request>),
+    /// Several, on several backends or of several engines.
+    Matrix(Box<Matrix>),
+}
+
+/// Reads the config of one `loupe` run: a file, or [`STDIN`]. One with `runs`, `reports` or `checks` is a matrix.
 ///
 /// # Errors
-/// A file that cannot be read, is not UTF-8, or that [`parse`] refuses.
-pub fn read(path: &Path) -> Result<Request, ConfigError> {
-    if path == Path::new(STDIN) {
+/// A file that cannot be read, is not UTF-8, or that [`parse`] or [`parse_matrix`] refuses.
+pub fn read(path: &Path) -> Result<Document, ConfigError> {
+    let (name, text) = if path == Path::new(STDIN) {
         let name = Path::new("standard input");
-        return parse(name, &error::read_stdin(name)?);
-    }
-    parse(path, &error::read_text(path)?)
+        (name, error::read_stdin(name)?)
+    } else {
+        (path, error::read_text(path)?)
+    };
+    syntax::document(name, &text, |fields, document| match matrix::is_one(fields) {
+        true => matrix::matrix(fields, document).map(|matrix| Document::Matrix(Box::new(matrix))),
+        false => build::request(fields, document).map(|request| Document::Request(Box::new(request))),
+    })
 }
 
 /// The request that the document `text` makes; `path` only names it in errors.
@@ -60,14 +74,6 @@ pub fn parse(path: &Path, text: &str) -> Result<Request, ConfigError> {
 /// A file that cannot be read, is not UTF-8, or holds no such object.
 pub fn read_document(path: &Path) -> Result<serde_json::Value, ConfigError> {
     syntax::document(path, &error::read_text(path)?, |_, document| Ok(document))
-}
-
-/// Reads the matrix of one `cargo xtask compare` run.
-///
-/// # Errors
-/// A file that cannot be read, is not UTF-8, or that [`parse_matrix`] refuses.
-pub fn read_matrix(path: &Path) -> Result<Matrix, ConfigError> {
-    parse_matrix(path, &error::read_text(path)?)
 }
 
 /// The matrix that the document `text` describes; `path` only names it in errors.

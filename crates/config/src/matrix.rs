@@ -1,4 +1,4 @@
-//! The document of `cargo xtask compare`: the same checks over several backends.
+//! A matrix: the same checks over several backends, and engines.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -96,6 +96,11 @@ pub struct BackendRun {
     pub precision: Precision,
     /// The keys as written: with a check's document and `output`, a config for `loupe`.
     pub document: Map<String, Value>,
+}
+
+/// Whether the document is a matrix and no check.
+pub(crate) fn is_one(fields: &Fields) -> bool {
+    ["runs", "reports", "checks"].iter().any(|key| fields.has(key)) && !fields.has("check")
 }
 
 /// The whole document.

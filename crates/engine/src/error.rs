@@ -21,7 +21,12 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Whether the backend is at fault: exit code 3, where other errors have 2.
+    /// Whether the backend is not on this machine, or not in this program: exit code 5, where other errors have 2.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, EngineError::Backend(BackendError::Absent { .. } | BackendError::NotBuilt { .. }))
+    }
+
+    /// Whether the backend is at fault: exit code 3.
     pub fn is_fault(&self) -> bool {
         match self {
             EngineError::Backend(error) => error.is_fault(),

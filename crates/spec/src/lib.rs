@@ -2,7 +2,7 @@
 //! computes ([`Probe`]) from its tensors ([`Weight`]). [`gemma2`] is the model, read from top to bottom.
 //!
 //! Every other crate agrees on names through this one. It knows no burn, does no I/O and holds no arithmetic,
-//! so the judge (`loupe-compare`) and the model (`loupe-model`) can share it without sharing anything else.
+//! so the judge (`loupe-judge`) and the model (`loupe-model`) can share it without sharing anything else.
 //!
 //! Letters used for axes in every doc comment of this workspace (from Hugging Face's config names):
 //!

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Change, Probe};
 
@@ -48,12 +48,19 @@ impl fmt::Display for Code {
 }
 
 /// Right and wrong code as one would write them in any language, with the names of config.json.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Formula {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Formula<T = &'static str> {
     /// What Gemma 2 computes.
-    pub right: &'static str,
+    pub right: T,
     /// What the mistake computes in its place.
-    pub wrong: &'static str,
+    pub wrong: T,
+}
+
+impl Formula {
+    /// As a verdict holds it, which may come from a file.
+    pub fn owned(&self) -> Formula<String> {
+        Formula { right: self.right.to_string(), wrong: self.wrong.to_string() }
+    }
 }
 
 /// What is known of a mistake.

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use loupe_compare::StatisticKind;
+use loupe_judge::StatisticKind;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use loupe_compare::StatisticKind;
+use loupe_judge::StatisticKind;
 use loupe_spec::{Dtype, HostTensor, Values};
 use serde::Deserialize;
 

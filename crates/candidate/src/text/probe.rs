@@ -4,7 +4,7 @@
 //! [1234.5ms][TRACE:attn] L0:PROBE dim334 stage=q_proj token=6 stats=[min=-1.2, …] values=[334=1.2345, 335=-0.0071]
 //! ```
 
-use loupe_compare::StatisticKind;
+use loupe_judge::StatisticKind;
 
 use crate::Sample;
 use crate::sample::Printed;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_compare::{Level, Moved, NamedMistake, Verdict, Visibility};
+use loupe_judge::{Level, Moved, NamedMistake, Verdict, Visibility, Why};
 use loupe_spec::{Graph, Mistake, Probe, ReplayError};
 
 use super::part::Part;
@@ -38,12 +38,13 @@ pub enum What {
 impl Target {
     /// What `verdict` leaves open. What was not recorded is asked of a recording, not of another input.
     pub fn of(verdict: &Verdict) -> Vec<Target> {
-        let hidden = verdict.unseen.iter().filter(|unseen| unseen.sites.is_none() && unseen.why != "not recorded").map(
-            |unseen| Target {
-                what: What::Hidden(unseen.id.clone()),
-                pairs: called(&unseen.id).into_iter().map(|mistake| (None, mistake)).collect(),
-            },
-        );
+        let hidden =
+            verdict.unseen.iter().filter(|unseen| unseen.sites.is_none() && unseen.why != Why::NotRecorded).map(
+                |unseen| Target {
+                    what: What::Hidden(unseen.id.clone()),
+                    pairs: called(&unseen.id).into_iter().map(|mistake| (None, mistake)).collect(),
+                },
+            );
         hidden.filter(|target| !target.pairs.is_empty()).chain(Target::ties(verdict)).collect()
     }
 

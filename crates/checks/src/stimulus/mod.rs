@@ -17,8 +17,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use loupe_checkpoint::{Checkpoint, Tensors};
-use loupe_compare::{Level, Shown, Stimulus, Unseen, Verdict};
 use loupe_config::Compare;
+use loupe_judge::{Level, Shown, Stimulus, Unseen, Verdict, Why};
 use loupe_spec::Probe;
 
 use crate::CheckError;
@@ -120,8 +120,8 @@ fn reason(unseen: &Unseen, here: Option<Probe>, most: Option<f64>, asked: &Asked
     let mut stages = asked.checkpoint.graph().probes();
     let first = stages.find(|probe| own.clone().any(|mistake| (mistake.at)(*probe)));
     match (unseen.why, first.filter(|first| !asked.recorded.contains(first))) {
-        ("not recorded", Some(first)) => format!("record {first}: nothing that was recorded depends on it"),
-        ("below the noise", Some(first)) => {
+        (Why::NotRecorded, Some(first)) => format!("record {first}: nothing that was recorded depends on it"),
+        (Why::BelowTheNoise, Some(first)) => {
             format!("record {first} and what it is computed from: so small a change shows nowhere else")
         }
         _ => {

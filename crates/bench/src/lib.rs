@@ -1,0 +1,11 @@
+//! The benchmarks, which `cargo xtask` runs: how often the verdict is right (`verdict`), and how long Loupe takes
+//! (`speed`). Everything goes through the program itself, as a user would run it.
+
+mod document;
+mod fixtures;
+mod speed;
+mod verdict;
+
+pub use fixtures::gemma_2b;
+pub use speed::run as speed;
+pub use verdict::run as verdict;

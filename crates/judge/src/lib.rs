@@ -1,0 +1,58 @@
+//! The judge: is a difference rounding or a mistake, at which stage, which mistake.
+//!
+//! It knows no burn and no backend. A candidate is a set of tensors under probe names; whatever must be recomputed
+//! is asked of a [`Replayer`](loupe_spec::Replayer). [`judge`](fn@judge) goes through the verdict in the order of rising effort: structure, exact
+//! equality, local error of each stage against a noise budget measured on the same inputs, then names.
+//!
+//! `noise.rs` has the statistics, `naming/` the search for a mistake; neither has a tolerance that was chosen.
+
+mod candidate;
+mod choose_level;
+mod conclude;
+mod faults;
+mod finding;
+mod judge;
+mod layout;
+mod metrics;
+mod naming;
+mod noise;
+mod precision;
+mod render;
+mod segments;
+mod stage;
+mod statistic;
+mod values;
+mod verdict;
+mod visibility;
+mod words;
+
+pub use candidate::{Candidate, Fragment, MOST_NAMES, Rows, found};
+pub use finding::{Confidence, FittedParameter, NamedMistake};
+pub use judge::{JudgeError, Judged, judge};
+pub use noise::Level;
+pub use render::{first, short, text, with_first};
+pub use statistic::{Statistic, StatisticKind};
+pub use values::{Expected, judge_values};
+pub use verdict::{
+    CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, Shown, StageVerdict, Start, Stimulus, Unseen,
+    Verdict, VerdictError, Verdicts, Why,
+};
+pub use visibility::{Moved, Visibility};
+
+/// For tests: the probe of this name.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+fn probe(name: &str) -> loupe_spec::Probe {
+    name.parse().unwrap()
+}
+
+/// For tests: two layers, six wide, two query heads on one key head of four.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+fn small_graph() -> loupe_spec::Graph {
+    let config = loupe_spec::Config::from_json(
+        r#"{"model_type":"gemma2","vocab_size":8,"hidden_size":6,"intermediate_size":4,"num_hidden_layers":2,
+            "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4}"#,
+    );
+    loupe_spec::Graph::of(&config.unwrap())
+}

@@ -1,0 +1,386 @@
+//! Below the budget: no stage fails by itself, but the residual may still point a mistake's way. And what no recording
+//! here could show.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use loupe_spec::{Mistake, MistakeKind, Probe, ReplayError};
+
+use crate::naming::explain::MOST_WEIGHTS;
+use crate::naming::fit::Below;
+use crate::naming::hypothesis::{Scope, scopes};
+use crate::naming::scene::{Made, Scene, Trial};
+use crate::naming::slope::{Part, Slope, excludes};
+use crate::naming::{Findings, MOST_ROUNDS};
+use crate::verdict::{Unseen, Why};
+
+/// Of a model too large to be recomputed for each mistake, the first stages are tried that together read no more weights
+/// than this, two layers of 2B; or the first alone, if it reads no more than 2B's head.
+const SAMPLED_WEIGHTS: usize = 200_000_000;
+const LARGEST_STAGE: usize = 600_000_000;
+
+/// The recorded stages that a mistake was not tried on, by its name.
+type LeftOut = BTreeMap<String, BTreeSet<Probe>>;
+
+/// A mistake whose slope is near 1.
+struct Present<'t> {
+    trial: &'t Trial,
+    /// The stages that show it.
+    stages: BTreeSet<Probe>,
+    /// Whether it is made wherever it would show.
+    everywhere: bool,
+    slope: Slope,
+}
+
+impl Scene<'_> {
+    /// Names what is present below the budget, where `naming` asks for it, one mistake after the other; then says what
+    /// these recordings cannot show.
+    pub fn below_the_budget(&mut self, naming: bool, findings: &mut Findings) -> Result<(), ReplayError> {
+        let mut rounds = 1;
+        let (trials, not_tried) = loop {
+            let (mut trials, not_tried) = self.try_all()?;
+            let mut found = None;
+            if naming && rounds < MOST_ROUNDS {
+                found = self.name_the_present(&mut trials, findings)?;
+                if found.is_none() {
+                    found = self.value_below_the_budget(&trials, findings)?;
+                }
+            }
+            match found {
+                Some(made) => self.plant(&made)?,
+                None => break (trials, not_tried),
+            }
+            rounds += 1;
+        };
+        for mistake in self.replayer.mistakes() {
+            let own: Vec<&Trial> = trials.iter().filter(|t| t.hypothesis.mistake.name() == mistake.name()).collect();
+            self.unseen(mistake, &own, not_tried.get(&mistake.name()), findings);
+        }
+        Ok(())
+    }
+
+    /// Every mistake, on every stage that it changes; and what was left out where those cost too much: of a large model it
+    /// is tried on the first stages alone. Single stages of those that hide several are tried where nothing was found so
+    /// far.
+    fn try_all(&self) -> Result<(Vec<Trial>, LeftOut), ReplayError> {
+        let recorded: BTreeSet<Probe> = self.segments.own.keys().copied().collect();
+        let (mut trials, mut not_tried) = (Vec::new(), BTreeMap::new());
+        for mistake in self.replayer.mistakes() {
+            // Of a layer's half each stage is tried by itself.
+            let is_tried = |scope: Scope| match scope {
+                Scope::Half(_) => false,
+                _ => self.planted.is_empty() || !scope.is_fine(),
+            };
+            for hypothesis in
+                scopes(mistake, self.segments, &recorded).into_iter().filter(|hypothesis| is_tried(hypothesis.scope))
+            {
+                let affected = self.affected(|probe| hypothesis.touches(probe));
+                if affected.is_empty() {
+                    continue;
+                }
+                let touches = |probe| hypothesis.touches(probe);
+                if self.weights_read(&affected, touches) <= MOST_WEIGHTS {
+                    trials.push(self.attempt(hypothesis, &affected)?);
+                    continue;
+                }
+                let sample = self.cheap_stages(&affected, touches);
+                let rest: BTreeSet<Probe> = affected.difference(&sample).copied().collect();
+                if !sample.is_empty() {
+                    trials.push(self.attempt(hypothesis, &sample)?);
+                }
+                if !rest.is_empty() {
+                    not_tried.insert(mistake.name(), rest);
+                }
+                break;
+            }
+        }
+        Ok((trials, not_tried))
+    }
+
+    /// As many of `stages`, from the first on, as can be recomputed for each mistake of the catalogue in a few seconds.
+    fn cheap_stages(&self, stages: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool + Copy) -> BTreeSet<Probe> {
+        let mut sample = BTreeSet::new();
+        for probe in stages {
+            sample.insert(*probe);
+            let limit = if sample.len() == 1 { LARGEST_STAGE } else { SAMPLED_WEIGHTS };
+            if self.weights_read(&sample, touches) > limit {
+                sample.remove(probe);
+            }
+        }
+        sample
+    }
+
+    /// Adds the mistake that is most plainly present; what to plant for it. Those that only seemed to be are refuted.
+    fn name_the_present(&self, trials: &mut [Trial], findings: &mut Findings) -> Result<Option<Made>, ReplayError> {
+        let mut refuted = BTreeSet::new();
+        let mut made = None;
+        let mut present: Vec<(usize, Present<'_>)> =
+            trials.iter().enumerate().filter_map(|(at, trial)| Some((at, self.present(trial)?))).collect();
+        present.sort_by(|(_, a), (_, b)| b.slope.explained.total_cmp(&a.slope.explained));
+        for (at, best) in &present {
+            match self.confirms(best.trial, &best.stages)? {
+                Some(slope) => {
+                    let others = present.iter().filter(|(at, _)| !refuted.contains(at)).map(|(_, other)| other);
+                    made = Some(self.name_the_plainest(best, slope, others, findings)?);
+                    break;
+                }
+                None => refuted.insert(*at),
+            };
+        }
+        for at in refuted {
+            trials[at].refuted = true;
+        }
+        Ok(made)
+    }
+
+    /// Names `best`, or the plainest of those in `others` that the recordings do not tell from it and that stand a second
+    /// look as well.
+    fn name_the_plainest<'p>(
+        &self,
+        best: &'p Present<'_>,
+        slope: Slope,
+        others: impl Iterator<Item = &'p Present<'p>>,
+        findings: &mut Findings,
+    ) -> Result<Made, ReplayError> {
+        let stages = self.by_probe();
+        let tied = |other: &&Present<'_>| {
+            let both: BTreeSet<Probe> = best.stages.union(&other.stages).copied().collect();
+            !best.stages.is_disjoint(&other.stages)
+                && !excludes(&stages, both.into_iter(), &best.trial.compared, &other.trial.compared)
+        };
+        let tied: Vec<&Present<'_>> = others.filter(tied).collect();
+        let plainest = tied.iter().copied().min_by_key(|other| other.trial.hypothesis.scope).unwrap_or(best);
+        let second = if std::ptr::eq(plainest, best) { None } else { self.confirms(plainest.trial, &plainest.stages)? };
+        let (found, slope) = second.map_or((best, slope), |own| (plainest, own));
+        let hypothesis = found.trial.hypothesis;
+        let others = tied.iter().map(|other| other.trial.hypothesis.mistake.id);
+        let alternatives: BTreeSet<&str> = others.filter(|id| *id != hypothesis.mistake.id).collect();
+        let made = self.made(hypothesis, &found.stages, found.everywhere);
+        let alternatives = alternatives.into_iter().map(str::to_string).collect();
+        let first = found.stages.first().copied();
+        let sites = self.changed(found.trial, &made.sites);
+        findings.name(hypothesis.mistake, first, &sites, alternatives, slope.evidence());
+        Ok(made)
+    }
+
+    /// Adds the number whose wrong value shows below the budget, by the name of the mistake that it is where one has that
+    /// value; what to plant for it.
+    fn value_below_the_budget(&self, trials: &[Trial], findings: &mut Findings) -> Result<Option<Made>, ReplayError> {
+        let Some(Below { fitted, predicted, stages }) = self.fit_below()? else { return Ok(None) };
+        let by_probe = self.by_probe();
+        let has_it = |trial: &&Trial| {
+            trial.parts.keys().eq(&stages) && !excludes(&by_probe, stages.iter().copied(), &predicted, &trial.compared)
+        };
+        let present = |trial| {
+            let slope = Trial::slope(trial, stages.iter().copied());
+            Present { trial, stages: stages.clone(), everywhere: true, slope }
+        };
+        let present: Vec<Present<'_>> = trials.iter().filter(has_it).map(present).collect();
+        for best in &present {
+            if let Some(slope) = self.confirms(best.trial, &stages)? {
+                return self.name_the_plainest(best, slope, present.iter(), findings).map(Some);
+            }
+        }
+        findings.fitted.push(fitted.report());
+        Ok(Some(fitted.made()))
+    }
+
+    /// Where `trial`'s mistake is present, if it is: in the layers, and there at the stages, that are likelier with it
+    /// than without. Of a cast in another place, else the stages that show it by themselves: it has more to prove there,
+    /// and among so many stages a mistake as small as another epsilon would be seen by chance.
+    fn present<'t>(&self, trial: &'t Trial) -> Option<Present<'t>> {
+        let slope = |probes: &BTreeSet<Probe>| trial.slope(probes.iter().copied());
+        let shows = |probe: &Probe| slope(&BTreeSet::from([*probe])).present();
+        let stages = trial.likelier();
+        let alone: BTreeSet<Probe> = trial.parts.keys().copied().filter(shows).collect();
+        let policy = trial.hypothesis.mistake.kind == MistakeKind::DtypePolicy;
+        let stages = if policy && !slope(&stages).present() { alone } else { stages };
+        let slope = slope(&stages);
+        // Of a large model it was tried on some stages only.
+        let affected = self.affected(|probe| trial.hypothesis.touches(probe)).len();
+        let everywhere = stages.len() == trial.parts.len() && affected == trial.parts.len();
+        trial.shows(slope).then_some(Present { trial, stages, everywhere, slope })
+    }
+
+    /// Adds what the trials of `mistake` could not show, and where it was `not_tried`.
+    fn unseen(
+        &self,
+        mistake: &Mistake,
+        trials: &[&Trial],
+        not_tried: Option<&BTreeSet<Probe>>,
+        findings: &mut Findings,
+    ) {
+        let mut add = |why, sites| {
+            let hidden_when = mistake.hidden_when.to_string();
+            findings.unseen.push(Unseen {
+                id: mistake.id.to_string(),
+                why,
+                hidden_when,
+                sites,
+                told_by: None,
+                no_stimulus: None,
+            });
+        };
+        let Some(everywhere) = trials.iter().find(|trial| trial.hypothesis.scope == Scope::Everywhere) else {
+            return add(if not_tried.is_some() { Why::NotTried } else { Why::NotRecorded }, None);
+        };
+        let slope = everywhere.whole_slope();
+        if !everywhere.decides(slope) {
+            // It may show in the stages that were left out.
+            let why = match not_tried {
+                Some(_) => Why::NotTried,
+                None if slope.information == 0.0 => Why::IdenticalHere,
+                None => Why::BelowTheNoise,
+            };
+            return add(why, None);
+        }
+        let hidden = self.hidden_sites(trials);
+        if !hidden.is_empty() {
+            add(Why::BelowTheNoise, Some(hidden));
+        }
+        if let Some(left_out) = not_tried {
+            add(Why::NotTried, Some(by_layer(left_out)));
+        }
+    }
+
+    /// Layers, and probes of other layers, at which a mistake that shows elsewhere would not.
+    fn hidden_sites(&self, trials: &[&Trial]) -> Vec<String> {
+        let by_layer = trials.iter().any(|trial| matches!(trial.hypothesis.scope, Scope::Layer(_)));
+        let (mut layers, mut probes) = (BTreeSet::new(), BTreeSet::new());
+        for trial in trials {
+            match trial.hypothesis.scope {
+                Scope::Layer(layer) if !trial.decides(trial.whole_slope()) => {
+                    layers.insert(layer);
+                }
+                Scope::Everywhere => {
+                    if !by_layer {
+                        let blunt = trial
+                            .layers()
+                            .into_iter()
+                            .filter(|(_, on)| !trial.decides(trial.slope(on.iter().copied())));
+                        layers.extend(blunt.filter_map(|(layer, _)| layer));
+                    }
+                    // Of tokens that were not recorded every layer is tried by itself, whether or not segments hide stages.
+                    if !by_layer || self.segments.in_part {
+                        let blunt = self.blunt_sites(trial).into_iter().filter(|(_, alone)| *alone);
+                        probes.extend(blunt.map(|(site, _)| site));
+                    }
+                }
+                Scope::Half(_) | Scope::Stage(_) | Scope::Site(_) => {
+                    probes.extend(self.blunt_sites(trial).into_iter().map(|(site, _)| site))
+                }
+                Scope::Layer(_) => {}
+            }
+        }
+        let others =
+            probes.into_iter().filter(|probe: &Probe| probe.layer().is_none_or(|layer| !layers.contains(&layer)));
+        layers.iter().map(ToString::to_string).chain(others.map(|probe| probe.to_string())).collect()
+    }
+
+    /// The probes at which `trial` plants its mistake and no recorded stage would tell; and whether each is alone in its
+    /// segment.
+    fn blunt_sites(&self, trial: &Trial) -> Vec<(Probe, bool)> {
+        let mut blunt = Vec::new();
+        for (recorded, part) in &trial.parts {
+            let touched = self.touched_own(&BTreeSet::from([*recorded]), |probe| trial.hypothesis.touches(probe));
+            if !trial.decides(Slope::of(std::iter::once::<&Part>(part))) {
+                let alone = touched.len() == 1;
+                blunt.extend(touched.into_iter().map(|probe| (probe, alone)));
+            }
+        }
+        blunt
+    }
+}
+
+/// `probes` as one writes them after `id@`: a layer for all of its stages.
+fn by_layer(probes: &BTreeSet<Probe>) -> Vec<String> {
+    let layers: BTreeSet<usize> = probes.iter().filter_map(|probe| probe.layer()).collect();
+    let others = probes.iter().filter(|probe| probe.layer().is_none());
+    layers.iter().map(ToString::to_string).chain(others.map(ToString::to_string)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use loupe_spec::{
+        Code, Config, Dtype, Formula, Given, Graph, HostTensor, Kind, Replay, ReplayError, Replayer, Simulation, Trace,
+        Values, What,
+    };
+
+    use crate::{Candidate, Judgement, Rows, judge};
+
+    use super::*;
+
+    /// A model of 2B's shape that computes 1 everywhere; 1.5 in layer outputs with [`IN_THE_LAYERS`] planted.
+    struct Large(Graph);
+
+    const IN_THE_LAYERS: Mistake = mistake("in_the_layers", |probe| probe.kind() == Kind::Gelu);
+    const IN_THE_HEAD: Mistake = mistake("in_the_head", |probe| probe.path() == "logits.raw");
+
+    const fn mistake(id: &'static str, at: fn(Probe) -> bool) -> Mistake {
+        let (kind, right) = (MistakeKind::Architectural, Code { file: "", source: "", text: "" });
+        let formula = Formula { right: "", wrong: "" };
+        Mistake { id, variant: None, kind, what: "", seen_in: "", formula, right, hidden_when: "", at, changes: &[] }
+    }
+
+    impl Replayer for Large {
+        fn graph(&self) -> &Graph {
+            &self.0
+        }
+
+        fn tokens(&self) -> usize {
+            1
+        }
+
+        fn replay(&self, replay: Replay<'_>) -> Result<Trace, ReplayError> {
+            let planted = replay.mistakes.iter().any(|edit| edit.what == What::Mistake(&IN_THE_LAYERS));
+            let of = |probe: &Probe| {
+                let value = if planted && probe.layer().is_some() { 1.5 } else { 1.0 };
+                (*probe, HostTensor { shape: vec![1, 100], values: Values::F64(vec![value; 100]) })
+            };
+            Ok(replay.wanted.iter().map(of).collect())
+        }
+
+        fn weights_dtype(&self) -> Dtype {
+            Dtype::Bf16
+        }
+
+        fn mistakes(&self) -> Vec<&'static Mistake> {
+            vec![&IN_THE_LAYERS, &IN_THE_HEAD]
+        }
+    }
+
+    #[test]
+    fn of_a_large_model_the_first_layers_are_tried_and_the_others_said_not_to_be() {
+        let config = r#"{"model_type":"gemma2","vocab_size":256000,"hidden_size":2304,"intermediate_size":9216,
+            "num_hidden_layers":26,"num_attention_heads":8,"num_key_value_heads":4,"head_dim":256}"#;
+        let model = Large(Graph::of(&Config::from_json(config).unwrap()));
+        let mut recorded: BTreeSet<Probe> = (0..26).filter_map(|layer| Probe::of(Some(layer), "output")).collect();
+        recorded.extend(["norm", "logits"].map(crate::probe));
+        let (given, simulation) = (Trace::new(), Simulation::exact());
+        let right = Replay { given: Given::whole(&given), wanted: &recorded, mistakes: &[], simulation };
+        let mut trace = model.replay(right).unwrap();
+        trace.insert(Probe::TOKEN_IDS, HostTensor { shape: vec![1], values: Values::I64(vec![2]) });
+        let candidate = Candidate {
+            path: String::new(),
+            backend: None,
+            check: None,
+            declared: Some(Dtype::F32),
+            arithmetic: None,
+            strict: true,
+            trace,
+            rows: Rows::All,
+            remarks: Vec::new(),
+            fragments: BTreeMap::new(),
+            ignored: Vec::new(),
+            unknown: 0,
+            misshapen: Vec::new(),
+            not_comparable: Vec::new(),
+        };
+        let verdict = judge(&candidate, &model).unwrap().verdict;
+        assert_eq!(verdict.verdict, Judgement::Exact);
+        let said: Vec<_> =
+            verdict.unseen.iter().map(|unseen| (unseen.id.as_str(), unseen.why, &unseen.sites)).collect();
+        let later: Vec<String> = (2..26).map(|layer: usize| layer.to_string()).collect();
+        assert_eq!(said, [("in_the_head", Why::IdenticalHere, &None), ("in_the_layers", Why::NotTried, &Some(later))]);
+    }
+}

@@ -1,0 +1,264 @@
+//! A number with a wrong value: the scale, cap, epsilon or theta that explains what no mistake of the catalogue does.
+
+use std::collections::BTreeSet;
+
+use loupe_spec::{Edit, Parameter, Probe, ReplayError, Trace, What};
+
+use crate::finding::{FittedParameter, layers};
+use crate::naming::LEAST_BITS;
+use crate::naming::explain::MOST_WEIGHTS;
+use crate::naming::scene::{Made, Scene};
+use crate::naming::slope::{Part, Slope, excludes};
+use crate::stage::Stage;
+use crate::words::count;
+
+/// Values tried first are the right one times 2^-16 to 2^16.
+const OCTAVES: i32 = 16;
+/// Steps of Gauss-Newton: each about squares the error.
+const STEPS: usize = 12;
+/// The value is found when a step changes it by less.
+const FOUND: f64 = 1e-9;
+/// A derivative is taken over this share of the value.
+const NUDGE: f64 = 1e-4;
+/// The value differs from the right one by at least this many standard errors.
+const SURE: f64 = 5.0;
+
+/// A value that is off by a smaller share than this is above the budget or nothing: caps, scales and theta are held to
+/// far less, and no port has its epsilon almost right.
+const LEAST_CHANGE: f64 = 0.1;
+
+/// A parameter that may be fitted, and where.
+struct Asked {
+    parameter: Parameter,
+    /// The right value.
+    expected: f64,
+    /// The recorded stages to be explained.
+    stages: BTreeSet<Probe>,
+    /// Where it is used on the way to them.
+    sites: BTreeSet<Probe>,
+}
+
+impl Asked {
+    /// The number with `value`.
+    fn edits(&self, value: f64) -> [Edit; 1] {
+        [number(self.parameter, value, &self.sites)]
+    }
+
+    /// The value that takes what it belongs to away: no cap, no epsilon.
+    fn none(&self) -> Option<f64> {
+        match self.parameter {
+            Parameter::AttnSoftcap | Parameter::FinalSoftcap => Some(f64::INFINITY),
+            Parameter::RmsNormEps => Some(0.0),
+            Parameter::EmbedScale | Parameter::AttnScale | Parameter::RopeTheta => None,
+        }
+    }
+}
+
+/// A parameter, its value, and where it is used.
+pub struct Fitted {
+    parameter: Parameter,
+    /// Infinite: no cap.
+    value: f64,
+    /// Of the value, relative.
+    error: f64,
+    expected: f64,
+    explained: BTreeSet<Probe>,
+    /// Of the worst stage that it explains.
+    misfit: f64,
+    sites: BTreeSet<Probe>,
+    /// Below the budget: the slope of all stages together.
+    below: Option<Slope>,
+}
+
+impl Fitted {
+    /// What to plant.
+    pub fn made(&self) -> Made {
+        Made { edits: vec![number(self.parameter, self.value, &self.sites)], sites: self.sites.clone() }
+    }
+
+    fn fits_better(&self, other: &Fitted) -> bool {
+        let (own, others) = (self.explained.len(), other.explained.len());
+        own > others || (own == others && self.misfit < other.misfit)
+    }
+
+    /// As the verdict tells it.
+    pub fn report(&self) -> FittedParameter {
+        let evidence = match self.below {
+            None => format!(
+                "the reference with this number agrees with yours in {}; its relative error is {:.1e}",
+                count(self.explained.len(), "failing stage"),
+                self.error
+            ),
+            Some(slope) => slope.evidence(),
+        };
+        FittedParameter {
+            parameter: self.parameter.name().into(),
+            value: Some(self.value).filter(|value| value.is_finite()),
+            expected: self.expected,
+            formula: self.parameter.formula().into(),
+            probe: self.explained.first().or(self.sites.first()).copied().unwrap_or(Probe::TOKEN_IDS),
+            layers: layers(&self.sites),
+            evidence,
+        }
+    }
+}
+
+/// A value that no stage shows by itself.
+pub struct Below {
+    pub fitted: Fitted,
+    /// The stages as they are with it.
+    pub predicted: Trace,
+    pub stages: BTreeSet<Probe>,
+}
+
+fn number(parameter: Parameter, value: f64, sites: &BTreeSet<Probe>) -> Edit {
+    Edit { what: What::Number(parameter, value), sites: sites.iter().copied().collect() }
+}
+
+/// How far a value leaves the stages from fitting. Of two that leave nothing beyond the noise, the nearer is the better.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+struct Misfit {
+    /// 0 within the noise; logarithms, so that one stage far off does not hide what the others gain.
+    beyond: f64,
+    squares: f64,
+}
+
+impl Scene<'_> {
+    /// The parameter that explains most of `open`.
+    pub fn fit_a_parameter(&self, open: &BTreeSet<Probe>) -> Result<Option<Fitted>, ReplayError> {
+        let mut best: Option<Fitted> = None;
+        for asked in self.parameters(|probe| open.contains(probe)) {
+            if let Some(fitted) = self.fit(&asked)?
+                && self.is_no_chance(&asked, &fitted)?
+                && best.as_ref().is_none_or(|best| fitted.fits_better(best))
+            {
+                best = Some(fitted);
+            }
+        }
+        Ok(best)
+    }
+
+    /// Whether `fitted` explains more than a number that is free does of any recordings: one value it hits whatever that is.
+    fn is_no_chance(&self, asked: &Asked, fitted: &Fitted) -> Result<bool, ReplayError> {
+        let explained = self.stages.iter().filter(|stage| fitted.explained.contains(&stage.probe));
+        let values: usize = explained.map(|stage| stage.values() + stage.statistics()).sum();
+        let others = values.saturating_sub(1) as f64 / values.max(1) as f64;
+        let bits = self.bits(&fitted.explained, &self.with_value(asked, fitted.value)?);
+        Ok(bits * others >= (Parameter::ALL.len() as f64).log2() + LEAST_BITS)
+    }
+
+    /// The parameter whose wrong value no stage shows by itself, but all of them together: of several, the one that
+    /// accounts for most.
+    pub fn fit_below(&self) -> Result<Option<Below>, ReplayError> {
+        let mut best: Option<(Slope, Below)> = None;
+        for asked in self.parameters(|_| true) {
+            let nudged = asked.expected * (1.0 + NUDGE);
+            let towards = self.direction(&self.with_value(&asked, asked.expected)?, &self.with_value(&asked, nudged)?);
+            if (towards.beta * NUDGE).abs() < LEAST_CHANGE || towards.beta.abs() < SURE * towards.error {
+                continue;
+            }
+            let Some(mut fitted) = self.fit(&asked)?.filter(|fitted| fitted.explained == asked.stages) else {
+                continue;
+            };
+            let predicted = self.with_value(&asked, fitted.value)?;
+            let slope = self.second_slope(&predicted, &asked.stages, false)?;
+            if slope.stands_out() && best.as_ref().is_none_or(|(best, _)| slope.explained > best.explained) {
+                fitted.below = Some(slope);
+                best = Some((slope, Below { fitted, predicted, stages: asked.stages }));
+            }
+        }
+        Ok(best.map(|(_, below)| below))
+    }
+
+    /// The parameters that stages picked by `pick` depend on, where trying values is not too dear.
+    fn parameters(&self, pick: impl Fn(&Probe) -> bool) -> Vec<Asked> {
+        let asked = |parameter: Parameter| {
+            let affected = self.affected(|probe| parameter.is_at(probe));
+            let stages: BTreeSet<Probe> = affected.into_iter().filter(|probe| pick(probe)).collect();
+            let sites = self.touched(&stages, |probe| parameter.is_at(probe));
+            let expected = self.replayer.graph().value(parameter)?;
+            let worth_it =
+                !stages.is_empty() && self.weights_read(&stages, |probe| parameter.is_at(probe)) <= MOST_WEIGHTS;
+            worth_it.then_some(Asked { parameter, expected, stages, sites })
+        };
+        Parameter::ALL.into_iter().filter_map(asked).collect()
+    }
+
+    /// The stages as they would be with `value`.
+    fn with_value(&self, asked: &Asked, value: f64) -> Result<Trace, ReplayError> {
+        self.predict(&asked.edits(value), asked.sites.first().copied(), &asked.stages)
+    }
+
+    fn fit(&self, asked: &Asked) -> Result<Option<Fitted>, ReplayError> {
+        let misfit = |value: f64| Ok(self.misfit(&self.with_value(asked, value)?));
+        let expected = asked.expected;
+        let octaves = (-OCTAVES..=OCTAVES).map(|octave| expected * 2f64.powi(octave));
+        let mut value = expected;
+        let mut least = misfit(expected)?;
+        for start in octaves.chain(asked.none().filter(|none| !none.is_finite())) {
+            let misfit = misfit(start)?;
+            if misfit < least {
+                (value, least) = (start, misfit);
+            }
+        }
+        let mut error = 0.0;
+        for _ in 0..STEPS {
+            if !value.is_finite() || value == 0.0 {
+                break;
+            }
+            let (here, there) = (self.with_value(asked, value)?, self.with_value(asked, value * (1.0 + NUDGE))?);
+            let slope = self.direction(&here, &there);
+            if slope.information == 0.0 {
+                error = f64::INFINITY;
+                break;
+            }
+            // In units of the nudge; a step is kept within a factor of two.
+            let step = (slope.beta * NUDGE).clamp(-0.5, 1.0);
+            error = NUDGE / slope.information.sqrt();
+            value *= 1.0 + step;
+            if step.abs() < FOUND {
+                break;
+            }
+        }
+        // What is not told from none at all, which explains as much: no cap, no epsilon.
+        if let Some(none) = asked.none().filter(|none| *none != value) {
+            let (with, without) = (self.with_value(asked, value)?, self.with_value(asked, none)?);
+            let as_much = self.misfit(&without).beyond <= self.misfit(&with).beyond;
+            if as_much && !excludes(&self.by_probe(), asked.stages.iter().copied(), &with, &without) {
+                value = none;
+            }
+        }
+        if value.is_finite() && (value - expected).abs() < SURE * error * value {
+            return Ok(None);
+        }
+        let fits = self.noisy(&asked.stages, &self.with(&asked.edits(value)))?;
+        let passing = || fits.iter().filter(|stage| stage.fit(&stage.exact).passes());
+        let explained: BTreeSet<Probe> = passing().map(|stage| stage.probe).collect();
+        let misfit = passing().map(|stage| stage.fit(&stage.exact).size()).fold(0.0, f64::max);
+        if explained.is_empty() {
+            return Ok(None);
+        }
+        let parameter = asked.parameter;
+        let sites = self.sites(&explained, |probe| parameter.is_at(probe));
+        Ok(Some(Fitted { parameter, value, error, expected, explained, misfit, sites, below: None }))
+    }
+
+    fn misfit(&self, predicted: &Trace) -> Misfit {
+        let mut misfit = Misfit { beyond: 0.0, squares: 0.0 };
+        for stage in &self.stages {
+            let Some(predicted) = predicted.get(&stage.probe) else { continue };
+            let size = stage.fit(&stage.seen(predicted)).tensor;
+            misfit.beyond += size.max(1.0).ln();
+            misfit.squares += size * size;
+        }
+        misfit
+    }
+
+    fn direction(&self, here: &Trace, there: &Trace) -> Slope {
+        let of = |stage: &Stage| {
+            let (here, there) = (stage.seen(here.get(&stage.probe)?), stage.seen(there.get(&stage.probe)?));
+            Some(Part::of(stage, &here, &there, &[]))
+        };
+        Slope::of(self.stages.iter().filter_map(of).collect::<Vec<Part>>().iter())
+    }
+}

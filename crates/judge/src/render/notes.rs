@@ -1,0 +1,148 @@
+//! What was looked at and what was not, what could be wrong without being seen, and inputs that would show it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use loupe_spec::{echo, echo_path};
+
+use super::headline::headline;
+use crate::candidate::found;
+use crate::verdict::{Coverage, Verdict, Why};
+use crate::words::count;
+
+/// Of one candidate, below `title` where there are several.
+pub fn notes(verdict: &Verdict, title: Option<&str>, json: Option<&Path>) -> String {
+    let mut out = "\n".to_string();
+    if let Some(title) = title {
+        let _ = writeln!(out, "{title}");
+    }
+    let coverage = &verdict.coverage;
+    let _ = writeln!(out, "looked at: {}", looked_at(coverage));
+    if !coverage.ignored.is_empty() {
+        let _ = writeln!(
+            out,
+            "not judged: {}; where Loupe does not know a name, \"names\" in the config says which stage it is",
+            found(&coverage.ignored)
+        );
+    }
+    for what in &coverage.not_comparable {
+        let _ = writeln!(out, "not compared: {what}");
+    }
+    // What the first line says is not said again.
+    let first = headline(verdict);
+    for note in verdict.notes.iter().filter(|note| !first.contains(*note)) {
+        let _ = writeln!(out, "note: {note}");
+    }
+    unnoticed(&mut out, verdict, json);
+    stimuli(&mut out, verdict);
+    out
+}
+
+/// `97 of 97 stages, in 4 of 4 layers, 7 of 7 tokens`
+fn looked_at(coverage: &Coverage) -> String {
+    let mut text = format!("{} of {}", coverage.probes, count(coverage.of, "stage"));
+    if coverage.of_layers > 0 {
+        let _ = write!(text, ", {} of {}", coverage.layers.len(), count(coverage.of_layers, "layer"));
+        let _ = write!(text, ", {} of {}", coverage.tokens, count(coverage.of_tokens, "token"));
+    }
+    if coverage.values < coverage.of_values {
+        let _ =
+            write!(text, "; {} of the {} that these stages have", coverage.values, count(coverage.of_values, "value"));
+    }
+    if coverage.statistics > 0 {
+        let _ = write!(text, "; {} of them", count(coverage.statistics, "statistic"));
+    }
+    text
+}
+
+/// How much could be wrong without being seen, and where it is listed.
+fn unnoticed(out: &mut String, verdict: &Verdict, json: Option<&Path>) {
+    let ids = &verdict.indistinguishable;
+    let mut what = count(ids.len(), "mistake");
+    if (1..=NAMED).contains(&ids.len()) {
+        let _ = write!(what, " ({})", ids.join(", "));
+    }
+    let reasons = reasons(verdict);
+    if !reasons.is_empty() {
+        let _ = write!(what, ": {}", reasons.join(", "));
+    }
+    let partly = verdict.unseen.iter().filter(|unseen| unseen.sites.is_some()).count();
+    if partly > 0 {
+        let _ = write!(what, "; {partly} more in some layers or stages alone");
+    }
+    if ids.is_empty() && partly == 0 {
+        return;
+    }
+    let list = match json {
+        Some(json) => format!("listed under \"unseen\" in {}", echo_path(json)),
+        None => "an \"output\" in the config lists them, under \"unseen\"".to_string(),
+    };
+    let _ = writeln!(out, "not ruled out: {what}; {list}");
+}
+
+/// So many ids are named at once.
+const NAMED: usize = 4;
+
+/// Why mistakes cannot be seen anywhere in this candidate's recordings, and how many.
+fn reasons(verdict: &Verdict) -> Vec<String> {
+    let mut counted: BTreeSet<&str> = BTreeSet::new();
+    let mut parts = Vec::new();
+    for (why, place) in [
+        (Why::BelowTheNoise, "smaller than rounding in this precision"),
+        (Why::IdenticalHere, "without effect on this input"),
+        (Why::NotRecorded, "not covered by what was recorded"),
+        (Why::NotTried, "not tried in a model of this size"),
+    ] {
+        let nowhere = verdict.unseen.iter().filter(|unseen| unseen.why == why && unseen.sites.is_none());
+        let number = nowhere.filter(|unseen| counted.insert(&unseen.id)).count();
+        if number > 0 {
+            parts.push(format!("{number} {place}"));
+        }
+    }
+    parts
+}
+
+/// What to run to see what this input hides.
+fn stimuli(out: &mut String, verdict: &Verdict) {
+    let written = verdict.stimuli.iter().any(|stimulus| stimulus.folder.is_some());
+    if written {
+        let _ = writeln!(out, "\nto see what this input hides:");
+    } else if !verdict.stimuli.is_empty() {
+        let _ =
+            writeln!(out, "\nto tell apart what fits alike (\"stimulus\": true beside \"output\" writes it as files):");
+    }
+    for stimulus in &verdict.stimuli {
+        let ids = &stimulus.token_ids;
+        let _ = match &stimulus.folder {
+            Some(folder) => writeln!(out, "  {folder} ({} tokens): {}", ids.len(), stimulus.name),
+            None => writeln!(out, "  {}, token ids {}:", stimulus.name, echo(&format!("{ids:?}"))),
+        };
+        for change in &stimulus.changed {
+            let _ = writeln!(out, "    {change}");
+        }
+        for shown in &stimulus.shows {
+            let size = match (shown.verified, shown.times_noise) {
+                (false, _) => "not verified: too large to run here".to_string(),
+                (true, Some(times)) => format!("{times:.0} times the noise"),
+                (true, None) => "right code has no noise there".to_string(),
+            };
+            let record = if shown.recorded { "" } else { "; record that stage" };
+            let _ = writeln!(out, "    shows {} at {} ({size}{record})", shown.id, shown.probe);
+        }
+        for [one, other] in &stimulus.tells_apart {
+            let _ = writeln!(out, "    tells {one} from {other}");
+        }
+        if let Some(folder) = &stimulus.folder {
+            let _ = writeln!(
+                out,
+                "    run that model on its token_ids.json, dump to {folder}/ENGINE_DUMP.safetensors, then: loupe {folder}/compare.json"
+            );
+        }
+    }
+    for unseen in &verdict.unseen {
+        if let Some(reason) = &unseen.no_stimulus {
+            let _ = writeln!(out, "  no stimulus for {}: {reason}", unseen.id);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Every recorded stage by candidate: its error, and how much of what is allowed that is.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use comfy_table::{CellAlignment, Table, presets};
+use loupe_spec::echo;
+
+use crate::verdict::{Class, Judgement, StageVerdict, Verdict, Verdicts};
+use crate::words::{in_words, share};
+
+/// A table for each check, and one line that says what its columns are.
+pub fn tables(verdicts: &Verdicts) -> String {
+    let mut groups: Vec<(Option<&str>, Vec<&Verdict>)> = Vec::new();
+    for verdict in &verdicts.verdicts {
+        let check = verdict.candidate.check.as_deref();
+        match groups.iter_mut().find(|(own, _)| *own == check) {
+            Some((_, group)) => group.push(verdict),
+            None => groups.push((check, vec![verdict])),
+        }
+    }
+    groups.retain(|(_, group)| group.iter().any(|verdict| !verdict.stages.is_empty()));
+    if groups.is_empty() {
+        return String::new();
+    }
+    let mut out = String::new();
+    for (check, group) in &groups {
+        out.push('\n');
+        if let Some(check) = check.filter(|_| groups.len() > 1) {
+            out += &format!("{}\n", echo(check));
+        }
+        let table = if let [only] = group.as_slice() { of_one(only) } else { of_several(group) };
+        out += &format!("{table}\n");
+    }
+    out + LEGEND
+}
+
+/// What the columns are.
+const LEGEND: &str = "error: |yours - Gemma's| / |Gemma's| of the worst layer, each stage recomputed from what you recorded before it. of limit: \
+                      error / limit; the limit is three times what right code loses to rounding, 1 and above is not rounding. A row is \
+                      one stage of all layers; where stages are counted, each layer's is one.\n";
+
+/// The stages of one kind.
+struct Kind<'a> {
+    /// The layer that used most of its budget speaks for all.
+    worst: &'a StageVerdict,
+    /// The layers that fail; of a stage outside the layers none.
+    failing: Vec<usize>,
+}
+
+/// By the name without the layer's number. Names that `order` lacks go in behind the one computed before them.
+fn kinds<'a>(verdict: &'a Verdict, order: &mut Vec<String>) -> BTreeMap<String, Kind<'a>> {
+    let mut kinds: BTreeMap<String, Kind<'_>> = BTreeMap::new();
+    let mut next = 0;
+    for stage in &verdict.stages {
+        let pattern = stage.pattern();
+        let at = order.iter().position(|known| *known == pattern).unwrap_or_else(|| {
+            order.insert(next, pattern.clone());
+            next
+        });
+        next = at + 1;
+        let kind = kinds.entry(pattern).or_insert(Kind { worst: stage, failing: Vec::new() });
+        if stage.budget_used > kind.worst.budget_used {
+            kind.worst = stage;
+        }
+        if matches!(stage.class, Class::Wrong | Class::Fault) {
+            kind.failing.extend(stage.layer());
+        }
+    }
+    kinds
+}
+
+impl Kind<'_> {
+    /// `WRONG in every layer, first in 0, worst in 2`
+    fn mark(&self, verdict: &Verdict) -> String {
+        let of_layers = verdict.coverage.of_layers;
+        let word = match self.worst.class {
+            Class::Exact | Class::Numeric => return String::new(),
+            // Only a cast in another place is beyond the limit and still right.
+            Class::Wrong if verdict.verdict == Judgement::Numeric => "other cast",
+            Class::Wrong => "WRONG",
+            Class::Fault => "FAULT",
+        };
+        let layers = in_words(&self.failing, of_layers).map(|layers| format!(" in {layers}")).unwrap_or_default();
+        let places = match (self.failing.as_slice(), self.worst.layer()) {
+            ([first, _, ..], Some(worst)) => format!(", first in {first}, worst in {worst}"),
+            _ => String::new(),
+        };
+        format!("{word}{layers}{places}")
+    }
+
+    /// What part of the limit is used; nothing where there is none.
+    fn used(&self) -> String {
+        match self.worst.class {
+            Class::Exact | Class::Fault => String::new(),
+            _ if !self.worst.budget_used.is_finite() => String::new(),
+            _ => share(self.worst.budget_used),
+        }
+    }
+
+    fn error(&self) -> String {
+        match self.worst.class {
+            Class::Exact => "exact".to_string(),
+            Class::Fault => String::new(),
+            Class::Numeric | Class::Wrong => format!("{:.1e}", self.worst.local_error),
+        }
+    }
+}
+
+fn of_one(verdict: &Verdict) -> Table {
+    let mut order = Vec::new();
+    let kinds = kinds(verdict, &mut order);
+    let mark = |kind: &Kind<'_>| kind.mark(verdict);
+    let any = kinds.values().any(|kind| !mark(kind).is_empty());
+    let mut table =
+        empty(["stage", "error", "of limit", "layers"].map(str::to_string)[..if any { 4 } else { 3 }].to_vec());
+    for pattern in order {
+        let kind = &kinds[&pattern];
+        let row = [pattern.clone(), kind.error(), kind.used()].into_iter();
+        table.add_row(row.chain(any.then(|| mark(kind))));
+    }
+    right_aligned(&mut table, 1..3);
+    table
+}
+
+fn of_several(group: &[&Verdict]) -> Table {
+    let mut table = empty(["stage".to_string()].into_iter().chain(group.iter().map(|one| label(one))).collect());
+    let mut patterns: Vec<String> = Vec::new();
+    let mut columns = Vec::new();
+    for verdict in group {
+        let mut order = Vec::new();
+        let kinds = kinds(verdict, &mut order);
+        let new: Vec<String> = order.into_iter().filter(|pattern| !patterns.contains(pattern)).collect();
+        patterns.extend(new);
+        columns.push((*verdict, kinds));
+    }
+    for pattern in patterns {
+        let cell = |(verdict, kinds): &(&Verdict, BTreeMap<String, Kind<'_>>)| {
+            let Some(kind) = kinds.get(&pattern) else { return String::new() };
+            // A number that fails by far says no more than that it does.
+            let used = if kind.worst.class == Class::Numeric { format!("{:>4}", kind.used()) } else { String::new() };
+            let parts = [kind.error(), used, kind.mark(verdict)];
+            parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+        };
+        table.add_row([pattern.clone()].into_iter().chain(columns.iter().map(cell)));
+    }
+    let word = |verdict: &&Verdict| match &verdict.detail {
+        Some(detail) => format!("{}: {detail}", verdict.verdict.name()),
+        None => verdict.verdict.name().to_string(),
+    };
+    table.add_row(["verdict".to_string()].into_iter().chain(group.iter().map(word)));
+    right_aligned(&mut table, 1..group.len() + 1);
+    table
+}
+
+fn empty(header: Vec<String>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header(header);
+    table
+}
+
+fn right_aligned(table: &mut Table, columns: std::ops::Range<usize>) {
+    for column in table.column_iter_mut().skip(columns.start).take(columns.len()) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+/// `flex f32`, or what the file is called.
+fn label(verdict: &Verdict) -> String {
+    let file = || Path::new(&verdict.candidate.path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = verdict.candidate.backend.clone().or_else(file).unwrap_or_default();
+    format!("{} {}", echo(&name), verdict.candidate.dtype)
+}

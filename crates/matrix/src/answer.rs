@@ -1,0 +1,135 @@
+//! The comparison in text: the judge's own, a table of the runs, what went wrong, and one last line.
+
+use std::fmt::Write;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use loupe_judge::{first, short, with_first};
+
+use crate::Comparison;
+use crate::rows::{Outcome, Row, Step};
+
+/// All but the last line.
+pub fn text(comparison: &Comparison) -> String {
+    let mut text = String::new();
+    if let Some(judgement) = &comparison.judgement {
+        text += &judgement.text;
+        text += "\n";
+    }
+    text += &table(&comparison.rows);
+    let notes = notes(comparison);
+    if !notes.is_empty() {
+        text += "\n";
+    }
+    for note in notes {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{note}");
+    }
+    text + "\n"
+}
+
+/// A row a run.
+fn table(rows: &[Row]) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(["run", "device", "checks", "verdict", "seconds"]);
+    for row in rows {
+        let ran = row.steps.iter().filter(|step| step.ran()).count();
+        let seconds: Vec<f64> = row.steps.iter().filter_map(|step| step.seconds).collect();
+        table.add_row([
+            row.name.clone(),
+            row.device.clone().unwrap_or("-".to_string()),
+            format!("{ran} of {}", row.steps.len()),
+            verdict(row),
+            match (row.elsewhere, seconds.as_slice()) {
+                (true, _) => "elsewhere".to_string(),
+                (false, []) => "-".to_string(),
+                (false, seconds) => format!("{:.1}", seconds.iter().sum::<f64>()),
+            },
+        ]);
+    }
+    if let Some(column) = table.column_mut(4) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_string() + "\n").collect();
+    lines.concat()
+}
+
+/// What a run came to, in a few words.
+fn verdict(row: &Row) -> String {
+    if row.absent() {
+        return "absent".to_string();
+    }
+    let Some(step) = row.decisive() else { return "no checks".to_string() };
+    let at = format!("in {}", step.check);
+    match (&step.outcome, &step.verdict) {
+        (Outcome::Ran, _) if step.finding_decides() => format!("finding {at}"),
+        (Outcome::Ran, Some(verdict)) if verdict.exit_code == 0 => short(verdict),
+        (Outcome::Ran, Some(verdict)) => format!("{} {at}", short(verdict)),
+        (Outcome::Ran, None) => "not judged".to_string(),
+        (outcome, _) => format!("{} {at}", outcome.name()),
+    }
+}
+
+/// Why runs have no report, what checks found by themselves, and where reports first go wrong.
+fn notes(comparison: &Comparison) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (row, step) in comparison.rows.iter().flat_map(|row| row.steps.iter().map(move |step| (row, step))) {
+        let who = format!("{} {}", row.name, step.check);
+        notes.extend(step.outcome.reason().map(|why| format!("{who} {}: {why}", step.outcome.name())));
+        notes.extend(step.findings.iter().map(|finding| format!("{who} finding: {finding}")));
+        let wrong = step.verdict.as_ref().filter(|verdict| verdict.exit_code != 0);
+        notes.extend(wrong.map(|verdict| format!("{who} {}", with_first(verdict))));
+    }
+    let failure = comparison.judgement.as_ref().and_then(|judgement| judgement.failure.as_ref());
+    notes.extend(failure.map(|why| format!("the judge failed: {why}")));
+    notes
+}
+
+/// The answer.
+pub fn line(comparison: &Comparison) -> String {
+    let rows = &comparison.rows;
+    let mut parts = comparison.missing.clone();
+    match &comparison.judgement {
+        None => parts.push("no report to judge".to_string()),
+        Some(judgement) => parts.extend(judgement.failure.as_ref().map(|why| format!("the judge failed: {why}"))),
+    }
+    parts.extend(rows.iter().filter(|row| row.code() != 0).map(|row| match first_divergence(row) {
+        Some(divergence) => format!("{} {}, first at {divergence}", row.name, verdict(row)),
+        None => format!("{} {}", row.name, verdict(row)),
+    }));
+    let agreeing: Vec<&Row> = rows.iter().filter(|row| row.code() == 0 && judged(row)).collect();
+    let exact = agreeing.iter().all(|row| row.steps.iter().all(Step::exact));
+    let how = if exact { "in every bit" } else { "within rounding" };
+    match agreeing.len() {
+        0 => {}
+        1 => parts.push(format!("1 run agrees {how}")),
+        count => parts.push(format!("{count} runs agree {how}")),
+    }
+    let mut absent: Vec<&str> = rows.iter().filter(|row| row.absent()).map(|row| row.backend.as_str()).collect();
+    absent.dedup();
+    if !absent.is_empty() {
+        parts.push(format!("{} absent", absent.join(", ")));
+    }
+    let word = match comparison.code() {
+        0 if exact => "exact",
+        0 => "numeric",
+        1 if rows.iter().any(|row| row.code() == 1 && !row.decisive().is_some_and(Step::finding_decides)) => {
+            "architectural"
+        }
+        1 => "a check's own finding",
+        3 => "backend fault",
+        4 => "inconclusive",
+        _ => "could not run",
+    };
+    format!("{word}: {}", parts.join("; "))
+}
+
+/// Whether every report of the row has a verdict.
+fn judged(row: &Row) -> bool {
+    row.steps.iter().any(Step::ran) && row.steps.iter().filter(|step| step.ran()).all(|step| step.verdict.is_some())
+}
+
+fn first_divergence(row: &Row) -> Option<String> {
+    first(row.decisive()?.verdict.as_ref()?)
+}

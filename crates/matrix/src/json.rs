@@ -1,0 +1,53 @@
+//! The comparison for programs: `<output>.json`.
+
+use std::path::Path;
+
+use loupe_judge::{first, short};
+use miette::{Result, miette};
+use serde_json::{Value, json};
+
+use crate::rows::{Row, Step};
+use crate::{Comparison, answer};
+
+/// The format of the JSON and its version.
+const SCHEMA: &str = "loupe.matrix/1";
+
+/// Writes `<output>.json`: every run and check with what became of it, and the judge's verdicts in full.
+pub fn write(comparison: &Comparison, output: &Path) -> Result<()> {
+    let judgement = comparison.judgement.as_ref();
+    let document = json!({
+        "schema": SCHEMA,
+        "exit_code": comparison.code(),
+        "answer": answer::line(comparison),
+        "config": comparison.matrix.document,
+        "runs": comparison.rows.iter().map(row).collect::<Vec<Value>>(),
+        "judge_failure": judgement.and_then(|judgement| judgement.failure.as_ref()),
+        "verdicts": judgement.map(|judgement| &judgement.verdicts),
+    });
+    loupe_report::write_json(output, &document).map(drop).map_err(|error| miette!("{error}"))
+}
+
+fn row(row: &Row) -> Value {
+    json!({
+        "run": row.name,
+        "backend": row.backend,
+        "device": row.device,
+        "elsewhere": row.elsewhere,
+        "exit_code": row.code(),
+        "checks": row.steps.iter().map(step).collect::<Vec<Value>>(),
+    })
+}
+
+fn step(step: &Step) -> Value {
+    json!({
+        "check": step.check,
+        "report": step.ran().then(|| step.report.to_string_lossy()),
+        "outcome": step.outcome.name(),
+        "reason": step.outcome.reason(),
+        "findings": step.findings,
+        "seconds": step.seconds,
+        "exit_code": step.code(),
+        "verdict": step.verdict.as_ref().map(short),
+        "first_divergence": step.verdict.as_ref().and_then(first),
+    })
+}

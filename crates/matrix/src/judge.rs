@@ -1,0 +1,154 @@
+//! Has `loupe` judge all reports at once, and each engine's dump by itself: what cannot be read of one says nothing of the
+//! others.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use loupe_config::{Matrix, MatrixRun};
+use loupe_judge::{Verdict, Verdicts};
+use loupe_report::Written;
+use miette::Result;
+use serde_json::{Map, Value, json};
+
+use crate::collect::path_value;
+use crate::engine::folder;
+use crate::exit::worst;
+use crate::io_error;
+use crate::process::{self, End, Ended};
+use crate::progress;
+use crate::rows::{Outcome, Row, Step};
+
+/// The name of the verdict, in the folder of the output.
+pub const VERDICT: &str = "verdict";
+
+/// The judge recomputes every stage of every report in several precisions: give it more time than one check.
+const TIMES_THE_LIMIT: u32 = 4;
+
+/// What the judge said.
+pub struct Judgement {
+    /// Its text: the table of stages, the first divergence, its answer.
+    pub text: String,
+    /// Its verdicts.
+    pub verdicts: Vec<Verdict>,
+    /// Why it could not judge.
+    pub failure: Option<String>,
+    /// The exit code that all this makes.
+    pub code: u8,
+}
+
+/// Runs the judge on the reports and dumps of `rows` and hands each step its verdict. `None`: there is none.
+pub fn judge(matrix: &Matrix, loupe: &Path, output: &Path, rows: &mut [Row]) -> Result<Option<Judgement>> {
+    let (mut engines, mut others) = (Vec::new(), Vec::new());
+    // The matrix's runs come first, in its order.
+    for (at, row) in rows.iter_mut().enumerate() {
+        match matrix.runs.get(at) {
+            Some(MatrixRun::Engine(run)) => engines.push((run, row)),
+            _ => others.push(row),
+        }
+    }
+    let bar = progress::bar(1 + engines.len());
+    let mut steps: Vec<&mut Step> = others.into_iter().flat_map(|row| &mut row.steps).filter(|s| s.ran()).collect();
+    let mut judgement = None;
+    if !steps.is_empty() {
+        bar.set_message(format!("judging {} reports", steps.len()));
+        judgement = Some(ask(matrix, loupe, &output.join(VERDICT), &Map::new(), &mut steps)?);
+    }
+    bar.inc(1);
+    for (run, row) in engines {
+        let mut steps: Vec<&mut Step> = row.steps.iter_mut().filter(|step| step.ran()).collect();
+        if !steps.is_empty() {
+            bar.set_message(format!("judging {}", row.name));
+            let prefix = folder(output, &row.folder).join(VERDICT);
+            let mut own = ask(matrix, loupe, &prefix, &run.judged_with, &mut steps)?;
+            if let (Some(why), [step]) = (own.failure.take(), steps.as_mut_slice()) {
+                own.code = 0;
+                step.outcome = Outcome::Failed(format!("its numbers were not judged: {why}"));
+            }
+            judgement = Some(match judgement {
+                Some(judgement) => judgement.and(own),
+                None => own,
+            });
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(judgement)
+}
+
+impl Judgement {
+    /// This one, then `other`.
+    fn and(mut self, mut other: Judgement) -> Judgement {
+        self.verdicts.append(&mut other.verdicts);
+        if !self.text.is_empty() && !other.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text += &other.text;
+        self.code = worst([self.code, other.code]);
+        self
+    }
+}
+
+/// One run of the judge, of the reports of `steps`, with `keys` in its config.
+fn ask(
+    matrix: &Matrix,
+    loupe: &Path,
+    prefix: &Path,
+    keys: &Map<String, Value>,
+    steps: &mut [&mut Step],
+) -> Result<Judgement> {
+    let written = Written::of(prefix).json;
+    if written.exists() {
+        fs::remove_file(&written).map_err(io_error("remove", &written))?;
+    }
+    let candidates: Vec<PathBuf> = steps.iter().map(|step| candidate(&step.report)).collect();
+    let mut config = question(matrix);
+    config.insert("check".to_string(), "compare".into());
+    let paths: Vec<Value> = candidates.iter().map(|path| path_value(path)).collect::<Result<_>>()?;
+    config.insert("candidates".to_string(), paths.into());
+    config.insert("output".to_string(), path_value(prefix)?);
+    config.insert("format".to_string(), json!(["json", "text"]));
+    config.extend(keys.clone());
+    let limit = matrix.time_limit.saturating_mul(TIMES_THE_LIMIT);
+    let ended = process::loupe(loupe, &config.into(), prefix, limit)?;
+
+    let read = fs::read(&written).map_err(|error| error.to_string());
+    let read = read.and_then(|json| Verdicts::from_json(&json).map_err(|error| error.to_string()));
+    let (verdicts, unread) = match read {
+        Ok(all) => (all.verdicts, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
+    for (step, path) in steps.iter_mut().zip(&candidates) {
+        step.verdict = verdicts.iter().find(|verdict| Path::new(&verdict.candidate.path) == path).cloned();
+    }
+    let unjudged = steps.iter().filter(|step| step.verdict.is_none()).count();
+    let failure = failure(&ended, unjudged, unread);
+    let own = match (&failure, ended.end) {
+        (None, End::Exited(code)) => u8::try_from(code).unwrap_or(2),
+        _ => 2,
+    };
+    let code = worst(verdicts.iter().map(|verdict| verdict.exit_code).chain([own]));
+    Ok(Judgement { text: ended.stdout, verdicts, failure, code })
+}
+
+/// The model and the prompt of `matrix`, as a config has them.
+pub fn question(matrix: &Matrix) -> Map<String, Value> {
+    let keys = ["model", "revision", "prompt", "token_ids", "reference"];
+    keys.iter().filter_map(|key| Some((key.to_string(), matrix.document.get(*key)?.clone()))).collect()
+}
+
+/// What a dump is, or the file that says what a report is: a prefix of ours has the JSON beside its tensors.
+fn candidate(report: &Path) -> PathBuf {
+    if report.exists() { report.to_path_buf() } else { Written::of(report).json }
+}
+
+/// Why the judge did not do its work, where it did not.
+fn failure(ended: &Ended, unjudged: usize, unread: Option<String>) -> Option<String> {
+    match ended.end {
+        End::Exited(0 | 1 | 3 | 4) if unread.is_some() => {
+            unread.map(|why| format!("its verdict cannot be read: {why}"))
+        }
+        End::Exited(0 | 1 | 3 | 4) if unjudged == 0 => None,
+        End::Exited(0 | 1 | 3 | 4) => Some(format!("its verdict leaves out {unjudged} of the reports")),
+        End::Exited(_) | End::Killed | End::Hung => Some(ended.how_and_what()),
+    }
+}

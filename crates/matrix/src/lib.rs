@@ -1,0 +1,104 @@
+//! A matrix: the same checks on several backends, and engines, each in a process of its own, judged together. Backends are
+//! separated so that one that panics or hangs spoils no other; numbers are separated from mathematics by judging all of them
+//! against one reference.
+//!
+//! It spawns `loupe` and reads the files that it leaves. Errors go to a person, and nobody matches on them.
+
+mod answer;
+mod collect;
+mod engine;
+mod exit;
+mod json;
+mod judge;
+mod junit;
+pub mod process;
+mod progress;
+mod rows;
+
+use std::path::{Path, PathBuf};
+
+use loupe_config::{Format, Matrix};
+use loupe_spec::echo_path;
+use miette::{Report, Result, miette};
+
+pub use collect::required_by_environment;
+use exit::worst;
+use judge::Judgement;
+pub use progress::bar;
+use rows::Row;
+
+/// Where the reports go when the matrix has no `output`.
+const DEFAULT_OUTPUT: &str = "out/compare";
+
+/// What came out.
+pub struct Done {
+    /// For a person: all of it where the matrix asks for text, and always the answer in the last line.
+    pub text: String,
+    /// 0 exact or rounding, 1 a mistake, 2 could not run, 3 a backend at fault, 4 inconclusive: the gravest of all.
+    pub code: u8,
+}
+
+/// All that one comparison found.
+struct Comparison {
+    matrix: Matrix,
+    /// The matrix's runs, then those whose reports were made elsewhere.
+    rows: Vec<Row>,
+    /// `None`: there was no report to judge.
+    judgement: Option<Judgement>,
+    /// Why backends that must be there do not count as there.
+    missing: Vec<String>,
+}
+
+impl Comparison {
+    /// The exit code of the whole.
+    fn code(&self) -> u8 {
+        let judge = self.judgement.as_ref().map_or(2, |judgement| judgement.code);
+        let missing = if self.missing.is_empty() { 0 } else { 2 };
+        worst(self.rows.iter().map(Row::code).chain([judge, missing]))
+    }
+}
+
+/// Runs `matrix`, which was read from `path`, with the program `loupe`. It writes reports, what each process said, and the
+/// files that the matrix asks for below its `output`.
+///
+/// # Errors
+/// Before any run: an output that would overwrite what is read, a report that is not there, `LOUPE_REQUIRE` with an unknown
+/// name. Later: a file that cannot be written.
+pub fn run(path: &Path, matrix: Matrix, loupe: &Path) -> Result<Done> {
+    let output = matrix.output.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_OUTPUT));
+    collect::refuse_overwriting(path, &matrix, &output)?;
+    let required = collect::required(&matrix)?;
+    let mut elsewhere = collect::elsewhere(&matrix.reports)?;
+
+    let mut rows = collect::runs(&matrix, loupe, &output)?;
+    rows.append(&mut elsewhere);
+    rows::name_apart(&mut rows);
+    let judgement = judge::judge(&matrix, loupe, &output, &mut rows)?;
+    let missing = collect::missing(&required, &rows);
+    let comparison = Comparison { matrix, rows, judgement, missing };
+
+    if comparison.matrix.format.contains(&Format::Json) {
+        json::write(&comparison, &output)?;
+    }
+    if comparison.matrix.format.contains(&Format::Junit) {
+        junit::write(&comparison, &output)?;
+    }
+    let all = comparison.matrix.format.contains(&Format::Text);
+    let text = if all { answer::text(&comparison) } else { String::new() };
+    Ok(Done { text: format!("{text}{}\n", answer::line(&comparison)), code: comparison.code() })
+}
+
+/// The program that `LOUPE_BIN` names, where it names one.
+///
+/// # Errors
+/// It is not there.
+pub fn named_loupe() -> Result<Option<PathBuf>> {
+    let Some(named) = std::env::var_os("LOUPE_BIN").map(PathBuf::from) else { return Ok(None) };
+    // A bare name would be looked up in PATH, and another loupe than the one meant might answer.
+    named.canonicalize().map(Some).map_err(|error| miette!("LOUPE_BIN names {}: {error}", echo_path(&named)))
+}
+
+/// For `map_err`: that `doing` failed for `path`.
+pub fn io_error(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Report {
+    move |error| miette!("cannot {doing} {}: {error}", echo_path(path))
+}
