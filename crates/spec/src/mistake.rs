@@ -48,7 +48,7 @@ impl fmt::Display for Code {
 }
 
 /// Right and wrong code as one would write them in any language, with the names of config.json.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Formula<T = &'static str> {
     /// What Gemma 2 computes.
     pub right: T,

@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use loupe_judge::FittedParameter;
 use loupe_spec::{Config, Dtype};
-use miette::Result;
+use miette::{Result, bail};
 use serde_json::{Map, Value, json};
 
 use super::Bench;
@@ -14,7 +15,7 @@ use super::random::Random;
 use super::recording::Extent;
 use super::referee::{Alike, Referee};
 use super::runner::{Run, pool};
-use super::said::{Fitted, Said};
+use super::said::Said;
 use super::sites::{Place, Planting};
 use super::truth::{Moved, VISIBLE};
 
@@ -98,8 +99,8 @@ impl Outcome {
     }
 }
 
-/// Every mistake on every checkpoint, everywhere, in f32 on flex. `Err`: why it could not be run at all.
-pub fn run(bench: &Bench) -> Result<std::result::Result<Vec<Outcome>, String>> {
+/// Every mistake on every checkpoint, everywhere, in f32 on flex.
+pub fn run(bench: &Bench) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     for model in &bench.settings.checkpoints {
         let folder = bench.folder(&["left-out", model])?;
@@ -111,14 +112,11 @@ pub fn run(bench: &Bench) -> Result<std::result::Result<Vec<Outcome>, String>> {
         let jobs: Vec<(usize, &'static Case)> = bench.settings.mistakes.iter().copied().enumerate().collect();
         let judged = pool(&jobs, |(at, case)| one(bench, &referee, case, &folder.join(at.to_string()), &extents));
         for outcome in judged {
-            match outcome? {
-                Ok(of_it) => outcomes.extend(of_it),
-                Err(why) => return Ok(Err(why)),
-            }
+            outcomes.extend(outcome?);
         }
         bench.clear(&folder);
     }
-    Ok(Ok(outcomes))
+    Ok(outcomes)
 }
 
 fn one(
@@ -127,47 +125,41 @@ fn one(
     case: &'static Case,
     prefix: &Path,
     extents: &[Extent],
-) -> Result<std::result::Result<Vec<Outcome>, String>> {
+) -> Result<Vec<Outcome>> {
     let planted = [case.name.to_string()];
-    let Some(recording) = referee.mistaken(&planted, prefix)? else { return Ok(Ok(Vec::new())) };
+    let Some(recording) = referee.mistaken(&planted, prefix)? else { return Ok(Vec::new()) };
     let moved = referee.moved(&recording);
     let made = candidates(&recording, prefix, extents)?;
     let paths: Vec<PathBuf> = made.iter().map(|(_, path)| path.clone()).collect();
     let keys = Map::from_iter([("policy".to_string(), json!({"without": [id_of(case.name)]}))]);
     let mut outcomes = Vec::new();
     for ((extent, _), answer) in made.into_iter().zip(bench.runner.judge(&paths, &keys, prefix)) {
-        // An older judge does not know the key.
-        if let Err(why) = &answer
-            && why.to_string().contains("\"policy\"")
-        {
-            return Ok(Err(why.to_string()));
-        }
         let said = Said::of_answer(answer);
         if said.has(case.id()) {
-            return Ok(Err(format!("the judge names {} though \"policy\" says without it", case.id())));
+            bail!("the judge names {} though \"policy\" says without it", case.id());
         }
         let left = left(referee, case, &moved, extent, &said)?;
         let planted = case.name.to_string();
         outcomes.push(Outcome { model: referee.run.model.clone(), planted, extent, left, said: said.line() });
     }
-    Ok(Ok(outcomes))
+    Ok(outcomes)
 }
 
 fn left(referee: &Referee, case: &'static Case, moved: &Moved, extent: Extent, said: &Said) -> Result<Left> {
     let planted = [Planting { case, place: Place::Everywhere }.to_string()];
     let alike = match said.named.is_empty() {
         true => None,
-        false => Some(referee.alike(&planted, &said.as_planted(referee.config.num_hidden_layers), extent)?),
+        false => Some(referee.alike(&planted, &said.as_planted(), extent)?),
     };
     let fine = matches!(said.code, 0 | 4) && said.named.is_empty() && said.fitted.is_empty();
     let hidden = fine && case.kind != Kind::Policy && referee.visibility(&planted, &[], extent)? <= VISIBLE;
-    let stage = said.first.as_ref().or(said.fitted.first().map(|fitted| &fitted.probe));
-    let right_stage = stage.is_some_and(|said| moved.first(extent).iter().any(|probe| probe.to_string() == *said));
+    let stage = said.first.clone().or(said.fitted.first().map(|fitted| fitted.probe.to_string()));
+    let right_stage = stage.is_some_and(|said| moved.first(extent).iter().any(|probe| probe.to_string() == said));
     Ok(of(said, case, &referee.config, alike, (hidden, right_stage)))
 }
 
 fn of(said: &Said, case: &Case, config: &Config, alike: Option<Alike>, (hidden, right_stage): (bool, bool)) -> Left {
-    let fits = |fitted: &Fitted| case.parameter(config).is_some_and(|parameter| is(fitted, parameter));
+    let fits = |fitted: &FittedParameter| case.parameter(config).is_some_and(|parameter| is(fitted, parameter));
     match alike {
         Some(Alike::Same) => Left::Same,
         Some(Alike::WithinNoise | Alike::Apart) => Left::WrongName,
@@ -181,7 +173,7 @@ fn of(said: &Said, case: &Case, config: &Config, alike: Option<Alike>, (hidden, 
     }
 }
 
-fn is(fitted: &Fitted, (parameter, value): (&str, Option<f64>)) -> bool {
+fn is(fitted: &FittedParameter, (parameter, value): (&str, Option<f64>)) -> bool {
     let close = match (fitted.value, value) {
         (None, None) => true,
         // No epsilon: what is left of it is small beside any that a config has.
@@ -197,12 +189,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::verdict::cases::find;
-    use crate::verdict::said::tests::said;
+    use crate::verdict::said::{self, tests::said};
     use crate::verdict::sites::tests::config;
 
-    fn fitted(parameter: &str, value: Option<f64>) -> Said {
-        let fitted = Fitted { parameter: parameter.to_string(), value, probe: String::new() };
-        Said { code: 1, fitted: vec![fitted], ..Said::default() }
+    fn fitted(parameter: &'static str, value: Option<f64>) -> Said {
+        Said { code: 1, fitted: vec![said::tests::fitted(parameter, value)], ..Said::default() }
     }
 
     #[test]

@@ -135,7 +135,7 @@ fn one(bench: &Bench, run: Run, pair: [&'static Case; 2], folder: &Path) -> Resu
         }
         let alike = match said.wrong(&pair.map(Case::id)).is_empty() {
             true => None,
-            false => Some(referee.alike(&planted, &said.as_planted(referee.config.num_hidden_layers), extent)?),
+            false => Some(referee.alike(&planted, &said.as_planted(), extent)?),
         };
         let outcome = Pair::of(&said, pair, hidden, alike);
         let model = referee.run.model.clone();

@@ -108,7 +108,7 @@ impl<'a> Referee<'a> {
     ) -> Result<(Score, Option<f64>)> {
         let planted = [planting.to_string()];
         let alike = if Score::wants_a_referee(said, planting, extent) {
-            Some(self.alike(&planted, &said.as_planted(self.config.num_hidden_layers), extent)?)
+            Some(self.alike(&planted, &said.as_planted(), extent)?)
         } else {
             None
         };

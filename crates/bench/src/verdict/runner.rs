@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use loupe_judge::{Verdict, Verdicts};
 use loupe_report::Written;
 use loupe_spec::Dtype;
 use miette::{Result, bail, miette};
@@ -55,7 +56,7 @@ impl Runner {
 
     /// The judge's verdict on each of `candidates`, in their order; an error for each that it does not judge. `keys`
     /// are added to the compare config.
-    pub fn judge(&self, candidates: &[PathBuf], keys: &Map<String, Value>, folder: &Path) -> Vec<Result<Value>> {
+    pub fn judge(&self, candidates: &[PathBuf], keys: &Map<String, Value>, folder: &Path) -> Vec<Result<Verdict>> {
         let batches: Vec<(usize, &[PathBuf])> = candidates.chunks(BATCH).enumerate().collect();
         let judged = pool(&batches, |(number, batch)| {
             let mut verdicts = self.compare(batch, keys, &folder.join(format!("verdict-{number}"))).unwrap_or_default();
@@ -72,7 +73,12 @@ impl Runner {
         judged.into_iter().flatten().collect()
     }
 
-    fn compare(&self, batch: &[PathBuf], keys: &Map<String, Value>, prefix: &Path) -> Result<HashMap<PathBuf, Value>> {
+    fn compare(
+        &self,
+        batch: &[PathBuf],
+        keys: &Map<String, Value>,
+        prefix: &Path,
+    ) -> Result<HashMap<PathBuf, Verdict>> {
         let mut config = Map::new();
         config.insert("check".to_string(), "compare".into());
         let candidates = batch.iter().map(|path| text(path)).collect::<Result<Vec<&str>>>()?;
@@ -83,13 +89,11 @@ impl Runner {
         let limit = JUDGE_LIMIT.saturating_mul(u32::try_from(batch.len()).unwrap_or(1));
         let ended = process::loupe(&self.program, &config.into(), prefix, limit)?;
         let written = Written::of(prefix).json;
-        let read = std::fs::read(&written).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-        let Some(document) = read else {
+        let Ok(json) = std::fs::read(&written) else {
             bail!("compare {}: {}", prefix.display(), ended.said.unwrap_or(ended.how));
         };
-        let verdicts = document.get("verdicts").and_then(Value::as_array).cloned().unwrap_or_default();
-        let path = |verdict: &Value| Some(PathBuf::from(verdict.get("candidate")?.get("path")?.as_str()?));
-        Ok(verdicts.into_iter().filter_map(|verdict| Some((path(&verdict)?, verdict))).collect())
+        let read = Verdicts::from_json(&json).map_err(|error| miette!("{}: {error}", written.display()))?;
+        Ok(read.verdicts.into_iter().map(|verdict| (PathBuf::from(&verdict.candidate.path), verdict)).collect())
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use loupe_judge::NamedMistake;
 use loupe_spec::Probe;
 use serde_json::{Value, json};
 
 use super::cases::Kind;
 use super::recording::Extent;
 use super::referee::Alike;
-use super::said::{Named, Said, layer_of};
+use super::said::{Said, stands_for};
 use super::sites::{Place, Planting};
 
 /// Whether a layer or a site was named as planted.
@@ -72,7 +73,7 @@ impl Score {
             Kind::Architectural | Kind::Fault => named || matches!(said.code, 1 | 3),
         };
         // Within the budget no stage fails by itself, and the mistake says where it shows.
-        let place = said.first.clone().or(said.named.first().map(|named| named.probe.clone()));
+        let place = said.first.clone().or(said.named.first().map(|named| named.probe.to_string()));
         let right_stage = place.is_some_and(|place| truth.first.iter().any(|probe| probe.to_string() == place));
         let placed = |right: bool| match truth.alike {
             _ if right => Placed::Right,
@@ -113,9 +114,9 @@ impl Score {
 }
 
 /// Those that name it or stand for it.
-fn own<'a>(said: &'a Said, planting: &Planting) -> Option<Vec<&'a Named>> {
+fn own<'a>(said: &'a Said, planting: &Planting) -> Option<Vec<&'a NamedMistake>> {
     let id = planting.case.id();
-    let own: Vec<&Named> = said.named.iter().filter(|named| named.stands_for(id)).collect();
+    let own: Vec<&NamedMistake> = said.named.iter().filter(|named| stands_for(named, id)).collect();
     (!own.is_empty()).then_some(own)
 }
 
@@ -123,16 +124,15 @@ fn own<'a>(said: &'a Said, planting: &Planting) -> Option<Vec<&'a Named>> {
 fn layer(said: &Said, planting: &Planting) -> Option<bool> {
     let (own, layer) = (own(said, planting)?, planting.place.layer()?);
     let layers: BTreeSet<usize> = own.iter().flat_map(|named| named.layers.iter().copied()).collect();
-    let within = own.iter().filter_map(|named| named.sites.as_ref()).flatten().all(|s| layer_of(s) == Some(layer));
+    let within = own.iter().flat_map(|named| &named.sites).all(|site| site.layer() == Some(layer));
     Some(within && layers == BTreeSet::from([layer]))
 }
 
-/// Whether it is named at its stage alone; a judge that does not say is wrong.
+/// Whether it is named at its stage alone.
 fn site(said: &Said, planting: &Planting, extent: Extent) -> Option<bool> {
     let Place::Probe(probe) = planting.place else { return None };
     let own = own(said, planting).filter(|_| extent == Extent::Full)?;
-    let site = probe.to_string();
-    Some(own.iter().all(|named| named.sites.as_ref().is_some_and(|sites| *sites == [site.clone()])))
+    Some(own.iter().all(|named| named.sites == [probe]))
 }
 
 /// Counts over many scores.
@@ -272,7 +272,7 @@ mod tests {
     fn a_layer_is_right_alone_and_untold_where_f64_cannot_tell() {
         let mut elsewhere = said(&[("gelu_erf", &[])], &[]);
         elsewhere.named[0].layers = vec![0];
-        elsewhere.named[0].sites = None;
+        elsewhere.named[0].sites.clear();
         assert!(Score::wants_a_referee(&elsewhere, &planting(Place::Layer(1)), Extent::Logits));
         assert_eq!(score(&elsewhere, false, Some(Alike::Apart)).layer, Some(Placed::Wrong));
         assert_eq!(score(&elsewhere, false, Some(Alike::WithinNoise)).layer, Some(Placed::Untold));
@@ -286,9 +286,9 @@ mod tests {
         let mut said = said(&[("gelu_erf", &[])], &[]);
         assert_eq!(site(&said, &act, Extent::Full), Some(true));
         assert_eq!(site(&said, &act, Extent::Layers), None);
-        said.named[0].sites = Some(vec!["layers.1.mlp.act".to_string(), "layers.1.mlp.gated".to_string()]);
+        said.named[0].sites.push("layers.1.mlp.gated".parse().unwrap());
         assert_eq!((layer(&said, &act), site(&said, &act, Extent::Full)), (Some(true), Some(false)));
-        said.named[0].sites = None;
+        said.named[0].sites.clear();
         assert_eq!(site(&said, &act, Extent::Full), Some(false));
     }
 

@@ -6,7 +6,6 @@ use loupe_spec::{Config, Probe};
 use miette::{Result, miette};
 
 use super::cases::Case;
-use super::said::layer_of;
 
 /// What the settings ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +89,11 @@ impl Place {
     }
 }
 
+/// `3`, or a probe in layer 3, as a verdict names where something is unseen: the layer.
+fn layer_of(site: &str) -> Option<usize> {
+    Probe::named(site).map_or_else(|| site.parse().ok(), Probe::layer)
+}
+
 /// A mistake and its place. `Display`: as a config plants it.
 #[derive(Clone, Copy, Debug)]
 pub struct Planting {
@@ -164,12 +168,11 @@ pub mod tests {
     #[test]
     fn a_place_is_in_its_layer_and_its_probe() {
         let probe = Place::Probe("layers.1.mlp.act".parse().unwrap());
-        assert!(probe.is_in("layers.1") && probe.is_in("layers.1.mlp.act"));
-        assert!(!probe.is_in("layers.1.mlp.gated") && !probe.is_in("layers.0"));
-        assert!(Place::Layer(1).is_in("layers.1.mlp.act") && !Place::Everywhere.is_in("layers.1"));
+        assert!(probe.is_in("1") && probe.is_in("layers.1.mlp.act"));
+        assert!(!probe.is_in("layers.1.mlp.gated") && !probe.is_in("0"));
+        assert!(Place::Layer(1).is_in("layers.1.mlp.act") && !Place::Everywhere.is_in("1"));
         assert!(
-            !Place::Probe("norm".parse().unwrap()).is_in("layers.1")
-                && Place::Probe("norm".parse().unwrap()).is_in("norm")
+            !Place::Probe("norm".parse().unwrap()).is_in("1") && Place::Probe("norm".parse().unwrap()).is_in("norm")
         );
     }
 }
