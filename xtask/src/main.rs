@@ -19,8 +19,8 @@ commands
   compare [config.json]   run the checks of a matrix on each of its backends, and have loupe judge the reports
                           (configs/compare.json where no config is given; LOUPE_BIN names a loupe that is built
                           already, LOUPE_REQUIRE=wgpu,cuda the backends that must be there)
-  bench [config.json]     time loupe beside the transformers scripts of crates/bench/peer: medians, memory, share of the
-                          floor (without a config on a checkpoint of 2B's shape; LOUPE_BIN as above)
+  bench [config.json]     time loupe beside the transformers scripts of crates/bench/peer, or beside another loupe, in pairs
+                          (without a config on a checkpoint of 2B's shape; LOUPE_BIN as above)
   bench-verdict [config.json]
                           plant every mistake in small checkpoints and count which the judge finds and names, and
                           right code that it calls wrong, as Markdown; everything where no config is given
@@ -47,8 +47,8 @@ fn main() -> ExitCode {
         }
         ["compare"] => compare::run(Path::new(DEFAULT_MATRIX)),
         ["compare", matrix] => compare::run(Path::new(matrix)),
-        ["bench"] => bench(loupe_bench::speed, None),
-        ["bench", config] => bench(loupe_bench::speed, Some(Path::new(config))),
+        ["bench"] => bench(loupe_bench::pairs, None),
+        ["bench", config] => bench(loupe_bench::pairs, Some(Path::new(config))),
         ["bench-verdict"] => bench(loupe_bench::verdict, None),
         ["bench-verdict", config] => bench(loupe_bench::verdict, Some(Path::new(config))),
         ["fixtures", "2b", folder] => loupe_bench::gemma_2b(Path::new(folder)).map(|text| say(&text)).map(|()| 0),

@@ -3,16 +3,16 @@
 use burn::tensor::ops::FloatTensorOps;
 use burn_ndarray::{NdArray, NdArrayDevice};
 
-use crate::{BackendError, Engine, Spec, cpu_device, cpu_info};
+use crate::{BackendError, Engine, Spec, cpu};
 
 #[inline] // see `dispatch`
 pub(crate) fn engine(spec: &Spec) -> Result<Engine<NdArray>, BackendError> {
-    cpu_device(spec)?;
+    cpu::device(spec)?;
     Ok(Engine {
         device: NdArrayDevice::Cpu,
         matmul: <NdArray>::float_matmul,
         widen_bf16: None,
-        info: cpu_info("ndarray"),
+        info: cpu::info("ndarray"),
         max_tensor_bytes: None,
     })
 }

@@ -7,5 +7,5 @@ mod speed;
 mod verdict;
 
 pub use fixtures::gemma_2b;
-pub use speed::run as speed;
+pub use speed::pairs;
 pub use verdict::run as verdict;

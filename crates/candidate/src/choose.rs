@@ -13,42 +13,13 @@
 //! after it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use loupe_spec::{Given, Graph, HostTensor, Probe, Replay, ReplayError, Replayer, Simulation, Trace, Values};
+use loupe_spec::{Graph, HostTensor, Probe, ReplayError, Replayer, Trace};
 
-use crate::reading::{MASKED, Reading};
+use crate::open::{Held, Open, SHARE_LEFT, predict};
+use crate::reading::Reading;
 use crate::rows::settle_rows;
 
-/// A tensor and every way to read it, the documented one first.
-#[derive(Clone, Debug)]
-pub struct Open {
-    /// Its name in the candidate.
-    pub name: String,
-    /// Its numbers; shared by the ways to read them.
-    pub values: Arc<Values>,
-    /// Not empty.
-    pub readings: Vec<Reading>,
-    /// Which of them it is taken for.
-    pub taken: usize,
-    /// Its name means one thing: only what follows from it can say that it holds another.
-    pub exact: bool,
-}
-
-impl Open {
-    /// The reading that it is taken for.
-    pub fn reading(&self) -> &Reading {
-        &self.readings[self.taken]
-    }
-
-    /// Its values, as they are taken.
-    pub fn tensor(&self) -> HostTensor {
-        self.reading().read(&self.values)
-    }
-}
-
-/// Another order of axes must leave less than this share of what the documented one leaves.
-pub const SHARE_LEFT: f64 = 0.5;
 /// A slope this near to 0 or 1 is that of a stage, and not of a mistake.
 const NEAR: f64 = 0.1;
 /// A prediction that points this little the way of the values says nothing of their order.
@@ -116,17 +87,6 @@ pub fn choose(opens: &mut [Open], token_ids: &HostTensor, replayer: &dyn Replaye
     believe_the_name(opens, &start, replayer)
 }
 
-/// The stages `wanted` from `trace`, in f64.
-pub fn predict(
-    replayer: &dyn Replayer,
-    trace: &Trace,
-    rows: &[usize],
-    wanted: &BTreeSet<Probe>,
-) -> Result<Trace, ReplayError> {
-    let given = Given { trace, rows };
-    replayer.replay(Replay { given, wanted, mistakes: &[], simulation: Simulation::exact() })
-}
-
 /// What was read as inputs of a replay, and which tokens those of some rows have.
 fn given<'a>(read: impl Iterator<Item = &'a Open>, start: &Trace, tokens: usize) -> (Trace, Vec<usize>) {
     let (mut trace, mut rows) = (start.clone(), Vec::new());
@@ -138,49 +98,6 @@ fn given<'a>(read: impl Iterator<Item = &'a Open>, start: &Trace, tokens: usize)
         trace.insert(reading.probe, open.tensor());
     }
     (trace, rows)
-}
-
-/// A tensor's numbers in one order, beside what the reference has at the same places.
-pub struct Held {
-    values: Vec<f64>,
-    predicted: Vec<f64>,
-}
-
-impl Held {
-    /// `None`: the reference has no such values.
-    pub fn of(open: &Open, reading: &Reading, predicted: &Trace, tokens: usize) -> Option<Held> {
-        let whole = predicted.get(&reading.probe)?;
-        let own = reading.layout.read(&open.values);
-        let at = places(reading.probe, &own.shape, &whole.shape, &reading.layout.rows, tokens);
-        let pairs =
-            own.values.to_f64().into_iter().zip(at).map(|(value, at)| (value, reading.form.done(whole.values.get(at))));
-        // What was masked in place, and what is no number, tells nothing of order or stage.
-        let (values, predicted) = pairs.filter(|(v, p)| v.is_finite() && p.is_finite() && *v > MASKED).unzip();
-        Some(Held { values, predicted })
-    }
-
-    /// 1 where both point the same way.
-    pub fn cosine(&self) -> f64 {
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let sizes = dot(&self.values, &self.values) * dot(&self.predicted, &self.predicted);
-        if sizes > 0.0 { dot(&self.values, &self.predicted) / sizes.sqrt() } else { 0.0 }
-    }
-
-    fn distance(&self) -> f64 {
-        self.values.iter().zip(&self.predicted).map(|(value, predicted)| (value - predicted).powi(2)).sum()
-    }
-}
-
-/// Where the elements of a tensor of `shape`, with a row for each of `rows`, stand in the whole one.
-fn places(probe: Probe, shape: &[usize], whole: &[usize], rows: &[usize], tokens: usize) -> Vec<usize> {
-    let axis = probe.token_axis();
-    let mut places = vec![0];
-    for (at, length) in shape.iter().enumerate() {
-        let wide = whole.get(at).copied().unwrap_or(*length);
-        let step = |index: usize| if at == axis && rows.len() < tokens { rows[index] } else { index };
-        places = places.iter().flat_map(|place| (0..*length).map(move |index| place * wide + step(index))).collect();
-    }
-    places
 }
 
 /// The reading of `open` that `predicted` speaks for; `None` where it speaks for none. What another tensor is called this one

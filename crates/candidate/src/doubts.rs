@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use loupe_spec::{Axis, Dtype, Graph, Probe, Values, echo};
 
-use crate::choose::Open;
+use crate::open::Open;
 
 /// A sentence for each kind of values that nothing can have computed. `token_ids` are the prompt's.
 pub fn doubts(opens: &[Open], graph: &Graph, token_ids: &Values) -> Vec<String> {

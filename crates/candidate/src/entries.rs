@@ -3,7 +3,8 @@
 use loupe_judge::MOST_NAMES;
 use loupe_spec::{Probe, echo};
 
-use crate::names::{Meaning, Names};
+use crate::meaning::Meaning;
+use crate::names::Names;
 
 /// Entries for the unknown names that are like a probe's, those of several layers in one; if none is, what an entry looks like.
 pub fn entries(names: &Names) -> String {

@@ -4,7 +4,7 @@ use loupe_spec::{NameEntry, Named, Probe};
 
 use crate::counting::Counting;
 use crate::dialects::{Holds, value};
-use crate::names::{Meaning, Whose};
+use crate::meaning::{Meaning, Whose};
 
 /// A name of "names" that leads to another name is followed so often.
 const MOST_RENAMED: usize = 4;

@@ -6,7 +6,8 @@ use loupe_judge::Fragment;
 use loupe_spec::{Given, Graph, HostTensor, Probe, Replay, ReplayError, Replayer, Simulation, Trace, echo};
 
 use crate::Sample;
-use crate::names::{Meaning, Names};
+use crate::meaning::Meaning;
+use crate::names::Names;
 use crate::reading::{neighbour, neighbour_in_words};
 use crate::sample::Printed;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use loupe_spec::{HostTensor, Probe, ReplayError, Replayer, Trace, Values};
 
-use crate::choose::{Open, predict};
+use crate::open::{Open, predict};
 use crate::reading::MASKED;
 
 /// What stands in the place of hidden scores from here on: no score, and a number, for infinity times 0 is none. The lowest of f16.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use loupe_spec::{ReplayError, Replayer, Trace};
 
-use crate::choose::{Held, Open, SHARE_LEFT, predict};
+use crate::open::{Held, Open, SHARE_LEFT, predict};
 use crate::reading::Reading;
 
 /// The tokens whose rows a reading takes, and where in the tensor the first of them stands.

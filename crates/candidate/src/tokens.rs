@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use loupe_spec::{HostTensor, Probe, ReplayError, Replayer, Trace};
 
 use crate::Sample;
-use crate::choose::predict;
-use crate::names::{Meaning, Names};
+use crate::meaning::Meaning;
+use crate::names::Names;
+use crate::open::predict;
 
 /// Whether `samples` may count tokens from 1 though no number says so: there is no token 0.
 pub fn may_count_from_one(samples: &[Sample], tokens: usize) -> bool {

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use loupe_spec::{Config, Graph};
 
 use crate::hub::HubSettings;
+use crate::names::{CONFIG, TOKENIZER};
 use crate::source::{File, Source};
 use crate::tokens::Tokens;
 use crate::{CheckpointError, Tensors};
@@ -40,11 +41,8 @@ impl Checkpoint {
         settings: &HubSettings,
     ) -> Result<Checkpoint, CheckpointError> {
         let source = Source::find(model, revision, settings)?;
-        let config_file = source.file("config.json")?.ok_or_else(|| {
-            source.missing(
-                "config.json",
-                "name the folder of a checkpoint in Hugging Face layout, not one above or below it",
-            )
+        let config_file = source.file(CONFIG)?.ok_or_else(|| {
+            source.missing(CONFIG, "name the folder of a checkpoint in Hugging Face layout, not one above or below it")
         })?;
         let config = parse_config(&config_file)?;
         let (graph, tokens) = (OnceLock::new(), OnceLock::new());
@@ -90,10 +88,10 @@ impl Checkpoint {
             Some(tokens) => tokens,
             None => {
                 let no_tokenizer = || {
-                    let offline = self.source.offline("tokenizer.json");
+                    let offline = self.source.offline(TOKENIZER);
                     offline.unwrap_or_else(|| CheckpointError::NoTokenizer { location: self.model.clone() })
                 };
-                let file = self.source.file("tokenizer.json")?.ok_or_else(no_tokenizer)?;
+                let file = self.source.file(TOKENIZER)?.ok_or_else(no_tokenizer)?;
                 let read = Tokens::read(&file)?;
                 self.tokens.get_or_init(|| read)
             }
@@ -107,7 +105,7 @@ impl Checkpoint {
         let tokens = match self.tokens.get() {
             Some(tokens) => tokens,
             None => {
-                let read = Tokens::read(&self.source.local_file("tokenizer.json").ok()??).ok()?;
+                let read = Tokens::read(&self.source.local_file(TOKENIZER).ok()??).ok()?;
                 self.tokens.get_or_init(|| read)
             }
         };

@@ -6,12 +6,13 @@ use std::path::Path;
 use loupe_spec::{Config, Graph, Weight};
 use serde_json::Value;
 
+use crate::names::{CONFIG, TOKENIZER, TOKENIZER_CONFIG};
 use crate::table::stored;
 use crate::writer::{header, prepare_folder, write_file};
 use crate::{Checkpoint, CheckpointError, Tensors};
 
 /// Files that go along unchanged where the checkpoint has them.
-const ALONG: [&str; 2] = ["tokenizer.json", "tokenizer_config.json"];
+const ALONG: [&str; 2] = [TOKENIZER, TOKENIZER_CONFIG];
 
 impl Checkpoint {
     /// Writes config.json, one model.safetensors and the tokenizer (if there is one) to `folder`, which is created where
@@ -67,12 +68,12 @@ impl Checkpoint {
                 write_file(folder, name, |out| out.write_all(&file.bytes))?;
             }
         }
-        write_file(folder, "config.json", |out| out.write_all(config.as_bytes()))
+        write_file(folder, CONFIG, |out| out.write_all(config.as_bytes()))
     }
 
     /// `edited` as text, once it is known to fit these tensors.
     pub(crate) fn edited_config(&self, folder: &Path, edited: &Value) -> Result<String, CheckpointError> {
-        let path = folder.join("config.json");
+        let path = folder.join(CONFIG);
         let io = |e: serde_json::Error| CheckpointError::Io {
             doing: "write",
             path: path.clone(),

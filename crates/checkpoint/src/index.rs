@@ -8,11 +8,9 @@ use serde::Deserialize;
 
 use crate::CheckpointError;
 use crate::hub::{HubModel, HubSettings};
+use crate::names::{CONFIG, INDEX, SINGLE, TOKENIZER, TOKENIZER_CONFIG};
 use crate::shard::Shard;
 use crate::source::{File, Source};
-
-pub(crate) const SINGLE: &str = "model.safetensors";
-pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// The opened files of a checkpoint.
 #[derive(Debug)]
@@ -42,7 +40,7 @@ pub fn files_of(model: &str, revision: Option<&str>) -> Vec<PathBuf> {
     let index = loupe_files::read(&folder.join(INDEX), LARGEST_INDEX).ok();
     let index = index.and_then(|bytes| serde_json::from_slice::<Index>(&bytes).ok());
     let shards = index.into_iter().flat_map(|index| index.weight_map.into_values());
-    let names = [SINGLE, INDEX, "config.json", "tokenizer.json", "tokenizer_config.json"].map(str::to_string);
+    let names = [SINGLE, INDEX, CONFIG, TOKENIZER, TOKENIZER_CONFIG].map(str::to_string);
     names.into_iter().chain(shards).map(|name| folder.join(name)).collect()
 }
 

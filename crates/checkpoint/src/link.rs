@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::index::{INDEX, SINGLE};
+use crate::names::{INDEX, SINGLE};
 use crate::writer::{prepare_folder, write_file};
 use crate::{Checkpoint, CheckpointError};
 

@@ -8,7 +8,7 @@ use loupe_spec::{Config, Graph, Weight};
 use serde_json::json;
 
 use crate::CheckpointError;
-use crate::index::INDEX;
+use crate::names::{CONFIG, INDEX};
 use crate::prng::{fill_bf16, stream};
 use crate::writer::{header, prepare_folder, write_file};
 
@@ -30,7 +30,7 @@ pub fn write_random(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), CheckpointError> {
     let config = Config::from_json(config_json)
-        .map_err(|source| CheckpointError::Config { path: folder.join("config.json"), source })?;
+        .map_err(|source| CheckpointError::Config { path: folder.join(CONFIG), source })?;
     let graph = Graph::of(&config);
     let weights: Vec<Weight> = graph.weights().collect();
     if shards == 0 || shards > weights.len() {
@@ -60,7 +60,7 @@ pub fn write_random(
         write_file(folder, INDEX, |out| serde_json::to_writer_pretty(out, &index).map_err(io::Error::from))?;
     }
     // Last, so that a folder with a config.json is whole.
-    write_file(folder, "config.json", |out| out.write_all(config_json.as_bytes()))
+    write_file(folder, CONFIG, |out| out.write_all(config_json.as_bytes()))
 }
 
 fn write_shard(

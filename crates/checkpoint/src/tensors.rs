@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::Path;
 
 use loupe_spec::{Config, Dtype, HostTensor, Weight};
 
@@ -13,7 +12,7 @@ use crate::index::Shards;
 use crate::shard::Shard;
 use crate::source::{File, Source};
 use crate::table::{Located, Table};
-use crate::{Change, CheckpointError};
+use crate::{Change, CheckpointError, Entry, Rows};
 
 /// The checked tensors of a checkpoint. Holds maps of the files, no data of its own.
 #[derive(Debug)]
@@ -23,32 +22,6 @@ pub struct Tensors {
     located: HashMap<Weight, Located>,
     notes: Vec<String>,
     changes: HashMap<Weight, Change>,
-}
-
-/// A tensor as it is stored.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
-    /// Its state-dict name.
-    pub name: &'a str,
-    /// Axis lengths, outermost first.
-    pub shape: &'a [usize],
-    /// The type it is stored in.
-    pub dtype: Dtype,
-    /// The file that holds it.
-    pub file: &'a Path,
-    /// Its elements, row-major, little-endian: a view of the file.
-    pub bytes: &'a [u8],
-}
-
-/// Which indices of a tensor's first axis to read. A tensor of one axis has no rows: only `All` suits it.
-#[derive(Clone, Debug)]
-pub enum Rows<'a> {
-    /// Every row.
-    All,
-    /// A run of rows.
-    Range(Range<usize>),
-    /// These rows, in this order, repeats allowed.
-    List(&'a [usize]),
 }
 
 impl Tensors {
@@ -162,25 +135,6 @@ impl Tensors {
             (values, true) => Ok(HostTensor { shape, values }),
             (values, false) => Err(finite::complain(&entry, &rows, &values)),
         }
-    }
-}
-
-impl<'a> Entry<'a> {
-    /// Elements of one index of the first axis.
-    pub(crate) fn width(&self) -> usize {
-        self.shape.iter().skip(1).product()
-    }
-
-    /// The bytes of a run of rows; `None` where there are no such rows.
-    fn rows(&self, range: &Range<usize>) -> Option<&'a [u8]> {
-        let [count, _, ..] = self.shape else { return None };
-        let bytes_per_row = self.width() * self.dtype.size();
-        let inside = range.start <= range.end && range.end <= *count;
-        inside.then(|| self.bytes.get(range.start * bytes_per_row..range.end * bytes_per_row)).flatten()
-    }
-
-    fn wrong_rows(&self, reason: String) -> CheckpointError {
-        CheckpointError::Rows { name: self.name.into(), shape: self.shape.into(), reason }
     }
 }
 

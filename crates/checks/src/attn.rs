@@ -5,7 +5,8 @@ use loupe_engine::Recorded;
 use loupe_spec::{Config, HostTensor, Probe};
 use serde_json::json;
 
-use crate::run::{Done, Kept, model_of, next_config};
+use crate::done::{Done, Kept, model_of};
+use crate::next_config::next_config;
 use crate::session::Session;
 use crate::{CheckError, text};
 

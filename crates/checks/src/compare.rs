@@ -11,6 +11,7 @@ use loupe_engine::{Bytes, Referee, free_memory};
 use loupe_judge::{Candidate, CandidateInfo, Judged, Judgement, Rows, Verdict, Verdicts, judge, judge_values, text};
 use loupe_report::{Report, Written, read};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
+use loupe_stimulus::{self as stimulus, Asked};
 
 use crate::candidate::{Loaded, load, typed};
 use crate::next::{next, whose_rows};
@@ -18,7 +19,6 @@ use crate::progress::replay_shown;
 use crate::prompt::{
     BOS, BY_EMBEDDINGS, Batch, OfBatch, Prompt, Ran, asked_for, ids_of, of_batch, other_prompts, token_ids,
 };
-use crate::stimulus::{self, Asked};
 use crate::{CheckError, compare_values};
 
 /// The text and the verdicts of every candidate.
@@ -324,8 +324,15 @@ fn one(
     let Judged { mut verdict, level, .. } = judged;
     let recorded = candidate.trace.keys().chain(candidate.fragments.keys()).copied();
     let recorded = recorded.filter(|probe| *probe != Probe::TOKEN_IDS).collect();
-    let asked =
-        Asked { compare, checkpoint, tensors: weights, token_ids: &prompt.ids, recorded, folder: stimuli.clone() };
+    let asked = Asked {
+        compare,
+        checkpoint,
+        tensors: weights,
+        token_ids: &prompt.ids,
+        recorded,
+        folder: stimuli.clone(),
+        shown: replay_shown,
+    };
     stimulus::add(&asked, level, &mut verdict)?;
     if let Some(report) = report.as_ref()
         && let Some(id) = report.model.checkpoint_id.as_ref().filter(|id| *id != weights.id())

@@ -62,8 +62,8 @@ pub enum CheckError {
     OtherCheckpoint { model: String, found: String, report: String },
     #[error("{}: nothing to compare: {}", echo(.path), if .found.is_empty() { "the report has no tensors".to_string() } else { format!("none of {} is a value of this model", loupe_judge::found(.found)) })]
     NoValues { path: String, found: Vec<String> },
-    #[error("the config.json of a stimulus would be wrong: {reason}")]
-    StimulusConfig { reason: String },
+    #[error(transparent)]
+    Stimulus(#[from] loupe_stimulus::StimulusError),
     #[error("there are no token_ids in {}, and the config gives no prompt: add \"prompt\" or \"token_ids\"", echo(.path))]
     NoTokens { path: String },
     #[error("{} is no report of Loupe's and does not name its model: add \"model\"", echo(.path))]

@@ -8,7 +8,7 @@ use loupe_judge::{Judgement, Level, Verdict, Why};
 use loupe_spec::{Arithmetic, Dtype, Graph, MistakeKind, Probe};
 use serde_json::json;
 
-use crate::run::{next_config, short};
+use crate::next_config::{next_config, short};
 
 /// The one thing that leads on from `verdict`, of a candidate judged at `level`, of `model` over the tokens of `input`.
 pub(crate) fn next(

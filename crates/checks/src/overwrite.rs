@@ -7,7 +7,7 @@ use loupe_config::{Check, ModelRef, Request};
 use loupe_files::{is_inside, is_one_of};
 use loupe_report::{Written, files_read};
 
-use crate::{CheckError, stimulus};
+use crate::CheckError;
 
 /// Refuses an `output` that would replace a file which `request`, read from the file `config`, names as input; of
 /// stimuli, whose folders are cleared first, one that such a file is in. Asked before anything is computed.
@@ -26,7 +26,7 @@ pub fn refuse_overwriting(config: &Path, request: &Request) -> Result<(), CheckE
         _ => vec![json, safetensors],
     };
     let stimuli = match &request.check {
-        Check::Compare(compare) if compare.stimulus => Some(stimulus::folder(prefix)),
+        Check::Compare(compare) if compare.stimulus => Some(loupe_stimulus::folder(prefix)),
         _ => None,
     };
     let inside = || read.iter().find(|file| stimuli.as_ref().is_some_and(|folder| is_inside(file, folder)));

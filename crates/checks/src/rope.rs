@@ -7,7 +7,8 @@ use loupe_spec::{Config, Dtype, HostTensor, Values};
 use serde_json::json;
 use std::time::Instant;
 
-use crate::run::{Done, Kept, model_of, next_config};
+use crate::done::{Done, Kept, model_of};
+use crate::next_config::next_config;
 use crate::{CheckError, text};
 
 pub(crate) fn run(model: &ModelRef, pos: usize, dim: usize, theta: f64, common: &Common) -> Result<Done, CheckError> {

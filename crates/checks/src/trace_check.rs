@@ -6,7 +6,8 @@ use loupe_config::{Common, Input, ModelRef};
 use loupe_spec::{Graph, Probe, nearest};
 use serde_json::json;
 
-use crate::run::{Done, Kept, model_of, next_config};
+use crate::done::{Done, Kept, model_of};
+use crate::next_config::next_config;
 use crate::session::Session;
 use crate::{CheckError, text};
 

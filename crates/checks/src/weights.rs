@@ -10,7 +10,8 @@ use loupe_report::{TensorSummary, read_safetensors};
 use loupe_spec::{Graph, HostTensor, Weight, echo_path};
 use serde_json::json;
 
-use crate::run::{Done, Kept, model_of, next_config};
+use crate::done::{Done, Kept, model_of};
+use crate::next_config::next_config;
 use crate::{CheckError, blocks, text};
 
 pub(crate) fn run(

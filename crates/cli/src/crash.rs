@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use miette::miette;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// What the panics so far said, and where each was.
 static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());

@@ -3,6 +3,7 @@
 mod allocator;
 mod colour;
 mod crash;
+mod failure;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -10,6 +11,7 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use failure::Failure;
 use loupe_checks::{CheckError, Files};
 use loupe_config::{Document, STDIN};
 use loupe_spec::{echo, echo_path, printable};
@@ -62,18 +64,6 @@ fn main() -> ExitCode {
             let _ = std::io::stderr().write_all(text.as_bytes());
             ExitCode::from(exit_code)
         }
-    }
-}
-
-/// What is said on stderr, and the exit code.
-pub(crate) struct Failure {
-    pub report: Report,
-    pub exit_code: u8,
-}
-
-impl<E: Into<Report>> From<E> for Failure {
-    fn from(error: E) -> Failure {
-        Failure { report: error.into(), exit_code: 2 }
     }
 }
 

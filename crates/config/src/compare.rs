@@ -3,7 +3,7 @@
 use jsonc_parser::ast::Value as Ast;
 use loupe_spec::{Arithmetic, Dtype, NameEntry, NameEntryError, echo};
 
-use crate::build::{input, model};
+use crate::common::{input, model};
 use crate::error::Noted;
 use crate::fields::{Fields, INHERITED};
 use crate::read::{Mismatch, any_list, boolean, choice, index, integer, list, number, path, text};

@@ -9,6 +9,7 @@
 //! its config lies in.
 
 mod build;
+mod common;
 mod compare;
 mod engine_run;
 mod error;

@@ -8,7 +8,8 @@ use jsonc_parser::common::Ranged;
 use loupe_spec::Dtype;
 use serde_json::{Map, Value};
 
-use crate::build::{backend, check, check_name, common, input, model};
+use crate::build::{check, check_name};
+use crate::common::{backend, common, input, model};
 use crate::compare::format;
 use crate::engine_run::engine_run;
 use crate::error::Noted;

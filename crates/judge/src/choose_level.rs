@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use loupe_spec::{Accumulator, Arithmetic, Kind, Probe, ReplayError};
 
-use crate::judge::{Case, JudgeError};
+use crate::case::Case;
+use crate::error::JudgeError;
 use crate::noise::{Level, Noise, measure};
 use crate::precision::{infer_decimals, infer_storage, ladder, median};
 use crate::stage::{Stage, TENSOR_LIMIT};

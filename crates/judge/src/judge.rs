@@ -2,23 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{
-    Arithmetic, Dtype, Given, HostTensor, Kind, Probe, Replay, ReplayError, Replayer, Rounding, Trace, echo,
-};
+use loupe_spec::{Dtype, Probe, Replayer};
 
 use crate::Candidate;
+use crate::case::Case;
 use crate::choose_level::Chosen;
 use crate::conclude::{Seen, conclude};
+use crate::error::JudgeError;
 use crate::faults::{f16_overflow, fault};
-use crate::metrics::{Metrics, relative_l2};
 use crate::naming::Search;
 use crate::noise::{Level, Noise, measure};
-use crate::precision::infer_storage;
-use crate::segments::Segments;
-use crate::stage::{Fit, Stage, TENSOR_LIMIT};
-use crate::verdict::{
-    CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, StageVerdict, Start, Unseen, Verdict,
-};
+use crate::stage::Fit;
+use crate::verdict::{CandidateInfo, Class, Judgement, SCHEMA, Unseen, Verdict};
 
 /// A verdict, and what it was judged by.
 #[derive(Debug)]
@@ -29,40 +24,6 @@ pub struct Judged {
     pub level: Level,
     /// The stages that fail and that nothing explains; none where shapes or faults are the answer.
     pub unnamed: Vec<Probe>,
-}
-
-/// Why there is no verdict.
-#[derive(Debug, thiserror::Error)]
-pub enum JudgeError {
-    /// A stage could not be recomputed.
-    #[error(transparent)]
-    Replay(#[from] ReplayError),
-    /// The config names an arithmetic that values of this storage do not come from.
-    #[error(
-        "\"candidate_dtype\": \"{arithmetic}\" is no arithmetic of values stored in {storage}, as {}'s are; leave it out, \
-         or say one of {}", echo(.path), .known.join(", ")
-    )]
-    Arithmetic {
-        /// The candidate's file.
-        path: String,
-        /// As named.
-        arithmetic: Arithmetic,
-        /// What its values are stored in.
-        storage: Dtype,
-        /// Those that are.
-        known: Vec<String>,
-    },
-    /// Tensors were recorded, and none of their values can be held against anything.
-    #[error(
-        "{}: nothing to compare: no value of {} counts (a score that the engine masked in place, or what does not \
-         follow from numbers, does not)", echo(.path), .stages.join(", ")
-    )]
-    Nothing {
-        /// The candidate's file.
-        path: String,
-        /// What was recorded.
-        stages: Vec<String>,
-    },
 }
 
 /// Judges one candidate against the model behind `replayer`.
@@ -197,140 +158,6 @@ fn nowhere(unseen: &[Unseen]) -> Vec<String> {
     ids.into_iter().map(str::to_string).collect()
 }
 
-/// A candidate with everything that must be known before it can be judged.
-pub struct Case<'a> {
-    /// Who is judged.
-    pub candidate: &'a Candidate,
-    /// The model.
-    pub replayer: &'a dyn Replayer,
-    /// The reference's own run from the token ids.
-    reference: Trace,
-    /// What was recorded and can be judged.
-    pub recorded: BTreeSet<Probe>,
-    /// Of it, what has a row for every token.
-    whole: BTreeSet<Probe>,
-    /// What each is recomputed through.
-    pub segments: Segments,
-    /// The tokens of what has not.
-    rows: Vec<usize>,
-    /// The precision was taken because it fits, with nothing to tell it by.
-    by_fallback: bool,
-    notes: Vec<String>,
-}
-
-impl<'a> Case<'a> {
-    fn open(candidate: &'a Candidate, replayer: &'a dyn Replayer) -> Result<Case<'a>, ReplayError> {
-        let given: BTreeSet<Probe> =
-            candidate.trace.keys().copied().filter(|probe| *probe != Probe::TOKEN_IDS).collect();
-        let recorded: BTreeSet<Probe> = given.iter().chain(candidate.fragments.keys()).copied().collect();
-        let storage = candidate.declared.unwrap_or_else(|| infer_storage(&candidate.trace, &candidate.fragments));
-        let tokens = replayer.tokens();
-        let start: Trace =
-            candidate.trace.iter().filter(|(p, _)| **p == Probe::TOKEN_IDS).map(|(p, t)| (*p, t.clone())).collect();
-        let plain = Level::plain(storage);
-        let reference = replayer.replay(Replay {
-            given: Given::whole(&start),
-            wanted: &recorded,
-            mistakes: &[],
-            simulation: plain.simulation(Rounding::Exact),
-        })?;
-        let rows = candidate.rows.positions(tokens);
-        let notes = candidate.remarks.iter().chain(&candidate.misshapen).cloned().collect();
-        let whole = given.iter().copied().filter(|probe| is_whole(*probe, &candidate.trace[probe], tokens)).collect();
-        let segments = Segments::of(replayer.graph(), &recorded, &given, &whole);
-        Ok(Case { candidate, replayer, reference, recorded, whole, segments, rows, by_fallback: false, notes })
-    }
-
-    /// What the reference starts from.
-    pub fn given(&self) -> Given<'_> {
-        Given { trace: &self.candidate.trace, rows: &self.rows }
-    }
-
-    /// The recorded stages, beside the noise of a precision.
-    pub fn stages(&self, noise: &Noise) -> Vec<Stage> {
-        let stage = |probe: &Probe| match self.candidate.trace.get(probe) {
-            Some(tensor) => Stage::new(*probe, tensor, noise, &self.judged(*probe)),
-            None => Stage::of_fragment(*probe, self.candidate.fragments.get(probe)?, noise),
-        };
-        self.recorded.iter().filter_map(stage).collect()
-    }
-
-    /// Whether each token's row of `probe` is the candidate's.
-    fn judged(&self, probe: Probe) -> Vec<bool> {
-        let whole = self.whole.contains(&probe);
-        (0..self.replayer.tokens()).map(|token| whole || self.rows.binary_search(&token).is_ok()).collect()
-    }
-
-    fn coverage(&self, stages: &[Stage]) -> Coverage {
-        let graph = self.replayer.graph();
-        let layers: BTreeSet<usize> = self.recorded.iter().filter_map(|probe| probe.layer()).collect();
-        let tokens: BTreeSet<usize> = stages.iter().flat_map(Stage::tokens).collect();
-        Coverage {
-            tokens: tokens.len(),
-            of_tokens: self.replayer.tokens(),
-            last_token: tokens.last().copied(),
-            layers: layers.into_iter().collect(),
-            of_layers: graph.config().num_hidden_layers,
-            probes: self.recorded.len(),
-            of: graph.probes().len() - 1,
-            values: stages.iter().map(Stage::values).sum(),
-            of_values: stages.iter().map(Stage::all_values).sum(),
-            statistics: stages.iter().map(Stage::statistics).sum(),
-            ignored: self.candidate.ignored.clone(),
-            unknown: self.candidate.unknown,
-            not_comparable: self.candidate.not_comparable.clone(),
-        }
-    }
-
-    fn divergence(&self, stage: &Stage) -> Divergence {
-        let at = stage.worst();
-        let (local_error, budget) = stage.local_error_and_budget();
-        let own = &self.segments.own[&stage.probe];
-        Divergence {
-            probe: stage.probe.to_string(),
-            token: Some(stage.layout.row(at)).filter(|row| *row < stage.layout.tokens),
-            statistic: stage.statistic(at),
-            coordinate: stage.coordinate(at),
-            values: [stage.recorded[at], stage.exact[at]],
-            from: match own {
-                own if own.iter().any(|probe| probe.kind() == Kind::Embed) => Start::TokenIds,
-                own if *own != self.segments.reach[&stage.probe] => Start::RecordedRows,
-                own if own.len() > 1 => Start::Recorded,
-                _ => Start::OwnInputs,
-            },
-            local_error,
-            budget,
-        }
-    }
-
-    fn stage_verdict(&self, stage: &Stage, fit: Fit, faults: &BTreeMap<Probe, String>, level: Level) -> StageVerdict {
-        let (local_error, budget) = stage.local_error_and_budget();
-        let class = if faults.contains_key(&stage.probe) {
-            Class::Fault
-        } else if !fit.passes() {
-            Class::Wrong
-        } else if stage.is_exact(level.storage) {
-            Class::Exact
-        } else {
-            Class::Numeric
-        };
-        let select = |values: &[f64]| stage.indices().map(|at| values[at]).collect::<Vec<f64>>();
-        let recorded = select(&stage.recorded);
-        let reference = self.reference.get(&stage.probe).map(|t| select(&stage.seen(t)));
-        let width = stage.shape.last().copied().unwrap_or(1);
-        StageVerdict {
-            probe: stage.probe.to_string(),
-            local_error,
-            end_to_end_error: reference.map(|reference| relative_l2(&recorded, &reference)),
-            budget,
-            budget_used: fit.size() / TENSOR_LIMIT,
-            class,
-            recomputed: self.segments.own[&stage.probe].len(),
-            metrics: Metrics::of(stage.probe.is_logits(), &recorded, &select(&stage.exact), width, level.storage),
-        }
-    }
-}
-
 /// Whether what `judged` finds broken was broken when it was recorded: without it, everything else that `candidate` recorded is
 /// right, so that what follows was computed from other values.
 fn recording_suspect(candidate: &Candidate, judged: &Judged, replayer: &dyn Replayer) -> Result<bool, JudgeError> {
@@ -344,9 +171,4 @@ fn recording_suspect(candidate: &Candidate, judged: &Judged, replayer: &dyn Repl
     let left = others.trace.keys().chain(others.fragments.keys()).any(|probe| *probe != Probe::TOKEN_IDS);
     let failing = judged.verdict.stages.iter().any(|stage| stage.class == Class::Wrong);
     Ok(left && failing && judge_once(&others, replayer)?.verdict.exit_code == 0)
-}
-
-/// Whether `tensor` has a row for each token.
-fn is_whole(probe: Probe, tensor: &HostTensor, tokens: usize) -> bool {
-    tensor.shape.get(probe.token_axis()) == Some(&tokens)
 }

@@ -7,15 +7,19 @@
 //! `noise.rs` has the statistics, `naming/` the search for a mistake; neither has a tolerance that was chosen.
 
 mod candidate;
+mod case;
 mod choose_level;
 mod conclude;
+mod error;
 mod faults;
 mod finding;
 mod judge;
 mod layout;
+mod limits;
 mod metrics;
 mod naming;
 mod noise;
+mod number;
 mod precision;
 mod render;
 mod segments;
@@ -27,8 +31,9 @@ mod visibility;
 mod words;
 
 pub use candidate::{Candidate, Fragment, MOST_NAMES, Rows, found};
+pub use error::JudgeError;
 pub use finding::{Confidence, FittedParameter, NamedMistake};
-pub use judge::{JudgeError, Judged, judge};
+pub use judge::{Judged, judge};
 pub use noise::Level;
 pub use render::{first, short, text, with_first};
 pub use statistic::{Statistic, StatisticKind};

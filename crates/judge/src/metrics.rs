@@ -3,7 +3,7 @@
 use loupe_spec::Dtype;
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::number;
+use crate::number::number;
 
 /// A candidate's tensor against the reference's, both from the candidate's own inputs.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use loupe_spec::{Dtype, Mistake, Probe, echo};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::finding::{FittedParameter, NamedMistake};
 use crate::metrics::Metrics;
+use crate::number::{number, numbers};
 
 /// The format and its version.
 pub const SCHEMA: &str = "loupe.verdict/1";
@@ -311,16 +312,6 @@ pub struct Verdict {
 /// For serde, of a count that few verdicts have.
 fn is_zero(count: &usize) -> bool {
     *count == 0
-}
-
-/// For serde: JSON has neither NaN nor infinity, and null stands for both.
-pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Option::deserialize(deserializer).map(|number| number.unwrap_or(f64::NAN))
-}
-
-/// For serde, of a pair of such.
-fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[f64; 2], D::Error> {
-    <[Option<f64>; 2]>::deserialize(deserializer).map(|pair| pair.map(|number| number.unwrap_or(f64::NAN)))
 }
 
 impl StageVerdict {

@@ -6,7 +6,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use loupe_judge::{first, short, with_first};
 
-use crate::Comparison;
+use crate::comparison::Comparison;
 use crate::rows::{Outcome, Row, Step};
 
 /// All but the last line.

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use loupe_config::{BACKENDS, BackendRun, Matrix, MatrixCheck, MatrixRun};
 use loupe_files::{is_inside, is_one_of};
-use loupe_report::{Report, Written, files_read, is_report};
+use loupe_report::{Written, files_read, is_report};
 use miette::{Result, bail, miette};
 use serde_json::{Map, Value};
 
+use crate::documents::{VERDICT, path_value, read};
 use crate::engine::{self, Filling};
-use crate::io_error;
-use crate::judge;
+use crate::error::io_error;
 use crate::process;
 use crate::progress;
 use crate::rows::{Outcome, Row, Step, apart, name, run_name};
@@ -62,7 +62,7 @@ pub fn refuse_overwriting(path: &Path, matrix: &Matrix, output: &Path) -> Result
     let named = || matrix.runs.iter().zip(&names);
     let backends = named().filter(|(run, _)| matches!(run, MatrixRun::Backend(_)));
     let reports = backends.flat_map(|(_, name)| checks.iter().map(move |check| output.join(name).join(check)));
-    let prefixes = reports.chain([output.to_path_buf(), output.join(judge::VERDICT)]);
+    let prefixes = reports.chain([output.to_path_buf(), output.join(VERDICT)]);
     let written = prefixes.flat_map(|prefix| {
         let Written { json, safetensors } = Written::of(&prefix);
         [json, safetensors]
@@ -157,12 +157,6 @@ fn spawn(
     Ok((Outcome::of(&ended), Some(ended.seconds)))
 }
 
-/// A path as a config holds it.
-pub fn path_value(path: &Path) -> Result<Value> {
-    let text = path.to_str().ok_or_else(|| miette!("the path {} is not UTF-8, and a config is", path.display()))?;
-    Ok(text.into())
-}
-
 /// What a process leaves, and the device that its report names.
 fn step(check: &str, prefix: PathBuf, outcome: Outcome, seconds: Option<f64>) -> (Option<String>, Step) {
     let check = check.to_string();
@@ -180,12 +174,6 @@ fn step(check: &str, prefix: PathBuf, outcome: Outcome, seconds: Option<f64>) ->
             (None, step)
         }
     }
-}
-
-/// The JSON of a report; an error is the reason alone.
-pub fn read(path: &Path) -> Result<Report, String> {
-    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The reports made elsewhere, those of one backend in one row. A dump without a report's JSON is a row of its own.

@@ -13,8 +13,8 @@ use loupe_spec::echo;
 use miette::{Result, bail, miette};
 use serde_json::{Value, json};
 
-use crate::collect::{path_value, read};
-use crate::io_error;
+use crate::documents::{path_value, question, read};
+use crate::error::io_error;
 use crate::process::{self, End, Ended};
 use crate::rows::{Outcome, Row, Step};
 
@@ -106,7 +106,7 @@ impl<'a> Filling<'a> {
 
     fn encoded(&self) -> Result<Vec<usize>> {
         let prefix = self.output.join("tokens");
-        let mut config = crate::judge::question(self.matrix);
+        let mut config = question(self.matrix);
         config.insert("check".to_string(), "embed".into());
         config.insert("output".to_string(), path_value(&prefix)?);
         self.run(&config.into(), &prefix, "turn the prompt into token ids")?;

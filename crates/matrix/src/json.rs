@@ -6,8 +6,9 @@ use loupe_judge::{first, short};
 use miette::{Result, miette};
 use serde_json::{Value, json};
 
+use crate::answer;
+use crate::comparison::Comparison;
 use crate::rows::{Row, Step};
-use crate::{Comparison, answer};
 
 /// The format of the JSON and its version.
 const SCHEMA: &str = "loupe.matrix/1";

@@ -10,16 +10,13 @@ use loupe_report::Written;
 use miette::Result;
 use serde_json::{Map, Value, json};
 
-use crate::collect::path_value;
+use crate::documents::{VERDICT, path_value, question};
 use crate::engine::folder;
+use crate::error::io_error;
 use crate::exit::worst;
-use crate::io_error;
 use crate::process::{self, End, Ended};
 use crate::progress;
 use crate::rows::{Outcome, Row, Step};
-
-/// The name of the verdict, in the folder of the output.
-pub const VERDICT: &str = "verdict";
 
 /// The judge recomputes every stage of every report in several precisions: give it more time than one check.
 const TIMES_THE_LIMIT: u32 = 4;
@@ -128,12 +125,6 @@ fn ask(
     };
     let code = worst(verdicts.iter().map(|verdict| verdict.exit_code).chain([own]));
     Ok(Judgement { text: ended.stdout, verdicts, failure, code })
-}
-
-/// The model and the prompt of `matrix`, as a config has them.
-pub fn question(matrix: &Matrix) -> Map<String, Value> {
-    let keys = ["model", "revision", "prompt", "token_ids", "reference"];
-    keys.iter().filter_map(|key| Some((key.to_string(), matrix.document.get(*key)?.clone()))).collect()
 }
 
 /// What a dump is, or the file that says what a report is: a prefix of ours has the JSON beside its tensors.

@@ -9,8 +9,8 @@ use loupe_files::{NewFile, folder_of};
 use loupe_judge::with_first;
 use miette::Result;
 
-use crate::Comparison;
-use crate::io_error;
+use crate::comparison::Comparison;
+use crate::error::io_error;
 use crate::process::with_ending;
 use crate::rows::{Outcome, Row, Step};
 

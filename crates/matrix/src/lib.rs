@@ -6,7 +6,10 @@
 
 mod answer;
 mod collect;
+mod comparison;
+mod documents;
 mod engine;
+mod error;
 mod exit;
 mod json;
 mod judge;
@@ -18,14 +21,13 @@ mod rows;
 use std::path::{Path, PathBuf};
 
 use loupe_config::{Format, Matrix};
-use loupe_spec::echo_path;
-use miette::{Report, Result, miette};
+use miette::Result;
 
 pub use collect::required_by_environment;
-use exit::worst;
-use judge::Judgement;
+use comparison::Comparison;
+pub use error::io_error;
+pub use process::named_loupe;
 pub use progress::bar;
-use rows::Row;
 
 /// Where the reports go when the matrix has no `output`.
 const DEFAULT_OUTPUT: &str = "out/compare";
@@ -36,26 +38,6 @@ pub struct Done {
     pub text: String,
     /// 0 exact or rounding, 1 a mistake, 2 could not run, 3 a backend at fault, 4 inconclusive: the gravest of all.
     pub code: u8,
-}
-
-/// All that one comparison found.
-struct Comparison {
-    matrix: Matrix,
-    /// The matrix's runs, then those whose reports were made elsewhere.
-    rows: Vec<Row>,
-    /// `None`: there was no report to judge.
-    judgement: Option<Judgement>,
-    /// Why backends that must be there do not count as there.
-    missing: Vec<String>,
-}
-
-impl Comparison {
-    /// The exit code of the whole.
-    fn code(&self) -> u8 {
-        let judge = self.judgement.as_ref().map_or(2, |judgement| judgement.code);
-        let missing = if self.missing.is_empty() { 0 } else { 2 };
-        worst(self.rows.iter().map(Row::code).chain([judge, missing]))
-    }
 }
 
 /// Runs `matrix`, which was read from `path`, with the program `loupe`. It writes reports, what each process said, and the
@@ -86,19 +68,4 @@ pub fn run(path: &Path, matrix: Matrix, loupe: &Path) -> Result<Done> {
     let all = comparison.matrix.format.contains(&Format::Text);
     let text = if all { answer::text(&comparison) } else { String::new() };
     Ok(Done { text: format!("{text}{}\n", answer::line(&comparison)), code: comparison.code() })
-}
-
-/// The program that `LOUPE_BIN` names, where it names one.
-///
-/// # Errors
-/// It is not there.
-pub fn named_loupe() -> Result<Option<PathBuf>> {
-    let Some(named) = std::env::var_os("LOUPE_BIN").map(PathBuf::from) else { return Ok(None) };
-    // A bare name would be looked up in PATH, and another loupe than the one meant might answer.
-    named.canonicalize().map(Some).map_err(|error| miette!("LOUPE_BIN names {}: {error}", echo_path(&named)))
-}
-
-/// For `map_err`: that `doing` failed for `path`.
-pub fn io_error(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Report {
-    move |error| miette!("cannot {doing} {}: {error}", echo_path(path))
 }

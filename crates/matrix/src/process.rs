@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use miette::Result;
+use loupe_spec::echo_path;
+use miette::{Result, miette};
 use serde_json::Value;
 use sysinfo::{Pid, ProcessRefreshKind, RefreshKind, System};
 
-use crate::io_error;
+use crate::error::io_error;
 
 /// How often a running process is looked at: little beside what any check takes.
 const LOOK: Duration = Duration::from_millis(5);
@@ -49,6 +50,16 @@ impl Ended {
             None => self.how.clone(),
         }
     }
+}
+
+/// The program that `LOUPE_BIN` names, where it names one.
+///
+/// # Errors
+/// It is not there.
+pub fn named_loupe() -> Result<Option<PathBuf>> {
+    let Some(named) = std::env::var_os("LOUPE_BIN").map(PathBuf::from) else { return Ok(None) };
+    // A bare name would be looked up in PATH, and another loupe than the one meant might answer.
+    named.canonicalize().map(Some).map_err(|error| miette!("LOUPE_BIN names {}: {error}", echo_path(&named)))
 }
 
 /// Runs `loupe` on `config`. Beside the report that it may write to `prefix` stay its config, with which it can be run

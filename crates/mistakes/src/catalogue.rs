@@ -3,7 +3,9 @@
 use burn::tensor::backend::Backend;
 use loupe_model::Wrong;
 
-use crate::{Mistake, embed, faults, lookup, mask, mlp, norm, rope, scores, tokens, wiring};
+use loupe_spec::Mistake;
+
+use crate::{embed, faults, lookup, mask, mlp, norm, rope, scores, tokens, wiring};
 
 /// The kinds of [`Wrong`], whatever the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use burn::tensor::backend::Backend;
 use loupe_model::{Call, Computed, Right};
-use loupe_spec::{Dtype, Kind, Op};
+use loupe_spec::{Change, Dtype, Formula, Kind, Mistake, MistakeKind, Op};
 
-use crate::{Change, Formula, Mistake, MistakeKind, right};
+use crate::cite::right;
 
 pub(crate) const SCALE_MISSING: Mistake = Mistake {
     id: "embed_scale_missing",

@@ -5,7 +5,9 @@ use loupe_model::{Call, Computed, Right};
 use loupe_tensor::Tensor;
 
 use crate::lookup::is_projection;
-use crate::{Formula, Mistake, MistakeKind, right};
+use loupe_spec::{Formula, Mistake, MistakeKind};
+
+use crate::cite::right;
 
 pub(crate) const Q4K_REPEATED_BLOCK: Mistake = Mistake {
     id: "q4k_repeated_block",

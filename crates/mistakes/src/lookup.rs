@@ -2,9 +2,9 @@
 
 use burn::tensor::backend::Backend;
 use loupe_model::{Call, Computed, Right};
-use loupe_spec::{Kind, Node, Probe};
+use loupe_spec::{Change, Formula, Kind, Mistake, MistakeKind, Node, Probe};
 
-use crate::{Change, Formula, Mistake, MistakeKind, right};
+use crate::cite::right;
 
 /// The stages that multiply by a matrix of the layer.
 pub(crate) fn is_projection(probe: Probe) -> bool {

@@ -3,9 +3,9 @@
 use burn::tensor::backend::Backend;
 use loupe_model::ops::mask::Mask;
 use loupe_model::{Call, Computed, Value};
-use loupe_spec::{Code, Kind, LayerType, Op, Probe};
+use loupe_spec::{Change, Code, Formula, Kind, LayerType, Mistake, MistakeKind, Op, Probe};
 
-use crate::{Change, Formula, Mistake, MistakeKind, right};
+use crate::cite::right;
 
 /// Who sees whom.
 const VISIBLE: &str = "visible(i, j) = j <= i and (layer is full_attention or i - j < sliding_window)";

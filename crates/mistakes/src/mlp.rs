@@ -4,11 +4,11 @@ use std::f64::consts::FRAC_1_SQRT_2;
 
 use burn::tensor::backend::Backend;
 use loupe_model::{Call, Computed};
-use loupe_spec::{Config, Kind, Node};
+use loupe_spec::{Change, Config, Formula, Kind, Mistake, MistakeKind, Node};
 use loupe_tensor::Tensor;
 
+use crate::cite::right;
 use crate::lookup::exchange;
-use crate::{Change, Formula, Mistake, MistakeKind, right};
 
 pub(crate) const GELU_ERF: Mistake = Mistake {
     id: "gelu_erf",

@@ -3,10 +3,10 @@
 use burn::tensor::backend::Backend;
 use loupe_model::ops::norm::normalise;
 use loupe_model::{Call, Computed, Precision, Right};
-use loupe_spec::{Kind, Op};
+use loupe_spec::{Change, Formula, Kind, Mistake, MistakeKind, Op};
 use loupe_tensor::Tensor;
 
-use crate::{Change, Formula, Mistake, MistakeKind, right};
+use crate::cite::right;
 
 /// The right norm with `factor` of its weight, wide, in the place of 1 + w.
 fn with_factor<B: Backend>(

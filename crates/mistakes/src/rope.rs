@@ -3,9 +3,9 @@
 use burn::tensor::backend::Backend;
 use loupe_model::ops::rope::{Rotations, rotate_halves, rotations};
 use loupe_model::{Call, Computed, Right};
-use loupe_spec::{Dtype, Kind, Op, Probe};
+use loupe_spec::{Change, Dtype, Formula, Kind, Mistake, MistakeKind, Op, Probe};
 
-use crate::{Change, Formula, Mistake, MistakeKind, right};
+use crate::cite::right;
 
 fn is_rope(probe: Probe) -> bool {
     probe.kind() == Kind::Rope

@@ -3,9 +3,9 @@
 use burn::tensor::backend::Backend;
 use loupe_model::ops::softmax::softmax_with;
 use loupe_model::{Call, Computed, Right};
-use loupe_spec::{Kind, Op, Probe};
+use loupe_spec::{Change, Formula, Kind, Mistake, MistakeKind, Op, Probe};
 
-use crate::{Change, Formula, Mistake, MistakeKind, right};
+use crate::cite::right;
 
 fn is_scores(probe: Probe) -> bool {
     probe.kind() == Kind::Scores

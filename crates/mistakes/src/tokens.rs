@@ -1,8 +1,8 @@
 //! Mistakes of the prompt: the model is right, and is asked something else.
 
-use loupe_spec::{Edit, Probe, What};
+use loupe_spec::{Change, Edit, Formula, Mistake, MistakeKind, Probe, What};
 
-use crate::{Change, Formula, Mistake, MistakeKind, right};
+use crate::cite::right;
 
 fn is_token_ids(probe: Probe) -> bool {
     probe == Probe::TOKEN_IDS

@@ -3,10 +3,15 @@
 use burn::tensor::backend::Backend;
 use loupe_model::ops::residual;
 use loupe_model::{Call, Computed, Right};
-use loupe_spec::{Config, Kind, Node, Op};
+use loupe_spec::{Change, Config, Formula, Kind, Mistake, MistakeKind, Node, Op, Probe};
 
+use crate::cite::right;
 use crate::lookup::exchange;
-use crate::{Change, Formula, Mistake, MistakeKind, is_post_norm, right};
+
+/// Whether `probe` is one of the two norms between a branch and the residual.
+fn is_post_norm(probe: Probe) -> bool {
+    matches!(probe.path(), "post_attention_layernorm" | "post_feedforward_layernorm")
+}
 
 pub(crate) const PRE_NORM_MISSING: Mistake = Mistake {
     id: "pre_norm_missing",

@@ -13,7 +13,7 @@ use crate::call::{Call, Computed, Wrong};
 use crate::model::Run;
 use crate::ops::mask::Mask;
 use crate::ops::{attention, embed, gelu, linear, norm, residual, rope, softcap, softmax};
-use crate::plan::Step;
+use crate::step::Step;
 use crate::value::Value;
 use crate::weights::{Reads, next};
 use crate::{Model, ModelError, Read};

@@ -7,7 +7,9 @@
 //!
 //! Nothing here does I/O, reads the environment or knows which backend it runs on.
 
+mod bytes;
 mod call;
+mod error;
 mod evaluate;
 mod limits;
 mod memory;
@@ -16,13 +18,17 @@ pub mod ops;
 mod parts;
 mod plan;
 mod precision;
+mod run;
+mod step;
 mod value;
 mod weights;
 
+pub use bytes::Bytes;
 pub use call::{Call, Computed, Formulas, Right, Wrong};
+pub use error::{ModelError, ObserverError, WeightError};
 pub use limits::Limits;
-pub use memory::Bytes;
-pub use model::{Model, ModelError, Observe, ObserverError, Run};
+pub use model::{Model, Run};
 pub use precision::{Arithmetic, Native, Precision, burn_dtype};
+pub use run::Observe;
 pub use value::{SomeRows, Value, Values};
-pub use weights::{Read, Reads, WeightError, Weights};
+pub use weights::{Read, Reads, Weights};

@@ -1,34 +1,16 @@
 //! How much memory a run will take, before it takes any.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use burn::tensor::backend::Backend;
 use loupe_spec::{Kind, Probe};
 
-use crate::model::last_use;
-use crate::plan::Step;
+use crate::step::{Step, last_use};
 use crate::{Model, ModelError};
 
 /// An operation holds so many values of its result's size besides: softmax, the greediest, its exponentials and the mask
 /// as numbers.
 const BESIDES: usize = 2;
-
-/// A number of bytes, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bytes(pub usize);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.0 as f64;
-        let (size, unit) = match self.0 {
-            0..0x10_0000 => (bytes / 1024.0, "KiB"),
-            0x10_0000..0x4000_0000 => (bytes / (1u64 << 20) as f64, "MiB"),
-            _ => (bytes / (1u64 << 30) as f64, "GiB"),
-        };
-        write!(f, "{size:.1} {unit}")
-    }
-}
 
 impl<B: Backend> Model<'_, B> {
     /// Refuses `runs` side by side over `tokens` where the values that someone wants to see, which are kept, and those
@@ -83,16 +65,5 @@ impl<B: Backend> Model<'_, B> {
             _ => self.device_dtype.size(),
         };
         self.graph.shape(probe, tokens).into_iter().fold(size, usize::saturating_mul)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_told_in_units_that_people_read() {
-        let of = |bytes: usize| Bytes(bytes).to_string();
-        assert_eq!([of(512), of(3 << 20), of(5 << 29)], ["0.5 KiB", "3.0 MiB", "2.5 GiB"]);
     }
 }

@@ -8,80 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::backend::Backend;
-use loupe_spec::{Axis, Kind, Node, Probe};
-use loupe_tensor::Tensor;
+use loupe_spec::{Kind, Node, Probe};
 
-use crate::model::Run;
-use crate::ops::attention::repeat_kv;
-use crate::plan::{Step, in_order};
-use crate::value::{SomeRows, Value, Values};
-use crate::{Model, ModelError, Reads};
-
-/// How several steps are computed as one.
-#[derive(Debug)]
-pub(crate) struct Parts {
-    along: Along,
-    /// How many heads, or tokens; and how many of them a part has.
-    whole: usize,
-    each: usize,
-    /// The stages of one part.
-    pub steps: Vec<Step>,
-}
-
-impl Parts {
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.whole.div_ceil(self.each)
-    }
-
-    /// What a value of `bytes` has in each.
-    pub fn share(&self, bytes: usize) -> usize {
-        (bytes / self.whole).saturating_mul(self.each)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Along {
-    /// q, k, v and context are [T, heads, H].
-    Heads,
-    /// The MLP's values are [T, width].
-    Tokens,
-}
-
-impl Along {
-    /// The way to compute a value in parts that may be too large to hold, and is no end of its own.
-    fn of(probe: Probe) -> Option<Along> {
-        match probe.axes() {
-            [Axis::N, Axis::T, Axis::S] => Some(Along::Heads),
-            [Axis::T, Axis::F] => Some(Along::Tokens),
-            _ => None,
-        }
-    }
-
-    /// Whether a part of the result of `kind` comes from that part of its inputs alone.
-    fn is_kept_by(self, kind: Kind) -> bool {
-        match self {
-            Along::Heads => matches!(kind, Kind::Scores | Kind::Softcap | Kind::Softmax | Kind::Context),
-            Along::Tokens => matches!(kind, Kind::Linear | Kind::Gelu | Kind::Multiply),
-        }
-    }
-
-    /// The value of which `parts` are the parts, in order.
-    fn join<B: Backend>(self, parts: Vec<Value<B>>) -> Value<B> {
-        let (mut twos, mut threes) = (Vec::new(), Vec::new());
-        for part in parts {
-            match part {
-                Value::Rank2(x) => twos.push(x),
-                Value::Rank3(x) => threes.push(x),
-                Value::Ids(_) | Value::Mask(_) => {}
-            }
-        }
-        match self {
-            Along::Heads => Tensor::cat(threes, 1).into(),
-            Along::Tokens => Tensor::cat(twos, 0).into(),
-        }
-    }
-}
+use crate::step::{Along, Parts, Step, in_order};
+use crate::{Model, ModelError};
 
 /// Folds stages into the one that they lead to wherever a value between is larger than `limit` bytes and all stay between:
 /// neither in `seen`, which someone wants to see or has given, nor an input of any other stage.
@@ -138,59 +68,4 @@ fn between(steps: &BTreeMap<Probe, Step>, last: Probe) -> Option<(Along, BTreeSe
         open.extend(of_these.filter(|input| found.insert(**input)));
     }
     Some((along, found))
-}
-
-/// The value of a folded step in each of `runs`: each part computed from its slice of the inputs and dropped down to its
-/// result.
-pub(crate) fn compute<B: Backend>(
-    model: &Model<'_, B>,
-    step: &Step,
-    parts: &Parts,
-    runs: &[Run<B>],
-    positions: &[usize],
-    reads: &mut Reads<'_, B>,
-) -> Result<Vec<Value<B>>, ModelError> {
-    let probe = step.node.probe;
-    let mut inputs: Vec<Values<B>> = vec![BTreeMap::new(); runs.len()];
-    for (run, inputs) in runs.iter().zip(&mut inputs) {
-        for (input, value) in step.node.inputs.iter().zip(run.inputs(&step.node)?) {
-            inputs.insert(*input, shared_heads(parts, value));
-        }
-    }
-    let mut computed: Vec<Vec<Value<B>>> = vec![Vec::new(); runs.len()];
-    for start in (0..parts.whole).step_by(parts.each) {
-        let length = parts.each.min(parts.whole - start);
-        let slice = |value: &Value<B>| match parts.along {
-            Along::Heads => value.clone().map(|x| x, |x| x.narrow(1, start, length)),
-            Along::Tokens => value.clone().map(|x| x.narrow(0, start, length), |x| x.narrow(0, start, length)),
-        };
-        let part = |(run, inputs): (&Run<B>, &Values<B>)| Run {
-            precision: run.precision.clone(),
-            values: inputs.iter().map(|(probe, value)| (*probe, slice(value))).collect(),
-            rows: SomeRows::none(),
-        };
-        let part = runs.iter().zip(&inputs).map(part).collect();
-        let positions = match parts.along {
-            Along::Heads => positions,
-            Along::Tokens => positions.get(start..start + length).unwrap_or_default(),
-        };
-        model.steps(&parts.steps, part, positions, reads, &mut |run, own, value| {
-            if let Some(computed) = computed.get_mut(run).filter(|_| own == probe) {
-                computed.push(value.clone());
-            }
-            Ok(())
-        })?;
-    }
-    Ok(computed.into_iter().map(|values| parts.along.join(values)).collect())
-}
-
-/// Along heads, k and v are repeated before they are cut.
-fn shared_heads<B: Backend>(parts: &Parts, value: Value<B>) -> Value<B> {
-    match (parts.along, value) {
-        (Along::Heads, Value::Rank3(x)) => {
-            let groups = parts.whole / x.dims()[1];
-            repeat_kv(x, groups).into()
-        }
-        (_, value) => value,
-    }
 }

@@ -5,34 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::tensor::backend::Backend;
 use loupe_spec::{Kind, Node, Probe};
 
-use crate::parts::{self, Parts};
+use crate::parts;
+use crate::step::{Parts, Step, in_order};
 use crate::{Model, ModelError, Read, Wrong};
-
-/// One stage to compute.
-#[derive(Debug)]
-pub(crate) struct Step {
-    /// What it is.
-    pub node: Node,
-    /// What it takes of the weights, in this order. (Not the embedding's rows: they are a few, read at once.)
-    pub reads: Vec<Read>,
-    /// Where it and the stages before it are computed in parts: those stages, itself at the end.
-    pub parts: Option<Parts>,
-}
-
-impl Step {
-    /// Everything that it takes of the weights.
-    fn all_reads(&self) -> Vec<Read> {
-        match &self.parts {
-            Some(parts) => (0..parts.count()).flat_map(|_| all_reads(&parts.steps)).collect(),
-            None => self.reads.clone(),
-        }
-    }
-}
-
-/// Everything that `steps` take of the weights, in order.
-pub(crate) fn all_reads(steps: &[Step]) -> Vec<Read> {
-    steps.iter().flat_map(Step::all_reads).collect()
-}
 
 impl<B: Backend> Model<'_, B> {
     /// The stages to compute, each after its inputs. What is in `seen` is not folded into parts: its value must exist whole.
@@ -99,47 +74,5 @@ impl<B: Backend> Model<'_, B> {
         };
         let read = |at: usize| Read { weight, rows: at * rows / count..(at + 1) * rows / count, of: of.clone() };
         (0..count).map(read).collect()
-    }
-}
-
-/// `steps`, each after those that it needs; of several that could come next, the first.
-///
-/// # Errors
-/// A stage that is computed from itself.
-pub(crate) fn in_order(steps: Vec<Step>) -> Result<Vec<Step>, ModelError> {
-    let mut open: BTreeMap<Probe, Step> = steps.into_iter().map(|step| (step.node.probe, step)).collect();
-    let mut ordered = Vec::new();
-    while let Some((first, _)) = open.first_key_value() {
-        let is_ready = |step: &Step| !step.node.inputs.iter().any(|input| open.contains_key(input));
-        let Some(next) = open.values().find(|step| is_ready(step)).map(|step| step.node.probe) else {
-            return Err(ModelError::Circular(*first));
-        };
-        ordered.extend(open.remove(&next));
-    }
-    Ok(ordered)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use loupe_spec::Op;
-
-    use super::*;
-
-    fn order(inputs: &[(Probe, &[Probe])]) -> Result<Vec<Probe>, ModelError> {
-        let step = |(probe, inputs): &(Probe, &[Probe])| {
-            let node = Node { probe: *probe, op: Op::Same, inputs: inputs.to_vec(), weight: None, shape: Vec::new() };
-            Step { node, reads: Vec::new(), parts: None }
-        };
-        Ok(in_order(inputs.iter().map(step).collect())?.into_iter().map(|step| step.node.probe).collect())
-    }
-
-    /// An edit of the inputs may lead to a stage that comes later in the right model.
-    #[test]
-    fn a_stage_comes_after_its_inputs_whatever_their_names() {
-        let [raw, scaled, norm]: [Probe; 3] = ["embed.raw", "embed.scaled", "norm"].map(|name| name.parse().unwrap());
-        assert_eq!(order(&[(scaled, &[raw]), (norm, &[scaled]), (raw, &[])]).unwrap(), [raw, scaled, norm]);
-        assert_eq!(order(&[(raw, &[norm]), (scaled, &[]), (norm, &[scaled])]).unwrap(), [scaled, norm, raw]);
-        assert!(matches!(order(&[(raw, &[]), (scaled, &[norm]), (norm, &[scaled])]), Err(ModelError::Circular(_))));
     }
 }

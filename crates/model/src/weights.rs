@@ -7,10 +7,7 @@ use burn::tensor::ops::FloatTensor;
 use loupe_spec::Weight;
 use loupe_tensor::Tensor;
 
-use crate::ModelError;
-
-/// Whatever the source of the weights says went wrong (a file, a NaN in it, an upload).
-pub type WeightError = Box<dyn std::error::Error + Send + Sync>;
+use crate::{ModelError, WeightError};
 
 /// A tensor, or some consecutive rows of one.
 #[derive(Clone, Debug, PartialEq, Eq)]

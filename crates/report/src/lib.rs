@@ -11,10 +11,12 @@ mod schema;
 mod summary;
 mod tensors;
 mod write;
+mod written;
 
 pub use error::ReportError;
 pub use read::{files_read, is_report, read};
 pub use schema::{Backend, Loupe, Model, Report, SCHEMA};
 pub use summary::TensorSummary;
 pub use tensors::{TensorFile, read_safetensors};
-pub use write::{Written, write, write_json};
+pub use write::{write, write_json};
+pub use written::Written;

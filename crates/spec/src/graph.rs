@@ -4,9 +4,8 @@
 //! count). That makes any segment between recorded values runnable alone, which is what the verdict stands on.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
-use crate::{Axis, Config, Kind, Op, Parameter, Probe, Weight, gemma2};
+use crate::{Axis, Config, Kind, Op, Probe, Weight};
 
 /// A value of the forward pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,18 +39,6 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// What a forward pass of the model computes that `config` describes: the one place that picks the function of an
-    /// architecture.
-    pub fn of(config: &Config) -> Graph {
-        gemma2(config)
-    }
-
-    /// A model of one layer, the smallest there is: what names alone say is the same in every model.
-    pub(crate) fn of_names() -> &'static Graph {
-        static GRAPH: LazyLock<Graph> = LazyLock::new(|| Graph::of(&Config::of_one_layer()));
-        &GRAPH
-    }
-
     /// The config.json that it was recorded of.
     pub fn config(&self) -> &Config {
         &self.config
@@ -88,11 +75,6 @@ impl Graph {
         axes.iter().map(|axis| axis.len(&self.config, tokens)).collect()
     }
 
-    /// The value that `parameter` has where it first stands; `None` where a cap is off.
-    pub fn value(&self, parameter: Parameter) -> Option<f64> {
-        self.nodes.iter().find(|node| parameter.is_at(node.probe))?.op.number()
-    }
-
     /// Changes the nodes of `sites`.
     pub(crate) fn change(&mut self, sites: &[Probe], mut edit: impl FnMut(&mut Node)) {
         for site in sites {
@@ -116,11 +98,6 @@ impl Graph {
 }
 
 impl Node {
-    /// Computes it from what is called so in the same layer, or outside of all.
-    pub fn set_inputs(&mut self, paths: &[&str]) {
-        self.inputs = paths.iter().filter_map(|path| self.probe.beside(path)).collect();
-    }
-
     /// The input of which a token's row takes in the rows of other tokens, too: attention, and nothing else, mixes them.
     pub fn input_of_other_tokens(&self) -> Option<Probe> {
         match Kind::from(self.op) {
@@ -136,6 +113,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::{Parameter, gemma2};
 
     fn config(tied: bool) -> Config {
         Config::from_json(&format!(

@@ -19,6 +19,8 @@
 //! | l | layer, from 0 | `num_hidden_layers` |
 
 mod arithmetic;
+mod by_name;
+mod change;
 mod config;
 mod config_json;
 mod dtype;
@@ -41,11 +43,13 @@ mod tensor;
 mod weight;
 
 pub use arithmetic::Arithmetic;
+pub use by_name::{UnknownProbe, UnknownWeight};
+pub use change::Change;
 pub use config::{Config, LayerType};
 pub use config_json::ConfigError;
 pub use dtype::{Dtype, round_to_odd};
 pub use echo::{LONGEST_ECHO, echo, echo_path, hint, is_obeyed, printable};
-pub use edit::{Change, Edit, What};
+pub use edit::{Edit, What};
 pub use gemma2::gemma2;
 pub use graph::{Graph, Node};
 pub use mistake::{Code, Formula, Mistake, MistakeKind};
@@ -53,9 +57,9 @@ pub use name::{NameEntry, NameEntryError, Named};
 pub use nearest::nearest;
 pub use op::{Axis, Kind, Op};
 pub use parameter::Parameter;
-pub use probe::{Probe, UnknownProbe};
+pub use probe::Probe;
 pub use random::Random;
 pub use replay::{Given, Replay, ReplayError, Replayer, Trace};
 pub use simulation::{Accumulator, LIBRARY_UNITS, Rounding, Simulation, WeightForm};
 pub use tensor::{HostTensor, Values};
-pub use weight::{UnknownWeight, Weight};
+pub use weight::Weight;

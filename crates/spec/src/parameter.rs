@@ -1,6 +1,6 @@
 //! The numbers in Gemma 2's formulas: what a port may have right in form and wrong in value.
 
-use crate::{Kind, Probe};
+use crate::{Graph, Kind, Probe};
 
 /// A number that a formula holds, from config.json.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,5 +86,12 @@ impl Parameter {
         };
         let of_the_head = self == Parameter::FinalSoftcap;
         probe.kind() == kind && (kind != Kind::Softcap || of_the_head == probe.layer().is_none())
+    }
+}
+
+impl Graph {
+    /// The value that `parameter` has where it first stands; `None` where a cap is off.
+    pub fn value(&self, parameter: Parameter) -> Option<f64> {
+        self.nodes().iter().find(|node| parameter.is_at(node.probe))?.op.number()
     }
 }

@@ -2,12 +2,10 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use crate::place::Place;
-use crate::{Axis, Graph, Kind, Node, nearest};
 
 /// A value of one forward pass over one prompt, batch axis dropped. The graph that records it names it; `Display` and `FromStr`
 /// use its trace name: `embed.scaled`, `layers.3.self_attn.q_proj`, `norm`. Their order is the computing order.
@@ -44,12 +42,6 @@ impl Serialize for Probe {
     }
 }
 
-impl<'de> Deserialize<'de> for Probe {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Probe, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 impl Probe {
     /// `token_ids` [T], `<bos>` included: where everything starts.
     pub const TOKEN_IDS: Probe = Probe { place: Place::FIRST, path: "token_ids" };
@@ -57,34 +49,6 @@ impl Probe {
     /// What a graph records under `path` after `last`, in `layer` or outside of all.
     pub(crate) fn after(last: Option<Probe>, layer: Option<usize>, path: &'static str) -> Probe {
         Probe { place: last.map_or(Place::FIRST, |last| Place::after(last.place, layer)), path }
-    }
-
-    /// Every name there is, in computing order: those of a model of one layer.
-    pub fn each() -> impl DoubleEndedIterator<Item = Probe> + ExactSizeIterator {
-        Graph::of_names().probes()
-    }
-
-    /// What is called `path` in `layer`, or outside of all.
-    pub fn of(layer: Option<usize>, path: &str) -> Option<Probe> {
-        let own = Probe::each().find(|probe| probe.path == path && probe.layer().is_some() == layer.is_some())?;
-        Some(layer.map_or(own, |layer| own.of_layer(layer)))
-    }
-
-    /// The probe called `name`. A dump may have a million other names: none of them is likened to ours here.
-    pub fn named(name: &str) -> Option<Probe> {
-        Probe::like(name).find(|probe| probe.to_string() == name)
-    }
-
-    /// Those that `name` may mean: outside of the layers, or in its layer.
-    fn like(name: &str) -> impl Iterator<Item = Probe> {
-        let layer_part = name.strip_prefix("layers.").and_then(|rest| rest.split_once('.'));
-        let in_layer = layer_part.and_then(|(index, _)| index.parse::<usize>().ok()).unwrap_or(0);
-        Probe::each().map(move |probe| probe.of_layer(in_layer))
-    }
-
-    /// What is called `path` in the same layer, or outside of all.
-    pub fn beside(self, path: &str) -> Option<Probe> {
-        Probe::of(self.layer(), path)
     }
 
     /// The same of layer `layer`; what is outside of the layers is so of each.
@@ -101,53 +65,6 @@ impl Probe {
     /// Its name within its layer, or outside of all: `self_attn.q_proj`, `norm`.
     pub fn path(self) -> &'static str {
         self.path
-    }
-
-    /// Which operation it is the result of.
-    pub fn kind(self) -> Kind {
-        Kind::from(self.pattern_node().op)
-    }
-
-    /// Its axes.
-    pub fn axes(self) -> &'static [Axis] {
-        &self.pattern_node().shape
-    }
-
-    /// Which of its axes counts tokens.
-    pub fn token_axis(self) -> usize {
-        self.axes().iter().position(|axis| *axis == Axis::T).unwrap_or(0)
-    }
-
-    /// Whether keys are an axis beside the queries.
-    pub fn has_keys(self) -> bool {
-        self.axes().contains(&Axis::S)
-    }
-
-    /// Whether exp, tanh, sin or cos is in its formula: libraries differ in those by some units in the last place.
-    pub fn has_library_function(self) -> bool {
-        matches!(self.kind(), Kind::Softcap | Kind::Softmax | Kind::Gelu | Kind::Rope)
-    }
-
-    /// Whether it is one of the logits: a number for each id of the vocabulary.
-    pub fn is_logits(self) -> bool {
-        self.axes().contains(&Axis::V)
-    }
-
-    /// Whether it is one of the embeddings of the token ids, which no layer has changed yet.
-    pub fn is_embedding(self) -> bool {
-        matches!(self.kind(), Kind::Embed | Kind::Scale)
-    }
-
-    /// Whether it is a row of numbers for each token: neither the ids nor a mask.
-    pub fn is_computed(self) -> bool {
-        !matches!(self.kind(), Kind::TokenIds | Kind::Mask)
-    }
-
-    /// What is the same of it in every layer and every checkpoint: its node in a model of one layer.
-    fn pattern_node(self) -> &'static Node {
-        Graph::of_names()
-            .node(self.of_layer(0))
-            .unwrap_or_else(|| unreachable!("{self} is recorded by no line of gemma2"))
     }
 
     /// Whether `site`, a layer's number or a probe's name, includes it.
@@ -180,40 +97,6 @@ impl fmt::Display for Probe {
             Some(layer) => f.pad(&format!("layers.{layer}.{}", self.path())),
             None => f.pad(self.path()),
         }
-    }
-}
-
-/// A name that is no probe point.
-#[derive(Debug, thiserror::Error)]
-#[error("no probe point is called \"{}\"{}", crate::echo(.name), crate::hint(.nearest.as_deref()))]
-pub struct UnknownProbe {
-    /// The name as given.
-    pub name: String,
-    /// The name of a probe most like it.
-    pub nearest: Option<String>,
-}
-
-impl FromStr for Probe {
-    type Err = UnknownProbe;
-
-    fn from_str(name: &str) -> Result<Probe, UnknownProbe> {
-        Probe::named(name).ok_or_else(|| {
-            // A layer's number alone makes no name like another.
-            let stage = |name: &str| match name.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) {
-                Some((_, stage)) => stage.to_string(),
-                None => name.to_string(),
-            };
-            // "o_proj" means "self_attn.o_proj".
-            let mut names: Vec<(String, Probe)> = Vec::new();
-            for probe in Probe::like(name) {
-                let own = stage(&probe.to_string());
-                let last = own.rsplit('.').next().unwrap_or_default().to_string();
-                names.extend([(own, probe), (last, probe)]);
-            }
-            let nearest = nearest(&stage(name), names.iter().map(|(own, _)| own.as_str()));
-            let probe = nearest.and_then(|nearest| names.iter().find(|(own, _)| own == nearest));
-            UnknownProbe { name: name.to_string(), nearest: probe.map(|(_, probe)| probe.to_string()) }
-        })
     }
 }
 

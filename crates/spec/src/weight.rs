@@ -1,9 +1,8 @@
 //! The names of a checkpoint's tensors. Which there are, in which shape, stands in [`crate::gemma2`].
 
 use std::fmt;
-use std::str::FromStr;
 
-use crate::{Config, Graph, nearest};
+use crate::Config;
 
 /// A tensor of the checkpoint. `Display` and `FromStr` use Hugging Face's state-dict names. A [`Graph`] knows its shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,12 +44,6 @@ impl Weight {
         self.path.ends_with("norm")
     }
 
-    /// The tensor called `path` of the same layer, or outside of all.
-    pub fn beside(self, path: &str) -> Option<Weight> {
-        let beside = |weight: &Weight| weight.path == path && weight.layer.is_some() == self.layer.is_some();
-        Graph::of_names().weights().find(beside).map(|weight| Weight { path: weight.path, ..self })
-    }
-
     /// The same of layer `layer`; what is outside of the layers is so of each.
     #[must_use]
     pub fn of_layer(self, layer: usize) -> Weight {
@@ -69,39 +62,11 @@ impl fmt::Display for Weight {
     }
 }
 
-/// A name that is no tensor of Gemma 2.
-#[derive(Debug, thiserror::Error)]
-#[error("no tensor of Gemma 2 is called \"{}\"{}", crate::echo(.name), crate::hint(.nearest.as_deref()))]
-pub struct UnknownWeight {
-    /// The name as given.
-    pub name: String,
-    /// The name of a tensor most like it.
-    pub nearest: Option<String>,
-}
-
-impl FromStr for Weight {
-    type Err = UnknownWeight;
-
-    fn from_str(name: &str) -> Result<Weight, UnknownWeight> {
-        let layer_part = name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
-        let layer = layer_part.and_then(|(index, _)| index.parse().ok()).unwrap_or(0);
-        let mut names = Vec::new();
-        for weight in Graph::of_names().weights().map(|weight| weight.of_layer(layer)) {
-            let text = weight.to_string();
-            if text == name {
-                return Ok(weight);
-            }
-            names.push(text);
-        }
-        let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_string);
-        Err(UnknownWeight { name: name.to_string(), nearest })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::Graph;
 
     #[test]
     fn names_round_trip_and_a_typo_finds_its_neighbour() {

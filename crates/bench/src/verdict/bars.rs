@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::Results;
 use super::leave_one_out::Left;
 use super::pairs::Pair;
 use super::planted::Outcome;
 use super::recording::Extent;
+use super::results::Results;
 use super::score::{Places, Tally};
 
 /// Benign variants, kinds of them, and the largest part of one kind.

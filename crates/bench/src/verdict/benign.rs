@@ -6,9 +6,9 @@ use loupe_spec::{Axis, Config, Dtype, HostTensor, Probe, Values};
 use miette::Result;
 use serde_json::{Map, Value, json};
 
-use super::Bench;
 use super::arithmetic::{Arithmetic, PLAIN, Sum, Weights};
 use super::backends::Present;
+use super::bench::Bench;
 use super::engine::{Engine, printed};
 use super::random::Random;
 use super::recording::{Extent, Recording, write_dump};

@@ -172,6 +172,12 @@ pub fn find(name: &str) -> Option<&'static Case> {
     ALL.iter().find(|case| case.name == bare)
 }
 
+/// Whether the two can be planted together.
+pub fn fit(a: &Case, b: &Case) -> bool {
+    let apart = !a.at.iter().any(|stage| b.at.contains(stage));
+    apart && [a, b].iter().all(|case| case.kind == Kind::Architectural)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::Results;
 use super::bars::{Bar, bars};
 use super::benign::Benign;
 use super::cases::id_of;
@@ -12,6 +11,7 @@ use super::leave_one_out;
 use super::output::{benign_kinds, by_mistake, by_recording, line, shortfalls};
 use super::pairs::Judged;
 use super::planted::Outcome;
+use super::results::Results;
 use super::score::Tally;
 
 /// The format of the JSON and its version.

@@ -8,16 +8,16 @@ use loupe_spec::{Config, Dtype};
 use miette::{Result, bail};
 use serde_json::{Map, Value, json};
 
-use super::Bench;
+use super::bench::Bench;
 use super::cases::{Case, Kind, id_of};
 use super::planted::{TOKENS, candidates};
 use super::random::Random;
 use super::recording::Extent;
-use super::referee::{Alike, Referee};
+use super::referee::Referee;
 use super::runner::{Run, pool};
 use super::said::Said;
 use super::sites::{Place, Planting};
-use super::truth::{Moved, VISIBLE};
+use super::truth::{Alike, Moved, VISIBLE};
 
 /// A fitted parameter is right within this, relative to its right value.
 const FITTED: f64 = 0.01;

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
-use super::Results;
 use super::bars::bars;
 use super::benign::Benign;
 use super::cases::id_of;
@@ -13,6 +12,7 @@ use super::leave_one_out::Left;
 use super::pairs::Pair;
 use super::planted::Outcome;
 use super::recording::Extent;
+use super::results::Results;
 use super::score::{Places, Tally};
 
 /// Columns of a table of tallies.

@@ -6,16 +6,16 @@ use loupe_spec::Dtype;
 use miette::Result;
 use serde_json::{Map, Value, json};
 
-use super::Bench;
-use super::cases::{Case, Kind};
+use super::bench::Bench;
+use super::cases::{Case, Kind, fit};
 use super::planted::{TOKENS, candidates};
 use super::random::Random;
 use super::recording::Extent;
-use super::referee::{Alike, Referee};
+use super::referee::Referee;
 use super::runner::{Run, pool};
 use super::said::Said;
 use super::sites::Place;
-use super::truth::VISIBLE;
+use super::truth::{Alike, VISIBLE};
 
 /// How a pair of mistakes came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,12 +153,6 @@ fn draw(random: &mut Random, cases: &[&'static Case]) -> [&'static Case; 2] {
             return [a, b];
         }
     }
-}
-
-/// Whether the two can be planted together.
-pub fn fit(a: &Case, b: &Case) -> bool {
-    let apart = !a.at.iter().any(|stage| b.at.contains(stage));
-    apart && [a, b].iter().all(|case| case.kind == Kind::Architectural)
 }
 
 #[cfg(test)]

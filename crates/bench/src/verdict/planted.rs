@@ -6,7 +6,7 @@ use loupe_spec::Dtype;
 use miette::{Result, miette};
 use serde_json::{Map, Value, json};
 
-use super::Bench;
+use super::bench::Bench;
 use super::random::Random;
 use super::recording::{Extent, Recording};
 use super::referee::Referee;

@@ -6,27 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use loupe_spec::{Config, Dtype, HostTensor, Probe};
 use miette::{Result, miette};
 
-use super::Bench;
+use super::bench::Bench;
 use super::cases::Kind;
 use super::recording::{Extent, Recording};
 use super::runner::Run;
 use super::said::Said;
 use super::score::{Score, Truth};
 use super::sites::{Place, Planting};
-use super::truth::{Moved, VISIBLE};
+use super::truth::{Alike, Moved, VISIBLE};
 
 /// f64 keeps 1e-16; a forward pass loses some of it.
 const SAME: f64 = 1e-12;
-
-/// How what a verdict names compares with what was planted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alike {
-    /// The same in every bit, or the same mathematics in another order.
-    Same,
-    /// Apart in f64, by less than the noise.
-    WithinNoise,
-    Apart,
-}
 
 /// One prompt on one checkpoint, backend and dtype, with the right runs of it.
 pub struct Referee<'a> {

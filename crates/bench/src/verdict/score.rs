@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::cases::Kind;
 use super::recording::Extent;
-use super::referee::Alike;
 use super::said::{Said, stands_for};
 use super::sites::{Place, Planting};
+use super::truth::Alike;
 
 /// Whether a layer or a site was named as planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

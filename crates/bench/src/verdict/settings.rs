@@ -7,8 +7,7 @@ use loupe_spec::Dtype;
 use miette::{Result, bail, miette};
 use serde_json::Value;
 
-use super::cases::{self, Case};
-use super::pairs;
+use super::cases::{self, Case, fit};
 use super::recording::Extent;
 use super::sites::Site;
 use crate::document::{self, backend, count, dtype, list, names};
@@ -96,7 +95,7 @@ impl Settings {
             }
         }
         let drawn = &settings.mistakes;
-        if settings.pairs > 0 && !drawn.iter().any(|a| drawn.iter().any(|b| pairs::fit(a, b))) {
+        if settings.pairs > 0 && !drawn.iter().any(|a| drawn.iter().any(|b| fit(a, b))) {
             bail!("no two of \"mistakes\" can be planted together: add others, or \"pairs\": 0");
         }
         Ok(settings)

@@ -6,7 +6,7 @@ use loupe_spec::Dtype;
 use miette::{Result, miette};
 use serde_json::{Map, Value};
 
-use super::Bench;
+use super::bench::Bench;
 use super::benign::Benign;
 use super::cases;
 use super::planted::{Outcome, candidates};

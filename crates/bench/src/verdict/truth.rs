@@ -85,6 +85,16 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
     norm(a.iter().zip(b).map(|(a, b)| if a == b { 0.0 } else { a - b }))
 }
 
+/// How what a verdict names compares with what was planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alike {
+    /// The same in every bit, or the same mathematics in another order.
+    Same,
+    /// Apart in f64, by less than the noise.
+    WithinNoise,
+    Apart,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ mod doppler;
 mod hugging_face;
 mod llama_cpp;
 mod short;
+mod table;
 mod transformer_lens;
 mod vllm;
 
@@ -15,42 +16,7 @@ use std::sync::LazyLock;
 
 use loupe_spec::Probe;
 
-/// What a name says that a tensor holds; of what belongs to a layer, in the layer that the name is of.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Holds {
-    /// This probe point: the name is Loupe's own.
-    Probe(Probe),
-    /// These values, by their paths: the first is what the program documents, the others what it writes under the same name
-    /// besides.
-    Values(&'static [&'static str]),
-    /// transformers' `hidden_states[{l}]`: what enters layer `{l}`; the last is after the final norm.
-    HiddenState,
-    /// All of those in one tensor, one after the other along the first axis.
-    HiddenStates,
-    /// Several in one, side by side along the last axis.
-    Fused(&'static [&'static str]),
-    /// Nothing that is a probe point: the sentence says what it is.
-    Nothing(&'static str),
-}
-
-/// One program's names.
-#[derive(Debug)]
-pub(crate) struct Dialect {
-    /// What a message calls it.
-    pub name: &'static str,
-    /// What stands before every name.
-    roots: &'static [&'static str],
-    /// What stands before a layer's names, with `{l}` for its number.
-    layers: &'static [&'static str],
-    /// What stands after a layer's names, with `{l}` for its number.
-    after: &'static [&'static str],
-    /// Names in a layer.
-    in_layer: &'static [(&'static str, Holds)],
-    /// Names outside of the layers, or with `{l}` at a place of their own.
-    elsewhere: &'static [(&'static str, Holds)],
-    /// What may stand after a name and means nothing.
-    tails: &'static [&'static str],
-}
+pub(crate) use table::{Dialect, Holds, squashed};
 
 /// Every dialect. Where two know a name, the one that knows more of a dump's names is taken; at equal counts the first.
 pub(crate) static ALL: [&Dialect; 7] = [
@@ -65,26 +31,6 @@ pub(crate) static ALL: [&Dialect; 7] = [
 
 /// Each dialect's names, squashed, to what they hold.
 static TABLES: LazyLock<Vec<HashMap<String, Holds>>> = LazyLock::new(|| ALL.iter().map(|d| d.table()).collect());
-
-impl Dialect {
-    fn table(&self) -> HashMap<String, Holds> {
-        let in_layer = self
-            .layers
-            .iter()
-            .flat_map(|layer| self.in_layer.iter().map(move |(name, holds)| (format!("{layer}{name}"), *holds)));
-        let after = self
-            .after
-            .iter()
-            .flat_map(|layer| self.in_layer.iter().map(move |(name, holds)| (format!("{name}{layer}"), *holds)));
-        let elsewhere = self.elsewhere.iter().map(|(name, holds)| (name.to_string(), *holds));
-        let names: Vec<(String, Holds)> = in_layer.chain(after).chain(elsewhere).collect();
-        let rooted = self
-            .roots
-            .iter()
-            .flat_map(|root| names.iter().map(move |(name, holds)| (squashed(&format!("{root}{name}")), *holds)));
-        rooted.collect()
-    }
-}
 
 /// What `name` holds, and of which layer, in dialect `at` of [`ALL`].
 pub(crate) fn look_up(at: usize, name: &str) -> Option<(Holds, usize)> {
@@ -117,13 +63,6 @@ fn in_table(table: &HashMap<String, Holds>, name: &str) -> Option<(Holds, usize)
         from = end;
     }
     None
-}
-
-/// `name` in lower case with every separator an underscore.
-pub(crate) fn squashed(name: &str) -> String {
-    let separator = |c: char| matches!(c, '.' | '/' | '-' | ':' | ' ' | '\\' | '[' | ']');
-    let squashed: String = name.chars().map(|c| if separator(c) { '_' } else { c.to_ascii_lowercase() }).collect();
-    squashed.trim_matches('_').to_string()
 }
 
 /// The value called `path`, in `layer` if it is of one.

@@ -9,9 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use loupe_spec::HostTensor;
 use zip::ZipArchive;
 
+use super::error::SourceError;
 use super::npy::Npy;
+use super::opened::{Reader, Source, stem};
 use super::torch::{self, Torch};
-use super::{Reader, Source, SourceError, stem};
 
 /// An open zip file.
 #[derive(Debug)]
@@ -62,16 +63,11 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
         tensors = arrays.iter().map(shape).collect::<Result<Vec<_>, SourceError>>()?;
         (kind, held) = ("numpy's .npz", Held::Npz(arrays));
     }
-    let reader = Reader::Archive(Archive { zip: Mutex::new(zip), held });
-    Ok(Source { path: path.to_path_buf(), kind, tensors, samples: Vec::new(), reader })
+    Ok(Source::new(path, kind, tensors, Vec::new(), Archive { zip: Mutex::new(zip), held }))
 }
 
-impl Archive {
-    /// Reads one tensor.
-    ///
-    /// # Errors
-    /// There is none of that name, or its bytes are not what was promised.
-    pub fn get(&self, path: &Path, name: &str) -> Result<HostTensor, SourceError> {
+impl Reader for Archive {
+    fn get(&self, path: &Path, name: &str) -> Result<Option<HostTensor>, SourceError> {
         let broken = |what: String| SourceError::broken(path, format!("\"{name}\": {what}"));
         // Each entry is opened anew, so a thread that panicked while holding the lock left nothing wrong.
         let mut zip = self.zip.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,12 +75,12 @@ impl Archive {
             Held::Npz(arrays) => {
                 let entry = arrays.get(name).ok_or_else(|| broken("there is no such array".to_string()))?;
                 let mut entry = zip.by_name(entry).map_err(|error| broken(error.to_string()))?;
-                Npy::read(&mut entry).and_then(|npy| npy.values(&mut entry)).map_err(broken)
+                Npy::read(&mut entry).and_then(|npy| npy.values(&mut entry)).map(Some).map_err(broken)
             }
             Held::Torch(torch) => {
                 let tensor = torch.get(name).ok_or_else(|| broken("there is no such tensor".to_string()))?;
                 let entry = zip.by_name(&torch.entry(tensor)).map_err(|error| broken(error.to_string()))?;
-                tensor.read(entry).map_err(broken)
+                tensor.read(entry).map(Some).map_err(broken)
             }
         }
     }

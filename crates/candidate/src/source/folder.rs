@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use loupe_spec::HostTensor;
+
+use super::error::SourceError;
+use super::opened::{Open, Reader, Source, stem};
 use super::programs::{called, is_weight};
-use super::{Reader, Source, SourceError, stem};
 
 /// A folder with more files than this is somebody's home.
 const MOST_FILES: usize = 100_000;
@@ -12,13 +15,13 @@ const MOST_FILES: usize = 100_000;
 const DEEPEST: usize = 8;
 const ENDINGS: [&str; 6] = ["npy", "npz", "pt", "pth", "bin", "safetensors"];
 
-pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
+pub(super) fn open(path: &Path, open: Open) -> Result<Source, SourceError> {
     let mut files = Vec::new();
     gather(path, DEEPEST, &ENDINGS, &mut files)?;
     files.sort();
     let (mut tensors, mut sources, mut held) = (Vec::new(), Vec::new(), BTreeMap::new());
     for file in files {
-        let source = Source::open(&file)?;
+        let source = open(&file)?;
         let stem = stem(&file);
         if is_weight(&stem) {
             continue;
@@ -49,7 +52,7 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
         gather(path, DEEPEST, &["json"], &mut statistics)?;
         statistics.retain(|file| file.file_name().is_some_and(|name| name == "dump.json"));
         if let [one] = statistics.as_slice() {
-            return Source::open(one);
+            return open(one);
         }
         let what = format!(
             "no file in it ends in {}; a log or a JSON is named itself",
@@ -57,13 +60,20 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
         );
         return Err(SourceError::broken(path, what));
     }
-    Ok(Source {
-        path: path.to_path_buf(),
-        kind: "a folder",
-        tensors,
-        samples: Vec::new(),
-        reader: Reader::Folder(sources, held),
-    })
+    Ok(Source::new(path, "a folder", tensors, Vec::new(), Folder { sources, held }))
+}
+
+/// Files, and of each name which of them holds it under which name.
+#[derive(Debug)]
+struct Folder {
+    sources: Vec<Source>,
+    held: BTreeMap<String, (usize, String)>,
+}
+
+impl Reader for Folder {
+    fn get(&self, _: &Path, name: &str) -> Result<Option<HostTensor>, SourceError> {
+        self.held.get(name).map(|(file, own)| self.sources[*file].get(own)).transpose()
+    }
 }
 
 fn gather(folder: &Path, depth: usize, endings: &[&str], files: &mut Vec<PathBuf>) -> Result<(), SourceError> {

@@ -6,7 +6,8 @@ use std::path::Path;
 use loupe_spec::{Dtype, HostTensor, Values};
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 
-use super::{Reader, Source, SourceError, stem};
+use super::error::SourceError;
+use super::opened::{Reader, Source, stem};
 use crate::layout::strided;
 
 /// What a `.npy` says of its numbers.
@@ -46,13 +47,19 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
         return Err(SourceError::broken(path, what));
     }
     let tensors = vec![(stem(path), npy.shape)];
-    Ok(Source { path: path.to_path_buf(), kind: "numpy's .npy", tensors, samples: Vec::new(), reader: Reader::Npy })
+    Ok(Source::new(path, "numpy's .npy", tensors, Vec::new(), Whole))
 }
 
-pub(super) fn get(path: &Path) -> Result<HostTensor, SourceError> {
-    let mut reader = BufReader::new(loupe_files::open(path).map_err(SourceError::io(path))?);
-    let tensor = Npy::read(&mut reader).and_then(|npy| npy.values(&mut reader));
-    tensor.map_err(|what| SourceError::broken(path, what))
+/// A file of one array: whatever it is called.
+#[derive(Debug)]
+struct Whole;
+
+impl Reader for Whole {
+    fn get(&self, path: &Path, _: &str) -> Result<Option<HostTensor>, SourceError> {
+        let mut reader = BufReader::new(loupe_files::open(path).map_err(SourceError::io(path))?);
+        let tensor = Npy::read(&mut reader).and_then(|npy| npy.values(&mut reader));
+        tensor.map(Some).map_err(|what| SourceError::broken(path, what))
+    }
 }
 
 impl Npy {

@@ -1,24 +1,13 @@
 //! Numbers and nothing else. A `.bin` is f32, little-endian, one tensor that is called as the file is; a JSON may say of
 //! others what they are.
 
-use std::collections::BTreeMap;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use loupe_spec::{Dtype, HostTensor, Values};
 
-use super::json::Array;
-use super::{Reader, Source, SourceError, stem};
-
-/// A tensor's place in a file.
-#[derive(Clone, Debug)]
-pub(super) struct Part {
-    pub file: PathBuf,
-    pub dtype: Dtype,
-    pub shape: Vec<usize>,
-    /// The byte at which it begins.
-    pub offset: u64,
-}
+use super::array::{Array, Arrays, Part};
+use super::error::SourceError;
+use super::opened::{Source, stem};
 
 pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
     let file = loupe_files::open(path).map_err(SourceError::io(path))?;
@@ -34,17 +23,16 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
     let part = Part { file: path.to_path_buf(), dtype: Dtype::F32, shape: shape.clone(), offset: 0 };
     if let Some(name) = of_llama_cpp(&stem(path)) {
         let mut tensors = vec![(name.to_string(), shape)];
-        let mut arrays = BTreeMap::from([(name.to_string(), Array::Part(part))]);
+        let mut arrays = Arrays::from([(name.to_string(), Array::Part(part))]);
         if let Some(ids) = tokens_beside(path)? {
             tensors.push(("token_ids".to_string(), ids.shape.clone()));
             arrays.insert("token_ids".to_string(), Array::Held(ids));
         }
-        let (kind, reader) = ("f32 numbers of llama.cpp's", Reader::Json(arrays));
-        return Ok(Source { path: path.to_path_buf(), kind, tensors, samples: Vec::new(), reader });
+        return Ok(Source::new(path, "f32 numbers of llama.cpp's", tensors, Vec::new(), arrays));
     }
-    let (name, kind) = (stem(path), "f32 numbers");
-    let reader = Reader::Raw(BTreeMap::from([(name.clone(), part)]));
-    Ok(Source { path: path.to_path_buf(), kind, tensors: vec![(name, shape)], samples: Vec::new(), reader })
+    let name = stem(path);
+    let arrays = Arrays::from([(name.clone(), Array::Part(part))]);
+    Ok(Source::new(path, "f32 numbers", vec![(name, shape)], Vec::new(), arrays))
 }
 
 /// What llama.cpp's model-conversion scripts write: `data/llamacpp-gemma-2-2b-it.bin` are the last token's logits,
@@ -67,21 +55,3 @@ fn tokens_beside(path: &Path) -> Result<Option<HostTensor>, SourceError> {
 
 /// Bytes of more ids than any prompt has.
 const LARGEST_PROMPT: u64 = 64 << 20;
-
-impl Part {
-    pub fn get(&self) -> Result<HostTensor, SourceError> {
-        let Part { file: path, dtype, shape, offset } = self;
-        let mut file = loupe_files::open(path).map_err(SourceError::io(path))?;
-        let length = file.metadata().map_err(SourceError::io(path))?.len();
-        let size = shape.iter().try_fold(dtype.size(), |bytes, length| bytes.checked_mul(*length));
-        let there = length.saturating_sub(*offset);
-        let size = size.filter(|size| *size as u64 <= there).ok_or_else(|| {
-            let what = format!("{there} bytes from byte {offset} on, expected {dtype} numbers of shape {shape:?}");
-            SourceError::broken(path, what)
-        })?;
-        let mut bytes = vec![0; size];
-        file.seek(SeekFrom::Start(*offset)).map_err(SourceError::io(path))?;
-        file.read_exact(&mut bytes).map_err(SourceError::io(path))?;
-        Ok(HostTensor { shape: shape.clone(), values: Values::from_le_bytes(*dtype, &bytes) })
-    }
-}

@@ -13,7 +13,8 @@
 
 use crate::Sample;
 use crate::sample::{Printed, lanes_from};
-use crate::text::row::{DOTS, is_separator};
+use crate::text::row::DOTS;
+use crate::text::words::is_separator;
 
 /// The array that is being read.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! What the words before the numbers of a line say.
 
-use crate::text::row::is_separator;
+use crate::text::words::{LAYER, TOKEN, is_separator};
 
 /// A line's words, without what they say of layer, token and lanes.
 #[derive(Debug, Default, PartialEq)]
@@ -23,10 +23,6 @@ pub struct Label {
 
 /// What numbers of a whole tensor are called that are no values of it.
 const STATISTICS: [&str; 8] = ["max", "mean", "min", "std", "sum", "rms", "maxabs", "norm2"];
-/// Before the number of a layer.
-pub const LAYER: [&str; 3] = ["layer", "block", "blk"];
-/// Before the number of a token.
-pub const TOKEN: [&str; 5] = ["token", "tok", "pos", "position", "t"];
 /// Lists of tensors, whose index is a part of the name.
 const LISTS: [&str; 2] = ["hidden_states", "attentions"];
 /// Words that say nothing of which tensor it is, where a layer's number does.

@@ -19,7 +19,7 @@ use crate::names::is_known;
 use crate::text::array::{After, Array};
 use crate::text::label::{Label, is_filler};
 use crate::text::row::{Row, opens, split};
-use crate::text::{NO_TOKEN, Read};
+use crate::text::taken::{NO_TOKEN, Read};
 
 /// Fewer numbers than this are a time, a count or a version.
 const FEWEST: usize = 3;

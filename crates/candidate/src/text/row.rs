@@ -1,7 +1,8 @@
 //! The numbers at the end of a line, and what stands before them.
 
 use crate::sample::Printed;
-use crate::text::label::{LAYER, TOKEN, says_place};
+use crate::text::label::says_place;
+use crate::text::words::{LAYER, TOKEN, is_separator};
 
 /// A line that may end in numbers.
 pub struct Row<'a> {
@@ -58,10 +59,6 @@ pub fn split(line: &str) -> Row<'_> {
         numbers.pop();
     }
     Row { label, numbers, count, goes_on }
-}
-
-pub fn is_separator(c: char) -> bool {
-    c.is_whitespace() || matches!(c, ',' | '[' | ']' | '(' | ')' | '{' | '}' | ';' | '|')
 }
 
 /// Whether a bracket is still open at the end of `array`.

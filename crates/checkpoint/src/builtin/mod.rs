@@ -9,18 +9,19 @@ mod weights;
 use bytes::Bytes;
 
 use crate::CheckpointError;
+use crate::names::{CONFIG, SINGLE, TOKENIZER};
 
 /// What `model` says to mean it.
 pub(crate) const NAME: &str = "builtin:tiny";
 
-const CONFIG: &str = include_str!("config.json");
+const CONFIG_JSON: &str = include_str!("config.json");
 
 /// The file called `name`; `None` where it has none of that name.
 pub(crate) fn file(name: &str) -> Result<Option<Bytes>, CheckpointError> {
     Ok(match name {
-        "config.json" => Some(Bytes::from_static(CONFIG.as_bytes())),
-        "tokenizer.json" => Some(tokenizer::json().into()),
-        "model.safetensors" => Some(weights::safetensors(CONFIG)?.into()),
+        CONFIG => Some(Bytes::from_static(CONFIG_JSON.as_bytes())),
+        TOKENIZER => Some(tokenizer::json().into()),
+        SINGLE => Some(weights::safetensors(NAME, CONFIG_JSON)?.into()),
         _ => None,
     })
 }

@@ -18,9 +18,9 @@ use crate::random::{bf16_header, seed_of};
 
 const SEED: u64 = 2;
 
-/// model.safetensors, all bf16, as the published checkpoints are.
-pub(super) fn safetensors(config: &str) -> Result<Vec<u8>, CheckpointError> {
-    let path = || super::NAME.into();
+/// model.safetensors of the checkpoint `name`, all bf16, as the published checkpoints are.
+pub(super) fn safetensors(name: &str, config: &str) -> Result<Vec<u8>, CheckpointError> {
+    let path = || name.into();
     let config = Config::from_json(config).map_err(|source| CheckpointError::Config { path: path(), source })?;
     let graph = Graph::of(&config);
     let weights: Vec<Weight> = graph.weights().collect();

@@ -7,13 +7,14 @@ use hf_hub::{Cache, Repo, RepoType};
 
 use super::HubModel;
 use crate::CheckpointError;
+use crate::names::CONFIG;
 
 impl HubModel {
     /// Fetches `file` into the cache and says where it is; `None` where the hub has no such file, or where the network
     /// is forbidden and the file is not config.json, without which there is no model.
     pub fn download(&self, file: &str) -> Result<Option<PathBuf>, CheckpointError> {
         if self.is_offline() {
-            return if file == "config.json" { Err(self.offline(file)) } else { Ok(None) };
+            return if file == CONFIG { Err(self.offline(file)) } else { Ok(None) };
         }
         // Not `ApiBuilder::new`: that panics where there is no home folder.
         let api = ApiBuilder::from_cache(Cache::new(self.settings.cache.clone()))

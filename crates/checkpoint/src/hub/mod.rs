@@ -6,6 +6,7 @@ mod settings;
 use std::path::PathBuf;
 
 use crate::CheckpointError;
+use crate::names::CONFIG;
 pub(crate) use settings::HubSettings;
 
 /// A model of the hub at one commit.
@@ -24,12 +25,12 @@ impl HubModel {
         let revision = revision.unwrap_or("main");
         let mut model = HubModel::known(id, revision, settings);
         if !is_revision(revision) {
-            return Err(model.failed("config.json", "that is no name of a branch, a tag or a commit".into()));
+            return Err(model.failed(CONFIG, "that is no name of a branch, a tag or a commit".into()));
         }
-        if !model.snapshot().join("config.json").is_file() {
+        if !model.snapshot().join(CONFIG).is_file() {
             // What the cache lacks is asked for as the person named it: a branch may have moved on.
             model.commit = revision.into();
-            let fetched = model.download("config.json")?.ok_or_else(|| model.no_such_file("config.json"))?;
+            let fetched = model.download(CONFIG)?.ok_or_else(|| model.no_such_file(CONFIG))?;
             let commit = fetched.parent().and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
             model.commit = commit.unwrap_or(revision).into();
         }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_spec::{Mistake, MistakeKind, Probe, ReplayError};
 
-use crate::naming::explain::MOST_WEIGHTS;
+use crate::limits::{MOST_ROUNDS, MOST_WEIGHTS};
+use crate::naming::findings::Findings;
 use crate::naming::fit::Below;
 use crate::naming::hypothesis::{Scope, scopes};
 use crate::naming::scene::{Made, Scene, Trial};
 use crate::naming::slope::{Part, Slope, excludes};
-use crate::naming::{Findings, MOST_ROUNDS};
 use crate::verdict::{Unseen, Why};
 
 /// Of a model too large to be recomputed for each mistake, the first stages are tried that together read no more weights

@@ -4,13 +4,10 @@ use std::collections::BTreeSet;
 
 use loupe_spec::{Kind, Mistake, Probe, ReplayError};
 
+use crate::limits::MOST_WEIGHTS;
 use crate::naming::hypothesis::{Hypothesis, Scope, scopes};
 use crate::naming::scene::{Scene, Trial};
 use crate::naming::slope::excludes;
-
-/// A segment that reads more weights than this is not searched layer by layer and stage by stage: 2B has 2.6e9, and
-/// each guess would cost a pass over most of them.
-pub const MOST_WEIGHTS: usize = 500_000_000;
 
 /// What explains some of the failing stages.
 pub struct Explanation<'t> {

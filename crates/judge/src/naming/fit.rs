@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use loupe_spec::{Edit, Parameter, Probe, ReplayError, Trace, What};
 
 use crate::finding::{FittedParameter, layers};
-use crate::naming::LEAST_BITS;
-use crate::naming::explain::MOST_WEIGHTS;
+use crate::limits::{LEAST_BITS, MOST_WEIGHTS};
 use crate::naming::scene::{Made, Scene};
 use crate::naming::slope::{Part, Slope, excludes};
 use crate::stage::Stage;

@@ -9,6 +9,7 @@
 mod below;
 mod confirm;
 mod explain;
+mod findings;
 mod fit;
 mod hypothesis;
 mod scene;
@@ -17,41 +18,18 @@ mod slope;
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Given, Kind, Mistake, MistakeKind, Probe, ReplayError, Replayer};
+use loupe_spec::{Given, Kind, Probe, ReplayError, Replayer};
 
-use crate::finding::{FittedParameter, NamedMistake};
+use crate::limits::{LEAST_BITS, MOST_ROUNDS};
 use crate::noise::Level;
 use crate::segments::Segments;
 use crate::stage::{Stage, TENSOR_LIMIT};
-use crate::verdict::Unseen;
 use crate::words::{and, count, share};
 
 use explain::Explanation;
+pub use findings::Findings;
 use scene::{Made, Scene};
 use sets::Member;
-
-/// More mistakes at once than this are not looked for one by one.
-const MOST_ROUNDS: usize = 8;
-
-/// What is named explains the recordings by more bits than it takes to pick it out of all that was tried, by this many:
-/// a chance of one in a hundred that some other of them would have come as near. Of a few printed values hundreds of
-/// mistakes come near one, and their pairs and threes near any.
-const LEAST_BITS: f64 = 7.0;
-
-/// What was found.
-#[derive(Clone, Debug, Default)]
-pub struct Findings {
-    /// Mistakes, in order of their first stage.
-    pub named: Vec<NamedMistake>,
-    /// Their kinds.
-    pub kinds: Vec<MistakeKind>,
-    /// Numbers that explain what no mistake of the catalogue does.
-    pub fitted: Vec<FittedParameter>,
-    /// Failing stages that nothing explains.
-    pub unnamed: Vec<Probe>,
-    /// Mistakes that these recordings cannot show.
-    pub unseen: Vec<Unseen>,
-}
 
 /// Everything the search starts from.
 pub struct Search<'a> {
@@ -162,36 +140,5 @@ impl Scene<'_> {
         }
         self.plant(&all)?;
         Ok(true)
-    }
-}
-
-impl Findings {
-    /// What was named is not unseen, at the sites where it was.
-    fn forget_the_named(&mut self) {
-        for unseen in &mut self.unseen {
-            let Some(named) = self.named.iter().find(|named| named.id == unseen.id) else { continue };
-            let is_named = |site: &String| named.sites.iter().any(|probe| probe.is_at(site));
-            let sites = unseen.sites.take().unwrap_or_default();
-            unseen.sites = Some(sites.into_iter().filter(|site| !is_named(site)).collect());
-        }
-        self.unseen.retain(|unseen| unseen.sites.as_ref().is_none_or(|sites| !sites.is_empty()));
-    }
-
-    /// Adds a mistake made at `sites`, which first shows at `first`. One that is there already, made elsewhere too, is
-    /// one mistake.
-    fn name(
-        &mut self,
-        mistake: &Mistake,
-        first: Option<Probe>,
-        sites: &BTreeSet<Probe>,
-        alternatives: Vec<String>,
-        evidence: String,
-    ) {
-        let probe = first.or(sites.first().copied()).unwrap_or(Probe::TOKEN_IDS);
-        if let Some(known) = self.named.iter_mut().find(|known| known.id == mistake.id) {
-            return known.also_at(probe, sites);
-        }
-        self.kinds.push(mistake.kind);
-        self.named.push(NamedMistake::of(mistake, probe, sites, alternatives, evidence));
     }
 }

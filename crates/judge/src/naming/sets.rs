@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use loupe_spec::{Edit, Mistake, MistakeKind, Probe, ReplayError, Trace};
 
-use crate::naming::LEAST_BITS;
-use crate::naming::explain::MOST_WEIGHTS;
+use crate::limits::{LEAST_BITS, MOST_WEIGHTS};
 use crate::naming::hypothesis::{Hypothesis, Scope};
 use crate::naming::scene::{Made, Scene, Trial};
 use crate::naming::slope::{Part, Slope, excludes};

@@ -4,28 +4,33 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use loupe_checkpoint::{CheckpointError, Linked};
+use loupe_checkpoint::{Checkpoint, CheckpointError, Linked};
+use loupe_config::Compare;
 use serde_json::{Map, Value, json};
 
-use super::Asked;
-use super::variant::Variant;
-use crate::CheckError;
+use crate::StimulusError;
+use crate::variant::Variant;
 
 /// What marks a folder as one of ours, which a later run may write anew.
 const TOKEN_IDS: &str = "token_ids.json";
 
 /// Writes `variant` to `folder` and says how its weights came there.
-pub fn folder(folder: &Path, variant: &Variant, asked: &Asked<'_>) -> Result<String, CheckError> {
+pub fn folder(
+    folder: &Path,
+    variant: &Variant,
+    checkpoint: &Checkpoint,
+    compare: &Compare,
+) -> Result<String, StimulusError> {
     let io = |doing, path: &Path| {
         let path = path.to_path_buf();
-        move |source| CheckError::Checkpoint(CheckpointError::Io { doing, path, source })
+        move |source| StimulusError::Checkpoint(CheckpointError::Io { doing, path, source })
     };
     clear(folder).map_err(io("write anew", folder))?;
     let weights = if variant.reweighted {
-        asked.checkpoint.export_changed(folder, &variant.document, &variant.tensors)?;
+        checkpoint.export_changed(folder, &variant.document, &variant.tensors)?;
         "weights: written with that change"
     } else {
-        match asked.checkpoint.export_linked(folder, &variant.document)? {
+        match checkpoint.export_linked(folder, &variant.document)? {
             Linked::Hard => "weights: the original's files, by hard links",
             Linked::Symbolic => "weights: the original's files, by symbolic links",
             Linked::Copied => "weights: a copy of the original's",
@@ -35,14 +40,14 @@ pub fn folder(folder: &Path, variant: &Variant, asked: &Asked<'_>) -> Result<Str
         let path = folder.join(name);
         fs::write(&path, text).map_err(io("write", &path))
     };
-    write("compare.json", config(folder, variant, asked))?;
+    write("compare.json", config(folder, variant, compare))?;
     write(TOKEN_IDS, format!("{}\n", json!(variant.token_ids)))?;
     Ok(weights.to_string())
 }
 
 /// Refuses a `folder` that holds a checkpoint which is no stimulus of ours, at any depth at which stimuli are written.
 /// Asked before a model is judged for minutes.
-pub fn refuse_taken(folder: &Path) -> Result<(), CheckError> {
+pub fn refuse_taken(folder: &Path) -> Result<(), StimulusError> {
     let inside = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let folders = inside(folder).flat_map(|own| inside(&own).chain([own.clone()]).collect::<Vec<_>>());
     match folders.into_iter().find(|folder| folder.join("config.json").exists() && !folder.join(TOKEN_IDS).is_file()) {
@@ -71,7 +76,7 @@ fn clear(folder: &Path) -> io::Result<()> {
 }
 
 /// compare.json, with what to do written on top.
-fn config(folder: &Path, variant: &Variant, asked: &Asked<'_>) -> String {
+fn config(folder: &Path, variant: &Variant, compare: &Compare) -> String {
     let folder = folder.display();
     let dump = format!("{folder}/ENGINE_DUMP.safetensors");
     let mut keys = Map::new();
@@ -79,12 +84,12 @@ fn config(folder: &Path, variant: &Variant, asked: &Asked<'_>) -> String {
     keys.insert("model".into(), folder.to_string().into());
     keys.insert("token_ids".into(), json!(variant.token_ids));
     keys.insert("candidate".into(), dump.clone().into());
-    if let Some(dtype) = asked.compare.candidate_dtype {
+    if let Some(dtype) = compare.candidate_dtype {
         keys.insert("candidate_dtype".into(), dtype.name().into());
     }
-    if !asked.compare.names.is_empty() {
+    if !compare.names.is_empty() {
         let names: Map<String, Value> =
-            asked.compare.names.iter().map(|entry| (entry.own().to_string(), entry.target().into())).collect();
+            compare.names.iter().map(|entry| (entry.own().to_string(), entry.target().into())).collect();
         keys.insert("names".into(), names.into());
     }
     let changed: String = variant.changed.iter().map(|change| format!("//   {change}\n")).collect();

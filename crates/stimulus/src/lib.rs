@@ -1,45 +1,56 @@
 //! `"stimulus": true`: inputs that show what the judged one hides, designed, verified and written as files.
 //!
 //! An engine has no dial for a score gain, so a stimulus is what every engine can load: a checkpoint of which
-//! config.json or some weights differ, and token ids. `part.rs` has the changes and what each aims at, `variant.rs`
-//! makes checkpoints of them, `measure.rs` runs right and mistaken model on one and says what moves, `cover.rs`
-//! chooses few that show all, `write.rs` writes them.
+//! config.json or some weights differ, and token ids. `part.rs` has the changes, what each aims at, and the recipes; `variant.rs`
+//! makes checkpoints of them; `measure.rs` runs right and mistaken model on one and says what moves; `cover.rs`
+//! chooses few that show all; `write.rs` writes them.
 
 mod cover;
+mod error;
 mod measure;
 mod part;
+mod reach;
+mod target;
 mod variant;
 mod write;
-
-pub(crate) use write::refuse_taken;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::Compare;
+use loupe_engine::Shown as ShownRun;
 use loupe_judge::{Level, Shown, Stimulus, Unseen, Verdict, Why};
 use loupe_spec::Probe;
 
-use crate::CheckError;
 use cover::{Chosen, Cover, cover};
-use measure::{Bench, Target, What, is_cheap};
+pub use error::StimulusError;
+use measure::Bench;
+use reach::is_cheap;
+use target::{Target, What};
 use variant::Base;
+pub use write::refuse_taken;
 
 /// A candidate that was judged.
-pub(crate) struct Asked<'a> {
+pub struct Asked<'a> {
+    /// How.
     pub compare: &'a Compare,
+    /// Its model.
     pub checkpoint: &'a Checkpoint,
+    /// The weights.
     pub tensors: &'a Tensors,
     /// The prompt that it was judged over.
     pub token_ids: &'a [usize],
+    /// What it recorded.
     pub recorded: BTreeSet<Probe>,
     /// Where the folders of its stimuli go, where those are asked for.
     pub folder: Option<PathBuf>,
+    /// How a long run is shown.
+    pub shown: ShownRun,
 }
 
 /// The folder for the stimuli of a run whose output is `prefix`.
-pub(crate) fn folder(prefix: &Path) -> PathBuf {
+pub fn folder(prefix: &Path) -> PathBuf {
     let mut folder = prefix.as_os_str().to_os_string();
     folder.push("-stimulus");
     folder.into()
@@ -48,7 +59,10 @@ pub(crate) fn folder(prefix: &Path) -> PathBuf {
 /// Designs stimuli for what `verdict` could not tell, writes them where a folder is given, and says so in it. Without a
 /// folder only mistakes that explain the run alike are told apart, on a model where that takes a moment. `level` is the
 /// precision that the verdict takes the candidate to have computed in.
-pub(crate) fn add(asked: &Asked<'_>, level: Level, verdict: &mut Verdict) -> Result<(), CheckError> {
+///
+/// # Errors
+/// A checkpoint that cannot be read, a stage that cannot be recomputed, or a folder that cannot be written to.
+pub fn add(asked: &Asked<'_>, level: Level, verdict: &mut Verdict) -> Result<(), StimulusError> {
     let targets = match &asked.folder {
         Some(_) => Target::of(verdict),
         None if is_cheap(asked.checkpoint.graph(), asked.token_ids.len()) => Target::ties(verdict),
@@ -58,7 +72,7 @@ pub(crate) fn add(asked: &Asked<'_>, level: Level, verdict: &mut Verdict) -> Res
         return Ok(());
     }
     let bench = Bench {
-        base: Base::measure(asked.checkpoint, asked.tensors, asked.token_ids)?,
+        base: Base::measure(asked.checkpoint, asked.tensors, asked.token_ids, asked.shown)?,
         recorded: &asked.recorded,
         level,
         targets: &targets,
@@ -66,7 +80,10 @@ pub(crate) fn add(asked: &Asked<'_>, level: Level, verdict: &mut Verdict) -> Res
     let Cover { chosen, here, closest } = cover(&bench)?;
     for Chosen { variant, found } in &chosen {
         let folder = asked.folder.as_ref().map(|folder| folder.join(&variant.name));
-        let weights = folder.as_ref().map(|folder| write::folder(folder, variant, asked)).transpose()?;
+        let weights = folder
+            .as_ref()
+            .map(|folder| write::folder(folder, variant, asked.checkpoint, asked.compare))
+            .transpose()?;
         let mut stimulus = Stimulus {
             name: variant.name.clone(),
             folder: folder.map(|folder| folder.display().to_string()),

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_checkpoint::{Change, Checkpoint, Rows, Tensors};
-use loupe_engine::Referee;
+use loupe_engine::{Referee, Shown};
 use loupe_spec::{Config, Dtype, Given, Graph, HostTensor, Probe, Replay, Replayer, Simulation, Trace, Values, Weight};
 use serde_json::{Value, json};
 
-use super::measure::layers_in_reach;
-use super::part::Part;
-use crate::CheckError;
-use crate::progress::replay_shown;
+use crate::StimulusError;
+use crate::part::Part;
+use crate::reach::layers_in_reach;
 
 /// Tokens of a prompt that goes past the positions which bf16 counts.
 const LATE: usize = 300;
@@ -30,6 +29,8 @@ pub struct Base<'a> {
     checkpoint: &'a Checkpoint,
     tensors: &'a Tensors,
     token_ids: &'a [usize],
+    /// How a long run is shown.
+    shown: Shown,
     /// Root mean squares, medians over layers: scores, and what o_proj and down_proj give.
     scores: f64,
     branches: [f64; 2],
@@ -53,6 +54,7 @@ pub struct Variant {
     pub token_ids: Vec<usize>,
     /// What differs, a sentence each.
     pub changed: Vec<String>,
+    shown: Shown,
 }
 
 impl<'a> Base<'a> {
@@ -61,7 +63,8 @@ impl<'a> Base<'a> {
         checkpoint: &'a Checkpoint,
         tensors: &'a Tensors,
         token_ids: &'a [usize],
-    ) -> Result<Base<'a>, CheckError> {
+        shown: Shown,
+    ) -> Result<Base<'a>, StimulusError> {
         let config = checkpoint.config();
         let token_ids = &token_ids[..token_ids.len().min(LONGEST)];
         let layers = layers_in_reach(checkpoint.graph(), token_ids.len());
@@ -73,7 +76,7 @@ impl<'a> Base<'a> {
         let simulation = Simulation::exact();
         let question = Replay { given: Given::whole(&given), wanted: &wanted, mistakes: &[], simulation };
         let referee = Referee::new(checkpoint.graph(), tensors, token_ids.len());
-        let run = Referee { shown: Some(replay_shown), ..referee }.replay(question)?;
+        let run = Referee { shown: Some(shown), ..referee }.replay(question)?;
         let [scores, attention, mlp] = sizes.map(|path| {
             let of_layers = run.iter().filter(|(probe, _)| probe.path() == path);
             let mut sizes: Vec<f64> = of_layers.map(|(_, tensor)| rms(&tensor.values.to_f64())).collect();
@@ -86,7 +89,7 @@ impl<'a> Base<'a> {
         let head = tensors.read(Weight::head(config), some, Dtype::F32)?.values.to_f64();
         // A sum of D products of independent values.
         let logits = (config.hidden_size as f64).sqrt() * rms(&norm) * rms(&head);
-        Ok(Base { checkpoint, tensors, token_ids, scores, branches: [attention, mlp], logits })
+        Ok(Base { checkpoint, tensors, token_ids, shown, scores, branches: [attention, mlp], logits })
     }
 
     /// config.json of the judged checkpoint.
@@ -95,9 +98,9 @@ impl<'a> Base<'a> {
     }
 
     /// The checkpoint with `parts` changed.
-    pub fn with(&self, parts: &BTreeSet<Part>) -> Result<Variant, CheckError> {
+    pub fn with(&self, parts: &BTreeSet<Part>) -> Result<Variant, StimulusError> {
         let mut document: Value =
-            serde_json::from_str(self.checkpoint.config_json()).map_err(CheckError::ConfigJson)?;
+            serde_json::from_str(self.checkpoint.config_json()).map_err(StimulusError::ConfigJson)?;
         let (token_ids, mut changed) = self.prompt(parts)?;
         let mut weights = BTreeMap::new();
         let mut set = |key: &str, value: Value, from: String| {
@@ -165,15 +168,24 @@ impl<'a> Base<'a> {
         }
         changed.extend(scaled);
         let reweighted = !weights.is_empty();
-        let config = Config::from_json(&document.to_string())
-            .map_err(|source| CheckError::StimulusConfig { reason: source.to_string() })?;
+        let config =
+            Config::from_json(&document.to_string()).map_err(|source| StimulusError::Config(source.to_string()))?;
         let tensors = self.checkpoint.tensors()?.changed(weights);
         let name = parts.iter().map(|part| part.name()).collect::<Vec<_>>().join("-");
-        Ok(Variant { name, graph: Graph::of(&config), document, tensors, reweighted, token_ids, changed })
+        Ok(Variant {
+            name,
+            graph: Graph::of(&config),
+            document,
+            tensors,
+            reweighted,
+            token_ids,
+            changed,
+            shown: self.shown,
+        })
     }
 
     /// The prompt that `parts` ask for, and what is new about it.
-    fn prompt(&self, parts: &BTreeSet<Part>) -> Result<(Vec<usize>, Vec<String>), CheckError> {
+    fn prompt(&self, parts: &BTreeSet<Part>) -> Result<(Vec<usize>, Vec<String>), StimulusError> {
         let mut changed = Vec::new();
         let mut ids = self.token_ids.to_vec();
         if parts.contains(&Part::Tokens) {
@@ -199,7 +211,7 @@ impl<'a> Base<'a> {
     }
 
     /// Ids of the `count` smallest rows of the embedding table that are not 0, where no epsilon could show.
-    fn smallest_rows(&self, count: usize) -> Result<Vec<usize>, CheckError> {
+    fn smallest_rows(&self, count: usize) -> Result<Vec<usize>, StimulusError> {
         let config = self.config();
         let mut rows: Vec<(f64, usize)> = Vec::new();
         for start in (0..config.vocab_size).step_by(ROWS) {
@@ -218,7 +230,7 @@ impl Variant {
     /// Whoever answers questions about it.
     pub fn referee(&self) -> Referee<'_> {
         let own = Referee::new(&self.graph, &self.tensors, self.token_ids.len());
-        Referee { shown: Some(replay_shown), ..own }
+        Referee { shown: Some(self.shown), ..own }
     }
 }
 

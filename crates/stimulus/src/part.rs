@@ -2,6 +2,8 @@
 
 use loupe_spec::{Kind, Mistake, MistakeKind, Probe};
 
+use Part::{Gain, Late, Logits, Norms, Quiet, Saturate, Scales, Tokens, Window};
+
 /// A change of prompt, config.json or weights. In rising order of what it costs the one who runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
@@ -26,19 +28,6 @@ pub enum Part {
 }
 
 impl Part {
-    /// All.
-    pub const ALL: [Part; 9] = [
-        Part::Tokens,
-        Part::Window,
-        Part::Scales,
-        Part::Late,
-        Part::Norms,
-        Part::Logits,
-        Part::Quiet,
-        Part::Gain,
-        Part::Saturate,
-    ];
-
     /// Its share of a folder's name.
     pub fn name(self) -> &'static str {
         match self {
@@ -75,9 +64,20 @@ impl Part {
             Part::Gain | Part::Saturate => mistake.touches(is_of_attention),
         }
     }
-
-    /// Two parts that say different things of one weight.
-    pub fn excludes(self, other: Part) -> bool {
-        matches!((self, other), (Part::Gain, Part::Saturate) | (Part::Saturate, Part::Gain))
-    }
 }
+
+/// What is tried, in this order, each cut to the parts that aim at something: all that go together, since parts seldom disturb
+/// each other, then each alone. (Gain and Saturate say different things of one weight.)
+pub const RECIPES: [&[Part]; 11] = [
+    &[Tokens, Window, Scales, Late, Norms, Logits, Quiet, Gain],
+    &[Tokens, Window, Scales, Late, Norms, Logits, Quiet, Saturate],
+    &[Tokens],
+    &[Window],
+    &[Scales],
+    &[Late],
+    &[Norms],
+    &[Logits],
+    &[Quiet],
+    &[Gain],
+    &[Saturate],
+];

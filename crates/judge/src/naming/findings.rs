@@ -1,0 +1,54 @@
+//! What the search for mistakes found.
+
+use std::collections::BTreeSet;
+
+use loupe_spec::{Mistake, MistakeKind, Probe};
+
+use crate::finding::{FittedParameter, NamedMistake};
+use crate::verdict::Unseen;
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// Mistakes, in order of their first stage.
+    pub named: Vec<NamedMistake>,
+    /// Their kinds.
+    pub kinds: Vec<MistakeKind>,
+    /// Numbers that explain what no mistake of the catalogue does.
+    pub fitted: Vec<FittedParameter>,
+    /// Failing stages that nothing explains.
+    pub unnamed: Vec<Probe>,
+    /// Mistakes that these recordings cannot show.
+    pub unseen: Vec<Unseen>,
+}
+
+impl Findings {
+    /// What was named is not unseen, at the sites where it was.
+    pub fn forget_the_named(&mut self) {
+        for unseen in &mut self.unseen {
+            let Some(named) = self.named.iter().find(|named| named.id == unseen.id) else { continue };
+            let is_named = |site: &String| named.sites.iter().any(|probe| probe.is_at(site));
+            let sites = unseen.sites.take().unwrap_or_default();
+            unseen.sites = Some(sites.into_iter().filter(|site| !is_named(site)).collect());
+        }
+        self.unseen.retain(|unseen| unseen.sites.as_ref().is_none_or(|sites| !sites.is_empty()));
+    }
+
+    /// Adds a mistake made at `sites`, which first shows at `first`. One that is there already, made elsewhere too, is
+    /// one mistake.
+    pub fn name(
+        &mut self,
+        mistake: &Mistake,
+        first: Option<Probe>,
+        sites: &BTreeSet<Probe>,
+        alternatives: Vec<String>,
+        evidence: String,
+    ) {
+        let probe = first.or(sites.first().copied()).unwrap_or(Probe::TOKEN_IDS);
+        if let Some(known) = self.named.iter_mut().find(|known| known.id == mistake.id) {
+            return known.also_at(probe, sites);
+        }
+        self.kinds.push(mistake.kind);
+        self.named.push(NamedMistake::of(mistake, probe, sites, alternatives, evidence));
+    }
+}

@@ -1,0 +1,120 @@
+//! Few stimuli that show all that can be shown: recipes, each measured before it is believed, without the parts that it can do
+//! without. All of that first with what the judged run recorded, then with every probe point for what is left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::StimulusError;
+use crate::measure::{Bench, Found, Recording};
+use crate::part::{Part, RECIPES};
+use crate::variant::Variant;
+
+/// A stimulus worth writing.
+pub struct Chosen {
+    pub variant: Variant,
+    /// Targets, by index, and where each shows.
+    pub found: BTreeMap<usize, Found>,
+}
+
+/// What came of it.
+pub struct Cover {
+    pub chosen: Vec<Chosen>,
+    /// Targets that the judged prompt and checkpoint show, if enough of them is recorded.
+    pub here: BTreeMap<usize, Found>,
+    /// For the others that nothing shows: the most that any variant moves them, in units of the noise.
+    pub closest: BTreeMap<usize, f64>,
+}
+
+type Parts = BTreeSet<Part>;
+
+/// Chooses.
+pub fn cover(bench: &Bench<'_>) -> Result<Cover, StimulusError> {
+    let mut search = Search { bench, known: BTreeMap::new(), open: (0..bench.targets.len()).collect() };
+    let (mut picked, mut here): (Vec<(Parts, BTreeMap<usize, Found>)>, _) = (Vec::new(), BTreeMap::new());
+    for recording in [Recording::Same, Recording::Everything] {
+        // To record more of the same is less to ask than to run something else, and that less than to run more.
+        here.extend(search.take(&Parts::new(), recording)?);
+        for (parts, found) in &mut picked {
+            if !parts.is_disjoint(&search.aiming()) {
+                found.extend(search.take(parts, recording)?);
+            }
+        }
+        for recipe in RECIPES {
+            let parts: Parts = recipe.iter().copied().filter(|part| search.aiming().contains(part)).collect();
+            let shown: BTreeSet<usize> = search.shown(&parts, recording)?.into_keys().collect();
+            if parts.is_empty() || shown.is_empty() {
+                continue;
+            }
+            let parts = search.needed(parts, recording, &shown)?;
+            let found = search.take(&parts, recording)?;
+            picked.push((parts, found));
+        }
+    }
+    let closest = search.open.iter().filter_map(|at| Some((*at, search.most(*at)?))).collect();
+    let chosen = |(parts, found): (Parts, _)| Ok(Chosen { variant: bench.base.with(&parts)?, found });
+    Ok(Cover { chosen: picked.into_iter().map(chosen).collect::<Result<_, StimulusError>>()?, here, closest })
+}
+
+struct Search<'a> {
+    bench: &'a Bench<'a>,
+    /// What was measured.
+    known: BTreeMap<(Parts, Recording), Vec<Option<Found>>>,
+    /// Targets that nothing shows yet.
+    open: BTreeSet<usize>,
+}
+
+impl Search<'_> {
+    /// The parts that may help to tell any that is open.
+    fn aiming(&self) -> Parts {
+        let aims = |part: &Part| self.open.iter().any(|at| self.bench.targets[*at].is_aim_of(*part));
+        RECIPES.concat().into_iter().filter(aims).collect()
+    }
+
+    /// Those that are open and that the checkpoint with `parts` shows.
+    fn shown(&mut self, parts: &Parts, recording: Recording) -> Result<BTreeMap<usize, Found>, StimulusError> {
+        let key = (parts.clone(), recording);
+        if !self.known.contains_key(&key) {
+            let variant = self.bench.base.with(parts)?;
+            let mut found = self.bench.measure(&variant, recording)?;
+            if recording == Recording::Everything {
+                for (target, found) in self.bench.targets.iter().zip(&mut found) {
+                    let aimed = parts.iter().any(|part| target.is_aim_of(*part));
+                    *found = found.or_else(|| self.bench.beyond_reach(target, &variant).filter(|_| aimed));
+                }
+            }
+            self.known.insert(key.clone(), found);
+        }
+        let all = self.known[&key].iter().enumerate();
+        let shown = all.filter_map(|(at, found)| Some((at, found.filter(|found| found.shows())?)));
+        Ok(shown.filter(|(at, _)| self.open.contains(at)).collect())
+    }
+
+    /// The same, no longer open.
+    fn take(&mut self, parts: &Parts, recording: Recording) -> Result<BTreeMap<usize, Found>, StimulusError> {
+        let shown = self.shown(parts, recording)?;
+        self.open.retain(|at| !shown.contains_key(at));
+        Ok(shown)
+    }
+
+    /// `parts` without those without which it shows all of `targets`, too: the dearest is tried first. Without any it would be
+    /// the judged input itself.
+    fn needed(
+        &mut self,
+        mut parts: Parts,
+        recording: Recording,
+        targets: &BTreeSet<usize>,
+    ) -> Result<Parts, StimulusError> {
+        for part in parts.clone().into_iter().rev() {
+            let fewer: Parts = parts.iter().copied().filter(|other| *other != part).collect();
+            if !fewer.is_empty() && targets.is_subset(&self.shown(&fewer, recording)?.into_keys().collect()) {
+                parts = fewer;
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The most that anything measured moved target `at`.
+    fn most(&self, at: usize) -> Option<f64> {
+        let sizes = self.known.values().filter_map(|found| Some(found.get(at)?.as_ref()?.times_noise));
+        sizes.reduce(f64::max)
+    }
+}
