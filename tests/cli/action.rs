@@ -7,8 +7,8 @@ use std::process::Command;
 use saphyr_parser::{Event, Parser};
 use serde_json::json;
 
-use crate::matrix::{stub, stub_verdict};
 use crate::repository;
+use crate::stub::{stub, stub_verdict};
 
 /// The script of the step called `name`: what stands after the next `run`. The file is YAML to its end.
 fn script(name: &str) -> String {

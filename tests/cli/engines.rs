@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::matrix::{stub, stub_verdict};
 use crate::program;
+use crate::stub::{stub, stub_verdict};
 
 /// A folder in which the matrix runs.
 struct Bench {

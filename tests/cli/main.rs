@@ -23,6 +23,8 @@ mod real;
 mod rows;
 mod snapshot;
 mod stimulus;
+#[cfg(unix)]
+mod stub;
 mod text;
 mod timeline;
 mod tokens;

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use loupe_judge::{Fragment, Rows, found};
-use loupe_spec::{Graph, HostTensor, Probe, ReplayError, Replayer, Trace, echo};
+use loupe_spec::{Graph, HostTensor, Probe, Replayer, Trace, echo};
 
 use crate::Sample;
 use crate::choose::{choose, hold_to_names, otherwise};
 use crate::digest::tensor_of;
 use crate::doubts::doubts;
 use crate::entries::entries;
+use crate::error::AlignError;
 use crate::found::hidden_state;
 use crate::fragments::{Gathered, gathered, meant};
 use crate::held::KnownRows;
@@ -22,58 +23,6 @@ use crate::open::Open;
 use crate::parts::{split, stacked};
 use crate::reading::{Form, in_words, readings};
 use crate::tokens::placed;
-
-/// A candidate that cannot be judged at all.
-#[derive(Debug, thiserror::Error)]
-pub enum AlignError {
-    /// Not one tensor has a name of ours.
-    #[error(
-        "{}: nothing to compare: none of its {count} tensors has a name that Loupe knows. It holds {found}. Map its \
-         names to probe points (docs/probes.md): \"names\": {{{entries}}}",
-        echo(.path)
-    )]
-    Nothing {
-        /// The file.
-        path: String,
-        /// How many there are.
-        count: usize,
-        /// The first of them, in words.
-        found: String,
-        /// What the config's "names" may hold.
-        entries: String,
-    },
-    /// What has a name of ours is packed in a way that cannot be read.
-    #[error("{}: nothing to compare: {}", echo(.path), .what.join("; "))]
-    NotComparable {
-        /// The file.
-        path: String,
-        /// A sentence a tensor.
-        what: Vec<String>,
-    },
-    /// Two tensors are the same probe.
-    #[error("{}: \"{}\" and \"{}\" are both {probe}, expected one tensor for it", echo(.path), echo(.first), echo(.second))]
-    Twice {
-        /// The file.
-        path: String,
-        /// One.
-        first: String,
-        /// The other.
-        second: String,
-        /// What both are.
-        probe: Probe,
-    },
-    /// Which reading it is could not be found out.
-    #[error(transparent)]
-    Replay(#[from] ReplayError),
-    /// A position that the prompt does not have.
-    #[error("\"positions\" holds {position}, but the prompt has {tokens} tokens, 0 to {}", .tokens - 1)]
-    Position {
-        /// As given.
-        position: usize,
-        /// T
-        tokens: usize,
-    },
-}
 
 /// Someone's tensors, as they were read.
 #[derive(Debug)]

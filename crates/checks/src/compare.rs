@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use loupe_candidate::{
     Aligned, Counting, Dump, KnownRows, Meaning, Names, Sorted, Source, may_count_from_one, sort, stacked,
 };
-use loupe_checkpoint::{Checkpoint, Tensors};
-use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input, ModelRef};
+use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input};
 use loupe_engine::{Bytes, Referee, free_memory};
 use loupe_judge::{Candidate, CandidateInfo, Judged, Judgement, Rows, Verdict, Verdicts, judge, judge_values, text};
 use loupe_report::{Report, Written, read};
@@ -19,6 +18,7 @@ use crate::progress::replay_shown;
 use crate::prompt::{
     BOS, BY_EMBEDDINGS, Batch, OfBatch, Prompt, Ran, asked_for, ids_of, of_batch, other_prompts, token_ids,
 };
+use crate::references::{References, model_of};
 use crate::{CheckError, compare_values};
 
 /// The text and the verdicts of every candidate.
@@ -93,29 +93,6 @@ fn mapped(compare: &Compare, candidates: &[Loaded]) -> Result<(), CheckError> {
             let nearest = nearest(entry.own(), held.iter().map(String::as_str)).map(str::to_string);
             Err(CheckError::NoTensor { name: entry.own().to_string(), nearest })
         }
-    }
-}
-
-/// Checkpoints stay open from one candidate to the next.
-#[derive(Default)]
-struct References {
-    open: Vec<(ModelRef, Checkpoint, Tensors)>,
-}
-
-impl References {
-    fn open(&mut self, model: &ModelRef) -> Result<(&Checkpoint, &Tensors), CheckError> {
-        let known = self.open.iter().position(|(id, ..)| id == model);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                let checkpoint = Checkpoint::open(&model.id, model.revision.as_deref())?;
-                let tensors = checkpoint.tensors()?;
-                self.open.push((model.clone(), checkpoint, tensors));
-                self.open.len() - 1
-            }
-        };
-        let (_, checkpoint, tensors) = &self.open[at];
-        Ok((checkpoint, tensors))
     }
 }
 
@@ -397,23 +374,4 @@ fn fits(path: &str, source: &Source, names: &[&str]) -> Result<(), CheckError> {
     let largest = names.iter().max_by_key(|name| numbers(name)).copied().unwrap_or_default().to_string();
     let shape = source.shape(&largest).unwrap_or_default().to_vec();
     Err(CheckError::TooLarge { path: path.to_string(), bytes: Bytes(bytes), free: Bytes(free), largest, shape })
-}
-
-/// The reference's model: the config's, else the saved reference's, else the candidate's own. Where the first two are
-/// given they agree.
-fn model_of(
-    compare: &Compare,
-    saved: Option<&Report>,
-    report: Option<&Report>,
-    path: &str,
-) -> Result<ModelRef, CheckError> {
-    let named = |report: &Report| ModelRef { id: report.model.id.clone(), revision: report.model.revision.clone() };
-    let (config, saved) = (compare.reference.model.clone(), saved.map(named));
-    if let (Some(config), Some(saved)) = (&config, &saved)
-        && config.id != saved.id
-    {
-        let [config, report] = [config, saved].map(|model| format!("\"{}\"", model.id));
-        return Err(CheckError::OtherReference { what: "model".to_string(), config, report });
-    }
-    config.or(saved).or(report.map(named)).ok_or_else(|| CheckError::NoModel { path: path.to_string() })
 }

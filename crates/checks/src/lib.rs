@@ -21,6 +21,7 @@ mod next_config;
 mod overwrite;
 mod progress;
 mod prompt;
+mod references;
 mod rope;
 mod run;
 mod session;
