@@ -16,6 +16,8 @@ mod forms;
 mod hostile;
 #[cfg(unix)]
 mod matrix;
+#[cfg(unix)]
+mod matrix_files;
 mod next;
 mod originals;
 mod promises;

@@ -1,5 +1,5 @@
-//! `cargo xtask <command>`: what is done around `loupe` rather than by it. It spawns that program and reads the files
-//! it leaves, and never links burn, so that it compiles in seconds.
+//! `cargo xtask <command>`: what is done around `loupe` rather than by it. It builds and starts that program, and never links
+//! burn, so that it compiles in seconds.
 
 mod compare;
 mod loupe;
@@ -27,10 +27,8 @@ commands
                           (docs/bench-verdict.md has the config's keys; LOUPE_BIN and LOUPE_REQUIRE as above)
   fixtures 2b DIR         write a checkpoint of gemma-2-2b's shape with random weights to DIR (5.2 GB)
 
-exit codes
-  0  exact, or a difference that is rounding      3  a backend crashed, hung or computed nonsense
-  1  a mistake in the architecture                4  inconclusive
-  2  could not run
+exit codes of compare: those of loupe (loupe --help). Of the benchmarks: 0, or 1 where right code was called wrong or a mistake by
+another's name, or 2 where something could not run.
 ";
 
 /// Where `compare` looks for its matrix when none is named.

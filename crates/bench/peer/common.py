@@ -1,4 +1,4 @@
-"""What the five peer scripts share: the whole model loaded with transformers, as the scripts that Loupe replaces do.
+"""What the six peer scripts share: the whole model loaded with transformers, as the scripts that Loupe replaces do.
 
 Each script is run as `python NAME.py MODEL_DIR [DEVICE] [DTYPE]` (cpu, float32) and prints what its check prints.
 """

@@ -1,10 +1,12 @@
 //! How long Loupe takes beside something else: whole processes in pairs, one and the other in turn, so that whatever else the
 //! machine does meets both. Beside it runs what asks transformers the same (`peer/`), or another `loupe`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use comfy_table::presets::NOTHING;
@@ -60,7 +62,11 @@ impl Settings {
         let checks = CHECKS.map(str::to_string).to_vec();
         let beside = Beside::Transformers("python3".to_string());
         let mut settings = Settings { model: None, checks, runs: cpu, tokens: PROMPT.len(), repeats: 5, beside };
-        for (key, value) in document.as_object().ok_or_else(|| miette!("expected one JSON object"))? {
+        let keys = document.as_object().ok_or_else(|| miette!("expected one JSON object"))?;
+        if keys.contains_key("python") && keys.contains_key("beside") {
+            bail!("\"python\" says that transformers runs beside it, and \"beside\" what else does: leave one out");
+        }
+        for (key, value) in keys {
             let wrong = |expected: &str| miette!("\"{key}\" is {value}, expected {expected}");
             let text = |expected: &str| value.as_str().map(str::to_string).ok_or_else(|| wrong(expected));
             match key.as_str() {
@@ -76,6 +82,12 @@ impl Settings {
                     bail!("\"{unknown}\" is no key; there are model, checks, runs, tokens, repeats, python, beside")
                 }
             }
+        }
+        if matches!(settings.beside, Beside::Transformers(_)) && settings.tokens != PROMPT.len() {
+            bail!(
+                "the scripts that ask transformers have {} tokens: with \"tokens\" say what else is \"beside\" it, or null",
+                PROMPT.len()
+            );
         }
         Ok(settings)
     }
@@ -146,7 +158,7 @@ pub fn pairs(config: Option<&Path>, loupe: PathBuf) -> Result<Done> {
 
 /// The keys of `check` that are its own, over a prompt of `tokens` tokens.
 fn question(check: &str, config: &Config, tokens: usize) -> Result<Map<String, Value>> {
-    let more = (PROMPT.len()..tokens).map(|at| 3 + at * 7919 % (config.vocab_size - 3));
+    let more = (PROMPT.len()..tokens).map(|at| at * 7919 % config.vocab_size);
     let ids: Vec<usize> = PROMPT.iter().map(|id| id % config.vocab_size).chain(more).take(tokens).collect();
     let last = config.num_hidden_layers - 1;
     let keys = match check {
@@ -154,7 +166,10 @@ fn question(check: &str, config: &Config, tokens: usize) -> Result<Map<String, V
         "weights" => json!({"layer": 0, "proj": "q"}),
         "embed" | "trace" => json!({"token_ids": ids}),
         "attn" => json!({"token_ids": ids, "layer": 0}),
-        "layer-out" => json!({"token_ids": ids, "layers": [0, last.div_ceil(2) - 1, last], "token": -1}),
+        "layer-out" => {
+            let layers: BTreeSet<usize> = [0, last / 2, last].into();
+            json!({"token_ids": ids, "layers": layers, "token": -1})
+        }
         unknown => bail!("there is no check \"{unknown}\" to time; there are {}", CHECKS.join(", ")),
     };
     Ok(keys.as_object().cloned().unwrap_or_default())
@@ -211,7 +226,10 @@ fn pair((mut own, config): (Command, &str), mut other: Option<Command>, repeats:
     for _ in 0..repeats {
         measured.own.push(once(&mut own)?);
         if let (Some(command), Ok(others)) = (&mut other, &mut measured.other) {
-            others.push(once(command)?);
+            match once(command) {
+                Ok(took) => others.push(took),
+                Err((_, why)) => measured.other = Err(why),
+            }
         }
     }
     Ok(measured)
@@ -224,15 +242,22 @@ fn once(command: &mut Command) -> Result<Took, Failed> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
     let started = Instant::now();
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
-    let mut anonymous = None;
-    let status = loop {
-        if let Some(status) = child.try_wait().map_err(|error| failed(error.to_string()))? {
-            break status;
-        }
-        anonymous = anonymous.max(rss_anon(child.id()));
-        std::thread::sleep(LOOK);
-    };
-    let seconds = started.elapsed().as_secs_f64();
+    let (process, ended) = (child.id(), AtomicBool::new(false));
+    let (status, seconds, anonymous) = std::thread::scope(|scope| {
+        let looks = scope.spawn(|| {
+            let mut most = None;
+            while !ended.load(Ordering::Relaxed) {
+                most = most.max(rss_anon(process));
+                std::thread::sleep(LOOK);
+            }
+            most
+        });
+        let status = child.wait();
+        let seconds = started.elapsed().as_secs_f64();
+        ended.store(true, Ordering::Relaxed);
+        (status, seconds, looks.join().unwrap_or_default())
+    });
+    let status = status.map_err(|error| failed(error.to_string()))?;
     if !status.success() {
         let said = std::fs::read(&log).ok().and_then(|said| last_words(&String::from_utf8_lossy(&said)));
         return Err((status.code(), said.unwrap_or_else(|| status.to_string())));
@@ -305,8 +330,14 @@ mod tests {
         assert_eq!(settings.runs, [("cuda".to_string(), Dtype::Bf16), ("flex".to_string(), Dtype::F32)]);
         assert_eq!(settings.beside, Beside::Loupe("old/loupe".into()));
         assert_eq!(of(json!({"beside": null})).beside, Beside::Nothing);
-        for wrong in [json!({"run": []}), json!({"runs": ["cpu"]}), json!({"runs": ["flex i64"]}), json!({"python": 3})]
-        {
+        for wrong in [
+            json!({"run": []}),
+            json!({"runs": ["cpu"]}),
+            json!({"runs": ["flex i64"]}),
+            json!({"python": 3}),
+            json!({"python": "p", "beside": null}),
+            json!({"tokens": 64}),
+        ] {
             assert!(Settings::of(&wrong).is_err(), "{wrong}");
         }
     }

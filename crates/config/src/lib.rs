@@ -1,4 +1,4 @@
-//! The one document that says what Loupe is to do: JSON with `//` comments in, a typed [`Request`] out, or an
+//! The one document that says what Loupe is to do: JSON with `//` comments in, a typed [`Document`] out (one check or a matrix), or an
 //! error that points at the key.
 //!
 //! This crate knows which keys there are, their types, and which of them a check needs. It does not know whether a

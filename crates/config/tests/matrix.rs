@@ -1,4 +1,4 @@
-//! The document of `cargo xtask compare`.
+//! A matrix.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ fn every_key_is_read() {
     assert_eq!(matrix.output, Some(PathBuf::from("out/compare")));
 }
 
-/// What xtask does: a check's document and a run's, put together, are a config for `loupe`.
+/// What loupe-matrix does: a check's document and a run's, put together, are a config for `loupe`.
 #[test]
 fn a_check_and_a_run_together_are_a_config() {
     let matrix = matrix(TEXT);

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use loupe_spec::{Formula, Mistake, Probe};
 use serde::{Deserialize, Serialize};
 
+use crate::number::number;
+
 /// How sure a name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,6 +95,7 @@ pub struct FittedParameter {
     /// The value that explains the candidate; `None`: no cap at all.
     pub value: Option<f64>,
     /// The right value.
+    #[serde(deserialize_with = "number")]
     pub expected: f64,
     /// Where it stands.
     pub formula: Cow<'static, str>,

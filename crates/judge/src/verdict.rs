@@ -353,7 +353,7 @@ impl Verdict {
 pub struct Verdicts {
     /// [`SCHEMA`]
     pub schema: Cow<'static, str>,
-    /// The gravest: 2, then 3, 1, 4, 0.
+    /// The gravest: 3, then 1, 4, 0.
     pub exit_code: u8,
     /// One a candidate.
     pub verdicts: Vec<Verdict>,

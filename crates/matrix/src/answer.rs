@@ -1,5 +1,6 @@
 //! The comparison in text: the judge's own, a table of the runs, what went wrong, and one last line.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use comfy_table::presets::NOTHING;
@@ -107,7 +108,8 @@ pub fn line(comparison: &Comparison) -> String {
         count => parts.push(format!("{count} runs agree {how}")),
     }
     let mut absent: Vec<&str> = rows.iter().filter(|row| row.absent()).map(|row| row.backend.as_str()).collect();
-    absent.dedup();
+    let mut seen = BTreeSet::new();
+    absent.retain(|backend| seen.insert(*backend));
     if !absent.is_empty() {
         parts.push(format!("{} absent", absent.join(", ")));
     }

@@ -4,13 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use loupe_checkpoint::files_of;
 use loupe_config::{BACKENDS, BackendRun, Matrix, MatrixCheck, MatrixRun};
 use loupe_files::{is_inside, is_one_of};
 use loupe_report::{Written, files_read, is_report};
+use loupe_spec::{echo, echo_path};
 use miette::{Result, bail, miette};
 use serde_json::{Map, Value};
 
-use crate::documents::{VERDICT, path_value, read};
+use crate::documents::{EXPORT, TOKENS, VERDICT, path_value, read};
 use crate::engine::{self, Filling};
 use crate::error::io_error;
 use crate::process;
@@ -62,16 +64,18 @@ pub fn refuse_overwriting(path: &Path, matrix: &Matrix, output: &Path) -> Result
     let named = || matrix.runs.iter().zip(&names);
     let backends = named().filter(|(run, _)| matches!(run, MatrixRun::Backend(_)));
     let reports = backends.flat_map(|(_, name)| checks.iter().map(move |check| output.join(name).join(check)));
-    let prefixes = reports.chain([output.to_path_buf(), output.join(VERDICT)]);
+    let prefixes =
+        reports.chain([output.to_path_buf(), output.join(VERDICT), output.join(TOKENS), output.join(EXPORT)]);
     let written = prefixes.flat_map(|prefix| {
         let Written { json, safetensors } = Written::of(&prefix);
-        [json, safetensors]
+        [json, safetensors].into_iter().chain(process::ENDINGS.map(|ending| process::with_ending(&prefix, ending)))
     });
     let saved = matrix.reports.iter().chain(&matrix.reference).flat_map(|path| files_read(path));
-    let read: Vec<PathBuf> = saved.chain([path.to_path_buf()]).collect();
+    let model = matrix.model.iter().flat_map(|model| files_of(&model.id, model.revision.as_deref()));
+    let read: Vec<PathBuf> = saved.chain(model).chain([path.to_path_buf()]).collect();
     for target in written.chain([process::with_ending(output, ".junit.xml")]) {
         if let Some(file) = is_one_of(&target, &read) {
-            let (output, file) = (output.display(), file.display());
+            let (output, file) = (echo_path(output), echo_path(file));
             bail!("\"output\": \"{output}\" would overwrite {file}, which is read; name another output");
         }
     }
@@ -79,7 +83,7 @@ pub fn refuse_overwriting(path: &Path, matrix: &Matrix, output: &Path) -> Result
         let folder = engine::folder(output, name);
         let inside = read.iter().find(|file| matches!(run, MatrixRun::Engine(_)) && is_inside(file, &folder));
         if let Some(file) = inside {
-            let (folder, file) = (folder.display(), file.display());
+            let (folder, file) = (echo_path(&folder), echo_path(file));
             bail!(
                 "{folder} is cleared for the run \"{name}\", and {file}, which is read, lies in it; name another output"
             );
@@ -166,8 +170,8 @@ fn step(check: &str, prefix: PathBuf, outcome: Outcome, seconds: Option<f64>) ->
     }
     match read(&Written::of(&step.report).json) {
         Ok(report) => {
-            step.findings = report.findings;
-            (Some(report.backend.device), step)
+            step.findings = report.findings.iter().map(|finding| echo(finding)).collect();
+            (Some(echo(&report.backend.device)), step)
         }
         Err(why) => {
             step.outcome = Outcome::Failed(format!("it ended well but left no report: {why}"));
@@ -178,8 +182,7 @@ fn step(check: &str, prefix: PathBuf, outcome: Outcome, seconds: Option<f64>) ->
 
 /// The reports made elsewhere, those of one backend in one row. A dump without a report's JSON is a row of its own.
 pub fn elsewhere(paths: &[PathBuf]) -> Result<Vec<Row>> {
-    let missing: Vec<String> =
-        paths.iter().filter(|path| !there(path)).map(|path| path.display().to_string()).collect();
+    let missing: Vec<String> = paths.iter().filter(|path| !there(path)).map(|path| echo_path(path)).collect();
     if !missing.is_empty() {
         bail!(
             help =
@@ -211,7 +214,7 @@ fn there(path: &Path) -> bool {
 /// A row of the one report at `path`, by what its JSON says of it, or else by its name.
 fn introduce(path: &Path) -> Result<Row> {
     let json = Written::named_by(path).json;
-    let stem = json.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = echo(&json.file_stem().unwrap_or_default().to_string_lossy());
     let mut step = Step {
         check: stem.clone(),
         report: path.to_path_buf(),
@@ -226,11 +229,11 @@ fn introduce(path: &Path) -> Result<Row> {
     }
     let report = read(&json).map_err(|why| miette!("not a report of Loupe: {why}"))?;
     if let Some(check) = report.config.get("check").and_then(Value::as_str) {
-        step.check = check.to_string();
+        step.check = echo(check);
     }
-    step.findings = report.findings;
-    let backend = report.backend.name;
+    step.findings = report.findings.iter().map(|finding| echo(finding)).collect();
+    let backend = echo(&report.backend.name);
     let name = name(&backend, report.dtype, &report.precision, None);
-    let (device, folder) = (Some(report.backend.device), String::new());
+    let (device, folder) = (Some(echo(&report.backend.device)), String::new());
     Ok(Row { name, folder, backend, device, elsewhere: true, steps: vec![step] })
 }

@@ -9,11 +9,11 @@ use std::process::Command;
 
 use loupe_config::{DumpFormat, EngineRun, Input, Matrix, Piece, Placeholder};
 use loupe_report::{Written, is_report};
-use loupe_spec::echo;
+use loupe_spec::{echo, echo_path};
 use miette::{Result, bail, miette};
 use serde_json::{Value, json};
 
-use crate::documents::{path_value, question, read};
+use crate::documents::{EXPORT, TOKENS, path_value, question, read};
 use crate::error::io_error;
 use crate::process::{self, End, Ended};
 use crate::rows::{Outcome, Row, Step};
@@ -79,13 +79,15 @@ impl<'a> Filling<'a> {
     }
 
     fn export(&self, id: &str, name: &str) -> Result<PathBuf> {
-        let folder = self.output.join(format!("builtin-{name}"));
-        // What an earlier comparison exported; `export` writes over nothing.
-        for file in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
-            remove(&folder.join(file))?;
+        let (folder, prefix) = (self.output.join(format!("builtin-{name}")), self.output.join(EXPORT));
+        // What an earlier comparison exported; `export` writes over nothing, and refuses what anybody else put there.
+        if process::with_ending(&prefix, process::CONFIG).is_file() {
+            for file in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+                remove(&folder.join(file))?;
+            }
         }
         let config = json!({"check": "export", "model": id, "output": path_value(&folder)?});
-        self.run(&config, &self.output.join("export"), "export the model")?;
+        self.run(&config, &prefix, "export the model")?;
         absolute(&folder)
     }
 
@@ -105,7 +107,7 @@ impl<'a> Filling<'a> {
     }
 
     fn encoded(&self) -> Result<Vec<usize>> {
-        let prefix = self.output.join("tokens");
+        let prefix = self.output.join(TOKENS);
         let mut config = question(self.matrix);
         config.insert("check".to_string(), "embed".into());
         config.insert("output".to_string(), path_value(&prefix)?);
@@ -260,7 +262,7 @@ fn clear(folder: &Path, name: &str) -> Result<()> {
         bail!(
             help = "move it, or name another output",
             "{} is there already, and no earlier comparison made it: no {COMMAND} lies beside it",
-            foreign.display()
+            echo_path(foreign)
         );
     }
     for dump in &dumps {

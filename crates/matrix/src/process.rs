@@ -62,15 +62,22 @@ pub fn named_loupe() -> Result<Option<PathBuf>> {
     named.canonicalize().map(Some).map_err(|error| miette!("LOUPE_BIN names {}: {error}", echo_path(&named)))
 }
 
+/// What stays beside a report that [`loupe`] was asked for.
+pub const CONFIG: &str = ".config.json";
+const TEXT: &str = ".txt";
+const LOG: &str = ".log";
+/// All of it.
+pub const ENDINGS: [&str; 3] = [CONFIG, TEXT, LOG];
+
 /// Runs `loupe` on `config`. Beside the report that it may write to `prefix` stay its config, with which it can be run
 /// again by hand, its text and its errors: `<prefix>.config.json`, `.txt` and `.log`.
 pub fn loupe(program: &Path, config: &Value, prefix: &Path, limit: Duration) -> Result<Ended> {
-    let config_path = with_ending(prefix, ".config.json");
+    let config_path = with_ending(prefix, CONFIG);
     if let Some(folder) = prefix.parent() {
         fs::create_dir_all(folder).map_err(io_error("make the folder", folder))?;
     }
     fs::write(&config_path, format!("{config:#}\n")).map_err(io_error("write", &config_path))?;
-    let (text, log) = (with_ending(prefix, ".txt"), with_ending(prefix, ".log"));
+    let (text, log) = (with_ending(prefix, TEXT), with_ending(prefix, LOG));
     run(Command::new(program).arg(&config_path), &text, &log, limit)?.map_err(io_error("run", program))
 }
 

@@ -105,7 +105,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The same with `value` in the place of its [`Parameter`], if it holds one; an infinite cap is none.
+    /// The same with `value` in the place of its [`crate::Parameter`], if it holds one; an infinite cap is none.
     pub fn with(self, value: f64) -> Op {
         match self {
             Op::Scale(_) => Op::Scale(value),
@@ -118,7 +118,7 @@ impl Op {
         }
     }
 
-    /// The number in its formula, where that is a [`Parameter`]; `None`: there is none, or a cap is off.
+    /// The number in its formula, where that is a [`crate::Parameter`]; `None`: there is none, or a cap is off.
     pub fn number(self) -> Option<f64> {
         match self {
             Op::Scale(by) => Some(by),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::Config;
 
-/// A tensor of the checkpoint. `Display` and `FromStr` use Hugging Face's state-dict names. A [`Graph`] knows its shape.
+/// A tensor of the checkpoint. `Display` and `FromStr` use Hugging Face's state-dict names. A [`crate::Graph`] knows its shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Weight {
     layer: Option<usize>,

@@ -112,9 +112,10 @@ impl Search<'_> {
         Ok(parts)
     }
 
-    /// The most that anything measured moved target `at`.
+    /// The most that anything measured moved target `at`, short of showing it.
     fn most(&self, at: usize) -> Option<f64> {
-        let sizes = self.known.values().filter_map(|found| Some(found.get(at)?.as_ref()?.times_noise));
+        let found = self.known.values().filter_map(|found| found.get(at).copied().flatten());
+        let sizes = found.filter(|found| !found.shows()).map(|found| found.times_noise);
         sizes.reduce(f64::max)
     }
 }

@@ -1,4 +1,4 @@
-//! The mistakes of `crates/mistakes`, as plain data: xtask does not link that crate, and what the benchmark expects
+//! The mistakes of `crates/mistakes`, as plain data: loupe-bench does not link that crate, and what the benchmark expects
 //! should not come from the code that it tests.
 
 use loupe_spec::{Config, Dtype};

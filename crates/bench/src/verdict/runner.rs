@@ -12,6 +12,7 @@ use loupe_spec::Dtype;
 use miette::{Result, bail, miette};
 use serde_json::{Map, Value, json};
 
+use loupe_matrix::io_error;
 use loupe_matrix::process::{self, End};
 
 /// One trace of a tiny checkpoint takes milliseconds; the first of wgpu on a machine compiles its kernels.
@@ -87,8 +88,12 @@ impl Runner {
         config.insert("output".to_string(), text(prefix)?.into());
         config.extend(keys.clone());
         let limit = JUDGE_LIMIT.saturating_mul(u32::try_from(batch.len()).unwrap_or(1));
-        let ended = process::loupe(&self.program, &config.into(), prefix, limit)?;
         let written = Written::of(prefix).json;
+        // What an interrupted benchmark left would be taken for this one's.
+        if written.exists() {
+            std::fs::remove_file(&written).map_err(io_error("remove", &written))?;
+        }
+        let ended = process::loupe(&self.program, &config.into(), prefix, limit)?;
         let Ok(json) = std::fs::read(&written) else {
             bail!("compare {}: {}", prefix.display(), ended.said.unwrap_or(ended.how));
         };
