@@ -18,14 +18,16 @@ fn what_a_matrix_reads_it_never_writes() {
         assert!(done.stderr.contains("would overwrite") && done.stderr.contains(path), "{}", done.stderr);
         assert_eq!(fs::read(bench.path(path)).unwrap(), before, "{path}");
     };
-    ["out/run.json", "out/run/flex-f32/embed.json", "out/run/verdict.json"].into_iter().for_each(kept);
+    let reports = ["out/run.json", "out/run/flex-f32/embed.json", "out/run/verdict.json"];
+    // What stands beside a report, and what is made for engines.
+    let beside = ["out/run/verdict.config.json", "out/run/flex-f32/embed.config.json", "out/run/tokens.json"];
+    reports.into_iter().chain(beside).for_each(kept);
     let done = all_numeric(&Bench::new().set("output", json!("matrix")));
     assert!(done.code == 2 && done.stderr.contains("would overwrite matrix.json"), "{}", done.stderr);
 }
 
-/// Neither the checkpoint nor the matrix itself, wherever the output lies.
 #[test]
-fn neither_the_model_nor_the_matrix_is_overwritten() {
+fn the_model_of_a_matrix_is_not_overwritten() {
     let bench =
         Bench::new().set("model", json!("out/m")).set("output", json!("out/m/config")).set("format", json!(["json"]));
     fs::create_dir_all(bench.path("out/m")).unwrap();
@@ -33,12 +35,6 @@ fn neither_the_model_nor_the_matrix_is_overwritten() {
     let done = all_numeric(&bench);
     assert!(done.code == 2 && done.stderr.contains("would overwrite"), "{}", done.stderr);
     assert_eq!(fs::read_to_string(bench.path("out/m/config.json")).unwrap(), "mine");
-
-    // As a matrix would be that lies where the judge's config goes; the stub's is matrix.json, of the run "matrix".
-    let bench = Bench::new().set("reports", json!(["out/run/tokens.json"]));
-    write_report(&bench.path("out/run/tokens"), "flex", &[]);
-    let done = all_numeric(&bench);
-    assert!(done.code == 2 && done.stderr.contains("would overwrite"), "{}", done.stderr);
 }
 
 /// A report of somebody else's may say anything: it makes no line of its own in our text.

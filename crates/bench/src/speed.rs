@@ -127,11 +127,14 @@ pub fn pairs(config: Option<&Path>, loupe: PathBuf) -> Result<Done> {
             );
             std::fs::write(&path, Value::Object(keys).to_string()).map_err(io_error("write", &path))?;
             let config = path.to_string_lossy().into_owned();
-            let own = Command::new(&loupe);
+            let mut own = Command::new(&loupe);
+            own.arg(&config);
             let other = settings.beside.command(check, &model, backend, *dtype, &config);
-            match pair((own, &config), other, settings.repeats) {
+            match pair(own, other, settings.repeats) {
                 Ok(measured) => {
-                    table.add_row([name, check.clone()].into_iter().chain(measured.cells()));
+                    table.add_row([name.clone(), check.clone()].into_iter().chain(measured.cells()));
+                    let why = measured.failure.map(|why| format!("not run: beside {check} on {name}: {why}\n"));
+                    notes += &why.unwrap_or_default();
                 }
                 // A backend that is not on this machine.
                 Err((Some(5), why)) => notes += &format!("not run: {check} on {name}: {why}\n"),
@@ -208,28 +211,26 @@ struct Took {
     anonymous: Option<u64>,
 }
 
-/// Both of each pair; of the other nothing where there is none, or why it does not run.
+/// Both of each pair; of the other nothing where there is none.
 struct Measured {
     own: Vec<Took>,
-    other: Result<Vec<Took>, String>,
+    other: Vec<Took>,
+    /// Why the other does not run, or no longer.
+    failure: Option<String>,
 }
 
 type Failed = (Option<i32>, String);
 
-fn pair((mut own, config): (Command, &str), mut other: Option<Command>, repeats: usize) -> Result<Measured, Failed> {
-    own.arg(config);
-    once(&mut own)?;
-    let mut measured = Measured { own: Vec::new(), other: Ok(Vec::new()) };
-    if let Some(Err((_, why))) = other.as_mut().map(once) {
-        (other, measured.other) = (None, Err(why));
-    }
-    for _ in 0..repeats {
-        measured.own.push(once(&mut own)?);
-        if let (Some(command), Ok(others)) = (&mut other, &mut measured.other) {
-            match once(command) {
-                Ok(took) => others.push(took),
-                Err((_, why)) => measured.other = Err(why),
-            }
+/// So many pairs after the first, which warms up and does not count.
+fn pair(mut own: Command, mut other: Option<Command>, repeats: usize) -> Result<Measured, Failed> {
+    let mut measured = Measured { own: Vec::new(), other: Vec::new(), failure: None };
+    for at in 0..=repeats {
+        let took = once(&mut own)?;
+        measured.own.extend((at > 0).then_some(took));
+        match other.as_mut().map(once) {
+            Some(Ok(took)) => measured.other.extend((at > 0).then_some(took)),
+            Some(Err((_, why))) => (other, measured.failure) = (None, Some(why)),
+            None => {}
         }
     }
     Ok(measured)
@@ -282,19 +283,17 @@ impl Measured {
                 [format!("{:.3}", median(all.iter().map(|took| took.seconds))), memory]
             }
         };
-        let others = self.other.as_deref().unwrap_or_default();
-        let ratios: Vec<f64> = others.iter().zip(&self.own).map(|(other, own)| other.seconds / own.seconds).collect();
-        let ratio = match (&self.other, ratios.as_slice()) {
-            (Err(why), _) => [why.clone(), String::new(), String::new()],
-            (_, []) => [(); 3].map(|()| "-".to_string()),
-            (_, all) => {
+        let of_pairs = self.other.iter().zip(&self.own);
+        let ratios: Vec<f64> = of_pairs.map(|(other, own)| other.seconds / own.seconds).collect();
+        let [middle, least, most] = match ratios.as_slice() {
+            [] => ["-", "-", "-"].map(str::to_string),
+            all => {
                 let [least, most] =
                     [f64::min, f64::max].map(|pick| all.iter().copied().reduce(pick).unwrap_or(f64::NAN));
                 [median(all.iter().copied()), least, most].map(|ratio| format!("{ratio:.2}"))
             }
         };
-        let ([own, memory], [other, others]) = (took(&self.own), took(others));
-        let [middle, least, most] = ratio;
+        let ([own, memory], [other, others]) = (took(&self.own), took(&self.other));
         [own, memory, other, others, middle, least, most]
     }
 }
@@ -346,8 +345,8 @@ mod tests {
     fn a_ratio_is_of_the_two_of_a_pair() {
         let took = |seconds| Took { seconds, anonymous: Some(3_000_000) };
         // By the medians it would be 2.
-        let measured =
-            Measured { own: [1.0, 2.0, 4.0].map(took).to_vec(), other: Ok([3.0, 4.0, 20.0].map(took).to_vec()) };
+        let (own, other) = ([1.0, 2.0, 4.0].map(took).to_vec(), [3.0, 4.0, 20.0].map(took).to_vec());
+        let measured = Measured { own, other, failure: None };
         assert_eq!(measured.cells(), ["2.000", "3", "4.000", "3", "3.00", "2.00", "5.00"].map(str::to_string));
     }
 }

@@ -36,6 +36,7 @@ impl Open {
 
 /// Another order of axes must leave less than this share of what the documented one leaves.
 pub const SHARE_LEFT: f64 = 0.5;
+
 /// The stages `wanted` from `trace`, in f64.
 pub fn predict(
     replayer: &dyn Replayer,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::CheckpointError;
 use crate::hub::{HubModel, HubSettings};
-use crate::names::{CONFIG, INDEX, SINGLE, TOKENIZER, TOKENIZER_CONFIG};
+use crate::names::{ALL, INDEX, SINGLE};
 use crate::shard::Shard;
 use crate::source::{File, Source};
 
@@ -40,7 +40,7 @@ pub fn files_of(model: &str, revision: Option<&str>) -> Vec<PathBuf> {
     let index = loupe_files::read(&folder.join(INDEX), LARGEST_INDEX).ok();
     let index = index.and_then(|bytes| serde_json::from_slice::<Index>(&bytes).ok());
     let shards = index.into_iter().flat_map(|index| index.weight_map.into_values());
-    let names = [SINGLE, INDEX, CONFIG, TOKENIZER, TOKENIZER_CONFIG].map(str::to_string);
+    let names = ALL.map(str::to_string);
     names.into_iter().chain(shards).map(|name| folder.join(name)).collect()
 }
 

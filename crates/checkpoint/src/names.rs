@@ -10,3 +10,5 @@ pub(crate) const INDEX: &str = "model.safetensors.index.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 /// What Python wants beside it.
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+/// Those of a checkpoint in one file or several.
+pub(crate) const ALL: [&str; 5] = [CONFIG, SINGLE, INDEX, TOKENIZER, TOKENIZER_CONFIG];

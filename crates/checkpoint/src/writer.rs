@@ -8,12 +8,11 @@ use loupe_files::NewFile;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::CheckpointError;
-use crate::names::{CONFIG, INDEX, SINGLE, TOKENIZER, TOKENIZER_CONFIG};
+use crate::names::ALL;
 
 /// Refuses a folder that already holds a checkpoint, and creates it where it is missing.
 pub(crate) fn prepare_folder(folder: &Path) -> Result<(), CheckpointError> {
-    let taken = [CONFIG, SINGLE, INDEX, TOKENIZER, TOKENIZER_CONFIG];
-    if let Some(name) = taken.into_iter().find(|name| folder.join(name).exists()) {
+    if let Some(name) = ALL.into_iter().find(|name| folder.join(name).exists()) {
         let reason = format!("it already holds {name}, and nothing is overwritten; name a new folder");
         return Err(CheckpointError::Write { folder: folder.into(), reason });
     }

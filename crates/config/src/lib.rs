@@ -44,7 +44,7 @@ pub enum Document {
     Matrix(Box<Matrix>),
 }
 
-/// Reads the config of one `loupe` run: a file, or [`STDIN`]. One with `runs`, `reports` or `checks` is a matrix.
+/// Reads the config of one `loupe` run: a file, or [`STDIN`]. One with `runs`, `reports` or a list of `checks`, and no `check`, is a matrix.
 ///
 /// # Errors
 /// A file that cannot be read, is not UTF-8, or that [`parse`] or [`parse_matrix`] refuses.
@@ -55,7 +55,7 @@ pub fn read(path: &Path) -> Result<Document, ConfigError> {
     } else {
         (path, error::read_text(path)?)
     };
-    syntax::document(name, &text, |fields, document| match matrix::is_one(fields) {
+    syntax::document(name, &text, |fields, document| match matrix::is_one(&document) {
         true => matrix::matrix(fields, document).map(|matrix| Document::Matrix(Box::new(matrix))),
         false => build::request(fields, document).map(|request| Document::Request(Box::new(request))),
     })

@@ -99,9 +99,10 @@ pub struct BackendRun {
     pub document: Map<String, Value>,
 }
 
-/// Whether the document is a matrix and no check.
-pub(crate) fn is_one(fields: &Fields) -> bool {
-    ["runs", "reports", "checks"].iter().any(|key| fields.has(key)) && !fields.has("check")
+/// Whether the document is a matrix and no check. `"checks": "trace"` is a slip of the pen for `check`.
+pub(crate) fn is_one(document: &Value) -> bool {
+    let has = |key| document.get(key).is_some();
+    !has("check") && (has("runs") || has("reports") || document.get("checks").is_some_and(Value::is_array))
 }
 
 /// The whole document.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use loupe_config::{
-    BackendRun, Check, DEFAULT_TIME_LIMIT, DumpFormat, Format, Input, Matrix, MatrixRun, Piece, Placeholder, Precision,
-    Target, parse, parse_matrix,
+    BackendRun, Check, DEFAULT_TIME_LIMIT, Document, DumpFormat, Format, Input, Matrix, MatrixRun, Piece, Placeholder,
+    Precision, Target, parse, parse_matrix, read,
 };
 use loupe_spec::Dtype;
 use serde_json::{Value, json};
@@ -78,6 +78,37 @@ fn a_check_and_a_run_together_are_a_config() {
             assert_eq!((&request.common.backend, request.common.dtype), (&run.backend, run.dtype));
             assert_eq!((request.common.device, request.common.precision), (run.device.clone(), run.precision));
         }
+    }
+}
+
+/// The program is given one path, and its document says which of the two it is.
+#[test]
+fn a_document_says_by_its_keys_whether_it_is_a_matrix() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.json");
+    let of = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        read(&path)
+    };
+    assert_eq!(of(TEXT).unwrap(), Document::Matrix(Box::new(matrix(TEXT))));
+    for one in [
+        r#"{"model": "m", "token_ids": [2], "reports": ["a"]}"#,
+        r#"{"reference": {"report": "a"}, "runs": [{"command": ["b"]}]}"#,
+    ] {
+        assert!(matches!(of(one).unwrap(), Document::Matrix(_)), "{one}");
+    }
+    let embed = r#"{"check": "embed", "model": "m", "prompt": "x"}"#;
+    assert_eq!(of(embed).unwrap(), Document::Request(Box::new(parse(&path, embed).unwrap())));
+    for (text, part) in [
+        (r#"{"check": "embed", "model": "m", "prompt": "x", "runs": []}"#, "check \"embed\" has no key \"runs\""),
+        (
+            r#"{"checks": "embed", "model": "m", "prompt": "x"}"#,
+            "no check has a key \"checks\"; the nearest is \"check\"",
+        ),
+        (r#"{"checks": ["embed"], "model": "m", "prompt": "x"}"#, "the matrix needs \"runs\" or \"reports\""),
+    ] {
+        let error = of(text).unwrap_err().to_string();
+        assert!(error.contains(part), "no {part:?} in\n{error}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The numbers that the judge decides by.
+//! Numbers that several files of the search for a name decide by.
 
 /// More mistakes at once than this are not looked for one by one.
 pub const MOST_ROUNDS: usize = 8;

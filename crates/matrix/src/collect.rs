@@ -1,6 +1,5 @@
 //! From a matrix to rows: runs each check on each backend, and the engines, and takes in the reports made elsewhere.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::documents::{EXPORT, TOKENS, VERDICT, path_value, read};
 use crate::engine::{self, Filling};
-use crate::error::io_error;
+use crate::files::remove;
 use crate::process;
 use crate::progress;
 use crate::rows::{Outcome, Row, Step, apart, name, run_name};
@@ -141,10 +140,8 @@ pub fn runs(matrix: &Matrix, loupe: &Path, output: &Path) -> Result<Vec<Row>> {
 /// Removes the report of an earlier comparison: one that is there afterwards is of this.
 fn forget(prefix: &Path) -> Result<()> {
     let Written { json, safetensors } = Written::of(prefix);
-    for file in [json, safetensors].iter().filter(|file| file.exists()) {
-        fs::remove_file(file).map_err(io_error("remove", file))?;
-    }
-    Ok(())
+    remove(&json)?;
+    remove(&safetensors)
 }
 
 fn spawn(

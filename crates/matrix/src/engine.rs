@@ -14,7 +14,7 @@ use miette::{Result, bail, miette};
 use serde_json::{Value, json};
 
 use crate::documents::{EXPORT, TOKENS, path_value, question, read};
-use crate::error::io_error;
+use crate::files::{io_error, remove};
 use crate::process::{self, End, Ended};
 use crate::rows::{Outcome, Row, Step};
 
@@ -273,11 +273,4 @@ fn clear(folder: &Path, name: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn remove(file: &Path) -> Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error("remove", file)(error)),
-        _ => Ok(()),
-    }
 }

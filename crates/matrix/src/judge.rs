@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use loupe_config::{Matrix, MatrixRun};
 use loupe_judge::{Verdict, Verdicts};
@@ -12,8 +13,8 @@ use serde_json::{Map, Value, json};
 
 use crate::documents::{VERDICT, path_value, question};
 use crate::engine::folder;
-use crate::error::io_error;
 use crate::exit::worst;
+use crate::files::remove;
 use crate::process::{self, End, Ended};
 use crate::progress;
 use crate::rows::{Outcome, Row, Step};
@@ -93,10 +94,6 @@ fn ask(
     keys: &Map<String, Value>,
     steps: &mut [&mut Step],
 ) -> Result<Judgement> {
-    let written = Written::of(prefix).json;
-    if written.exists() {
-        fs::remove_file(&written).map_err(io_error("remove", &written))?;
-    }
     let candidates: Vec<PathBuf> = steps.iter().map(|step| candidate(&step.report)).collect();
     let mut config = question(matrix);
     config.insert("check".to_string(), "compare".into());
@@ -106,12 +103,9 @@ fn ask(
     config.insert("format".to_string(), json!(["json", "text"]));
     config.extend(keys.clone());
     let limit = matrix.time_limit.saturating_mul(TIMES_THE_LIMIT);
-    let ended = process::loupe(loupe, &config.into(), prefix, limit)?;
-
-    let read = fs::read(&written).map_err(|error| error.to_string());
-    let read = read.and_then(|json| Verdicts::from_json(&json).map_err(|error| error.to_string()));
+    let (ended, read) = verdicts(loupe, &config.into(), prefix, limit)?;
     let (verdicts, unread) = match read {
-        Ok(all) => (all.verdicts, None),
+        Ok(verdicts) => (verdicts, None),
         Err(why) => (Vec::new(), Some(why)),
     };
     for (step, path) in steps.iter_mut().zip(&candidates) {
@@ -125,6 +119,24 @@ fn ask(
     };
     let code = worst(verdicts.iter().map(|verdict| verdict.exit_code).chain([own]));
     Ok(Judgement { text: ended.stdout, verdicts, failure, code })
+}
+
+/// Runs `loupe` on `config`, a comparison with `prefix` as its output. The inner error is why there are no verdicts to read.
+///
+/// # Errors
+/// It cannot be started, or what an earlier one left cannot be removed: it would be taken for this one's.
+pub fn verdicts(
+    loupe: &Path,
+    config: &Value,
+    prefix: &Path,
+    limit: Duration,
+) -> Result<(Ended, std::result::Result<Vec<Verdict>, String>)> {
+    let written = Written::of(prefix).json;
+    remove(&written)?;
+    let ended = process::loupe(loupe, config, prefix, limit)?;
+    let json = fs::read(&written).map_err(|error| error.to_string());
+    let read = json.and_then(|json| Verdicts::from_json(&json).map_err(|error| error.to_string()));
+    Ok((ended, read.map(|all| all.verdicts)))
 }
 
 /// What a dump is, or the file that says what a report is: a prefix of ours has the JSON beside its tensors.

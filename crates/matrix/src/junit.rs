@@ -10,7 +10,7 @@ use loupe_judge::with_first;
 use miette::Result;
 
 use crate::comparison::Comparison;
-use crate::error::io_error;
+use crate::files::io_error;
 use crate::process::with_ending;
 use crate::rows::{Outcome, Row, Step};
 

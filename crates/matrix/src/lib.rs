@@ -9,8 +9,8 @@ mod collect;
 mod comparison;
 mod documents;
 mod engine;
-mod error;
 mod exit;
+mod files;
 mod json;
 mod judge;
 mod junit;
@@ -25,7 +25,8 @@ use miette::Result;
 
 pub use collect::required_by_environment;
 use comparison::Comparison;
-pub use error::io_error;
+pub use files::io_error;
+pub use judge::verdicts;
 pub use process::named_loupe;
 pub use progress::bar;
 

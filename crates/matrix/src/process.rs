@@ -12,7 +12,7 @@ use miette::{Result, miette};
 use serde_json::Value;
 use sysinfo::{Pid, ProcessRefreshKind, RefreshKind, System};
 
-use crate::error::io_error;
+use crate::files::io_error;
 
 /// How often a running process is looked at: little beside what any check takes.
 const LOOK: Duration = Duration::from_millis(5);

@@ -9,6 +9,7 @@ pub type WeightError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What an observer says went wrong.
 pub type ObserverError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Each with what was asked and what there is.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {

@@ -40,13 +40,15 @@ pub fn cover(bench: &Bench<'_>) -> Result<Cover, StimulusError> {
         }
         for recipe in RECIPES {
             let parts: Parts = recipe.iter().copied().filter(|part| search.aiming().contains(part)).collect();
-            let shown: BTreeSet<usize> = search.shown(&parts, recording)?.into_keys().collect();
-            if parts.is_empty() || shown.is_empty() {
+            if parts.is_empty() {
                 continue;
             }
-            let parts = search.needed(parts, recording, &shown)?;
-            let found = search.take(&parts, recording)?;
-            picked.push((parts, found));
+            let shown: BTreeSet<usize> = search.shown(&parts, recording)?.into_keys().collect();
+            if !shown.is_empty() {
+                let parts = search.needed(parts, recording, &shown)?;
+                let found = search.take(&parts, recording)?;
+                picked.push((parts, found));
+            }
         }
     }
     let closest = search.open.iter().filter_map(|at| Some((*at, search.most(*at)?))).collect();

@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::Compare;
-use loupe_engine::Shown as ShownRun;
 use loupe_judge::{Level, Shown, Stimulus, Unseen, Verdict, Why};
 use loupe_spec::Probe;
 
@@ -46,7 +45,7 @@ pub struct Asked<'a> {
     /// Where the folders of its stimuli go, where those are asked for.
     pub folder: Option<PathBuf>,
     /// How a long run is shown.
-    pub shown: ShownRun,
+    pub shown: loupe_engine::Shown,
 }
 
 /// The folder for the stimuli of a run whose output is `prefix`.

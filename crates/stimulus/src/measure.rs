@@ -12,6 +12,7 @@ use crate::variant::{Base, Variant};
 
 /// A mistake counts as shown where it moves a stage by this many times the noise: well beyond the judge's limit of 3.
 const SHOWN: f64 = 10.0;
+
 /// Where a target shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {

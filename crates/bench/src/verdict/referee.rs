@@ -11,9 +11,9 @@ use super::cases::Kind;
 use super::recording::{Extent, Recording};
 use super::runner::Run;
 use super::said::Said;
-use super::score::{Score, Truth};
+use super::score::Score;
 use super::sites::{Place, Planting};
-use super::truth::{Alike, Moved, VISIBLE};
+use super::truth::{Alike, Moved, Truth, VISIBLE};
 
 /// f64 keeps 1e-16; a forward pass loses some of it.
 const SAME: f64 = 1e-12;

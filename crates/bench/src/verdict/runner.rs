@@ -6,13 +6,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loupe_judge::{Verdict, Verdicts};
-use loupe_report::Written;
+use loupe_judge::Verdict;
 use loupe_spec::Dtype;
 use miette::{Result, bail, miette};
 use serde_json::{Map, Value, json};
 
-use loupe_matrix::io_error;
 use loupe_matrix::process::{self, End};
 
 /// One trace of a tiny checkpoint takes milliseconds; the first of wgpu on a machine compiles its kernels.
@@ -88,17 +86,10 @@ impl Runner {
         config.insert("output".to_string(), text(prefix)?.into());
         config.extend(keys.clone());
         let limit = JUDGE_LIMIT.saturating_mul(u32::try_from(batch.len()).unwrap_or(1));
-        let written = Written::of(prefix).json;
-        // What an interrupted benchmark left would be taken for this one's.
-        if written.exists() {
-            std::fs::remove_file(&written).map_err(io_error("remove", &written))?;
-        }
-        let ended = process::loupe(&self.program, &config.into(), prefix, limit)?;
-        let Ok(json) = std::fs::read(&written) else {
-            bail!("compare {}: {}", prefix.display(), ended.said.unwrap_or(ended.how));
-        };
-        let read = Verdicts::from_json(&json).map_err(|error| miette!("{}: {error}", written.display()))?;
-        Ok(read.verdicts.into_iter().map(|verdict| (PathBuf::from(&verdict.candidate.path), verdict)).collect())
+        let (ended, read) = loupe_matrix::verdicts(&self.program, &config.into(), prefix, limit)?;
+        let said = ended.said.unwrap_or(ended.how);
+        let verdicts = read.map_err(|why| miette!("compare {}: {said} ({why})", prefix.display()))?;
+        Ok(verdicts.into_iter().map(|verdict| (PathBuf::from(&verdict.candidate.path), verdict)).collect())
     }
 }
 

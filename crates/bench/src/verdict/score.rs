@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 
 use loupe_judge::NamedMistake;
-use loupe_spec::Probe;
 use serde_json::{Value, json};
 
 use super::cases::Kind;
 use super::recording::Extent;
 use super::said::{Said, stands_for};
 use super::sites::{Place, Planting};
-use super::truth::Alike;
+use super::truth::{Alike, Truth};
 
 /// Whether a layer or a site was named as planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,19 +38,6 @@ pub struct Score {
     /// Planted at one stage of one layer, named and recorded in full: the stage.
     pub site: Option<Placed>,
     pub wrong: Vec<String>,
-}
-
-/// What is known of a planted mistake without asking the judge.
-pub struct Truth<'a> {
-    /// Stages that may be called the first.
-    pub first: &'a BTreeSet<Probe>,
-    /// f64 with and without it differ by less than the dtype's noise in everything recorded.
-    pub hidden: bool,
-    /// The run came out as the right one in every bit though the mistake could be seen elsewhere: there is nothing to
-    /// see and nothing to declare.
-    pub right_anyway: bool,
-    /// How what was named compares with what was planted; `None`: nothing asked for it.
-    pub alike: Option<Alike>,
 }
 
 impl Score {

@@ -95,6 +95,19 @@ pub enum Alike {
     Apart,
 }
 
+/// What is known of a planted mistake without asking the judge.
+pub struct Truth<'a> {
+    /// Stages that may be called the first.
+    pub first: &'a BTreeSet<Probe>,
+    /// f64 with and without it differ by less than the dtype's noise in everything recorded.
+    pub hidden: bool,
+    /// The run came out as the right one in every bit though the mistake could be seen elsewhere: there is nothing to
+    /// see and nothing to declare.
+    pub right_anyway: bool,
+    /// How what was named compares with what was planted; `None`: nothing asked for it.
+    pub alike: Option<Alike>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
