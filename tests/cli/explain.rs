@@ -44,6 +44,18 @@ fn name(mistake: &Value) -> String {
 }
 
 #[test]
+fn a_probe_point_is_explained_by_any_of_its_names() {
+    let sandbox = Sandbox::new();
+    for name in ["layers.{l}.mlp.act", "layers.1.mlp.act", "mlp.act"] {
+        let text = explain(&sandbox, name);
+        assert!(text.starts_with("layers.{l}.mlp.act: gelu_tanh(gate_proj)"), "{text}");
+        for said in ["[T, F]", "layers.{l}.mlp.gate_proj", "gelu_erf, silu"] {
+            assert!(text.contains(said), "{said} is not in\n{text}");
+        }
+    }
+}
+
+#[test]
 fn other_names_of_a_verdict_are_explained_too() {
     let sandbox = Sandbox::new();
     for (id, said) in [

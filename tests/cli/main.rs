@@ -13,11 +13,13 @@ mod echo;
 mod engines;
 mod explain;
 mod forms;
+mod generated;
 mod hostile;
 #[cfg(unix)]
 mod matrix;
 #[cfg(unix)]
 mod matrix_files;
+mod named_files;
 mod next;
 mod originals;
 mod promises;
@@ -76,10 +78,12 @@ impl Sandbox {
 
     /// Runs it with `config` on standard input.
     fn piped(&self, config: &str) -> Run {
-        let mut file = tempfile::tempfile().unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(config.as_bytes()).unwrap();
         file.rewind().unwrap();
-        self.run_with(&["-"], file.into())
+        let run = self.run_with(&["-"], file.reopen().unwrap().into());
+        generated::conforms(self, file.path(), &run);
+        run
     }
 
     fn run_with<A: AsRef<Path>>(&self, arguments: &[A], stdin: Stdio) -> Run {
@@ -103,12 +107,17 @@ impl Sandbox {
     fn config(&self, text: &str) -> Run {
         let config = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(config.path(), text).unwrap();
-        self.run(&[config.path()])
+        let run = self.run(&[config.path()]);
+        generated::conforms(self, config.path(), &run);
+        run
     }
 
     /// Runs a config of the repository, unchanged.
     fn shipped(&self, name: &str) -> Run {
-        self.run(&[repository().join("configs").join(name)])
+        let config = repository().join("configs").join(name);
+        let run = self.run(&[&config]);
+        generated::conforms(self, &config, &run);
+        run
     }
 
     /// Writes `tensors` to dump.safetensors.

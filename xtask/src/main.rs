@@ -2,6 +2,7 @@
 //! burn, so that it compiles in seconds.
 
 mod compare;
+mod generate;
 mod loupe;
 
 use std::io::{IsTerminal, Write};
@@ -25,6 +26,7 @@ commands
                           plant every mistake in small checkpoints and count which the judge finds and names, and
                           right code that it calls wrong, as Markdown; everything where no config is given
                           (docs/bench-verdict.md has the config's keys; LOUPE_BIN and LOUPE_REQUIRE as above)
+  generate                write what of the repository is made from the code: schemas, the catalogue, tables of the docs
   fixtures 2b DIR         write a checkpoint of gemma-2-2b's shape with random weights to DIR (5.2 GB)
 
 exit codes of compare: those of loupe (loupe --help). Of the benchmarks: 0, or 1 where right code was called wrong or a mistake by
@@ -49,11 +51,13 @@ fn main() -> ExitCode {
         ["bench", config] => bench(loupe_bench::pairs, Some(Path::new(config))),
         ["bench-verdict"] => bench(loupe_bench::verdict, None),
         ["bench-verdict", config] => bench(loupe_bench::verdict, Some(Path::new(config))),
+        ["generate"] => generate::run().map(|text| say(&text)).map(|()| 0),
         ["fixtures", "2b", folder] => loupe_bench::gemma_2b(Path::new(folder)).map(|text| say(&text)).map(|()| 0),
         [] => return usage("no command was given"),
         ["bench", ..] => return usage("bench takes one config"),
         ["bench-verdict", ..] => return usage("bench-verdict takes one config"),
         ["compare", ..] => return usage("compare takes one config"),
+        ["generate", ..] => return usage("generate takes nothing"),
         ["fixtures", ..] => {
             return usage("fixtures takes the name of a shape, of which there is one, and a folder: fixtures 2b DIR");
         }

@@ -1,28 +1,33 @@
-//! `explain`: what a name in a verdict means.
+//! `explain`: what a name in a verdict means, or a probe point's.
 
 use std::fmt::Write as _;
 
 use comfy_table::{Table, presets};
 use loupe_checkpoint::Checkpoint;
 use loupe_engine::mistakes;
-use loupe_spec::{Arithmetic, Graph, Mistake, MistakeKind, Parameter, Probe, nearest};
+use loupe_spec::{Arithmetic, Edit, Graph, Mistake, MistakeKind, Parameter, Probe, What, nearest};
 use serde_json::{Value, json};
 
 use crate::CheckError;
 
-/// The text, and what it says as a document. Without `id`, every name.
+/// The text, and what it says as a document. Without `id`, every name; probe points in the document alone.
 pub(crate) fn run(id: Option<&str>) -> Result<(String, Value), CheckError> {
     // Which stages there are is the same in every checkpoint.
     let checkpoint = Checkpoint::open("builtin:tiny", None)?;
     let graph = checkpoint.graph();
     match id {
-        None => Ok((catalogue(graph), json!({ "mistakes": documents(mistakes().iter(), graph) }))),
+        None => {
+            let probes: Vec<Value> = one_layer(graph).into_iter().map(|probe| probe_document(probe, graph)).collect();
+            let document = json!({ "mistakes": documents(mistakes().iter(), graph), "probes": probes });
+            Ok((catalogue(graph), document))
+        }
         Some(id) => one(id, graph),
     }
 }
 
 fn one(id: &str, graph: &Graph) -> Result<(String, Value), CheckError> {
-    let ways: Vec<&Mistake> = mistakes().iter().filter(|mistake| mistake.id == id || mistake.name() == id).collect();
+    let ways: Vec<&'static Mistake> =
+        mistakes().iter().filter(|mistake| mistake.id == id || mistake.name() == id).collect();
     if !ways.is_empty() {
         let mut texts: Vec<String> = ways.iter().map(|mistake| mistake_text(mistake, graph)).collect();
         // rope_theta is both.
@@ -39,11 +44,74 @@ fn one(id: &str, graph: &Graph) -> Result<(String, Value), CheckError> {
     if let Some(parameter) = Parameter::named(id) {
         return Ok((number_text(parameter), json!({ "parameter": id, "formula": parameter.formula() })));
     }
+    if let Some(probe) = one_layer(graph).into_iter().find(|probe| is_called(*probe, id)) {
+        return Ok((probe_text(probe, graph), json!({ "probes": [probe_document(probe, graph)] })));
+    }
     let arithmetics = Arithmetic::ALL.into_iter().map(Arithmetic::name);
     let all = mistakes().iter().map(|mistake| mistake.id).chain(arithmetics);
-    let known: Vec<&str> = all.chain(Parameter::ALL.into_iter().map(Parameter::name)).collect();
+    let all = all.chain(Parameter::ALL.into_iter().map(Parameter::name));
+    let known: Vec<&str> = all.chain(Probe::each().map(Probe::path)).collect();
     let nearest = nearest(id, known).map(str::to_string);
     Err(CheckError::NoEntry { id: id.to_string(), nearest })
+}
+
+/// The probe points, those of a layer once.
+fn one_layer(graph: &Graph) -> Vec<Probe> {
+    graph.probes().filter(|probe| probe.layer().unwrap_or(0) == 0).collect()
+}
+
+/// Whether `name` is the probe's of any layer, of `{l}`, or without one.
+fn is_called(probe: Probe, name: &str) -> bool {
+    let named = Probe::named(name).is_some_and(|named| named.pattern() == probe.pattern());
+    named || name == probe.pattern() || name == probe.path()
+}
+
+fn probe_text(probe: Probe, graph: &Graph) -> String {
+    let document = probe_document(probe, graph);
+    let list = |key: &str| {
+        let names = document[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let mut out = format!("{}: {}\n", probe.pattern(), probe.meaning().replace('`', ""));
+    let mistakes: Vec<String> =
+        mistakes().iter().filter(|mistake| (mistake.at)(probe)).map(|mistake| mistake.name()).collect();
+    for (label, text) in [
+        ("shape", format!("[{}]", list("shape"))),
+        ("from", list("inputs")),
+        ("weight", document["weight"].as_str().unwrap_or_default().to_string()),
+        ("transformers", probe.in_transformers().replace('`', "")),
+        ("mistakes", mistakes.join(", ")),
+    ] {
+        if !text.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "  {label:<12} {text}");
+        }
+    }
+    out
+}
+
+fn probe_document(probe: Probe, graph: &Graph) -> Value {
+    let node = graph.node(probe);
+    // The first layer's input comes from the embedding, every other layer's from the layer before it.
+    let inputs = node.map(|node| Probe::patterns(node.inputs.iter().copied())).unwrap_or_default();
+    let axes: Vec<String> = probe.axes().iter().map(|axis| format!("{axis:?}")).collect();
+    json!({
+        "name": probe.pattern(),
+        "shape": axes,
+        "inputs": inputs,
+        "weight": node.and_then(|node| node.weight).map(|weight| weight.to_string().replace("layers.0.", "layers.{l}.")),
+        "what": probe.meaning(),
+        "transformers": probe.in_transformers(),
+    })
+}
+
+/// The number that `mistake` puts in the place of another, if that is all it does.
+fn number(mistake: &'static Mistake, graph: &Graph) -> Option<Value> {
+    let edited = graph.edited(&[Edit::everywhere(What::Mistake(mistake), graph)]);
+    let (right, wrong) = graph.nodes().iter().zip(edited.nodes()).find(|(right, wrong)| right.op != wrong.op)?;
+    let parameter = Parameter::ALL.into_iter().find(|parameter| parameter.is_at(right.probe))?;
+    let same = right.op.with(wrong.op.number().unwrap_or(f64::INFINITY)) == wrong.op;
+    same.then(|| json!({ "parameter": parameter.name(), "right": right.op.number(), "wrong": wrong.op.number() }))
 }
 
 fn number_text(parameter: Parameter) -> String {
@@ -99,7 +167,7 @@ fn stages(mistake: &Mistake, graph: &Graph) -> Vec<String> {
     Probe::patterns(graph.probes().filter(|probe| (mistake.at)(*probe)))
 }
 
-fn documents<'a>(all: impl Iterator<Item = &'a Mistake>, graph: &Graph) -> Vec<Value> {
+fn documents(all: impl Iterator<Item = &'static Mistake>, graph: &Graph) -> Vec<Value> {
     all.map(|mistake| {
         json!({
             "id": mistake.id,
@@ -109,6 +177,7 @@ fn documents<'a>(all: impl Iterator<Item = &'a Mistake>, graph: &Graph) -> Vec<V
             "right": mistake.right.to_string(),
             "kind": kind(mistake.kind).split(':').next(),
             "stages": stages(mistake, graph),
+            "number": number(mistake, graph),
             "hidden_when": mistake.hidden_when,
             "seen_in": mistake.seen_in,
         })

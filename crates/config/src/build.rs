@@ -1,6 +1,5 @@
 //! From the document's keys to a [`Request`].
 
-use jsonc_parser::ast::Value as Ast;
 use loupe_spec::{echo, hint, nearest};
 use serde_json::Value;
 
@@ -8,23 +7,19 @@ use crate::common::{common, model, required_input, required_model};
 use crate::compare::{compare, names};
 use crate::error::Noted;
 use crate::fields::Fields;
-use crate::read::{Mismatch, choice, even, index, integer, list, path, positive, prefix, probe_pattern, text};
-use crate::{Check, CheckName, Proj, Request, Target};
+use crate::keys::*;
+use crate::{Check, CheckName, Request, Target};
 
 /// The whole document.
 pub(crate) fn request(fields: &Fields, document: Value) -> Result<Request, Noted> {
+    fields.optional(&SCHEMA)?;
     let inferred = !fields.has("check");
-    let name = if inferred { infer(fields)? } else { fields.required("check", check_name)? };
+    let name = if inferred { infer(fields)? } else { fields.required(&CHECK)? };
     let fields = fields.named(format!("check \"{name}\""));
-    fields.only(&name.allowed());
+    fields.only(&name.shape().names());
     // Both are read before either ends it, so that every problem is noted.
     let (common, check) = (common(&fields), check(name, &fields));
     Ok(Request { check: check?, inferred, common: common?, document })
-}
-
-/// The value of `check`.
-pub(crate) fn check_name(value: &Ast) -> Result<CheckName, Mismatch> {
-    choice(&CheckName::ALL.map(|name| (name.name(), name)))(value)
 }
 
 /// The one check whose keys are exactly the document's.
@@ -36,7 +31,7 @@ fn infer(fields: &Fields) -> Result<CheckName, Noted> {
         return Ok(name);
     }
     // A key of no check at all is a slip of the pen, and more news than the missing "check".
-    let known: Vec<&str> = CheckName::ALL.iter().flat_map(|name| name.allowed()).collect();
+    let known: Vec<&str> = CheckName::ALL.iter().flat_map(|name| name.shape().names()).collect();
     let mut slip = false;
     for key in keys.iter().copied().filter(|key| !known.contains(key)) {
         slip = true;
@@ -47,7 +42,7 @@ fn infer(fields: &Fields) -> Result<CheckName, Noted> {
     let meant = inferable().filter(|(_, wants)| covered(wants)).max_by_key(|(_, wants)| wants.len());
     let advice = match meant {
         Some((name, _)) if !slip => format!("write \"check\": \"{name}\" if that is meant"),
-        _ if keys.iter().any(|key| CheckName::Compare.own().contains(key) && !slip) => {
+        _ if keys.iter().any(|key| CheckName::Compare.own().names().contains(key) && !slip) => {
             "write \"check\": \"compare\" to have a candidate judged".to_string()
         }
         _ => format!("or write \"check\", one of {}", CheckName::ALL.map(CheckName::name).join(", ")),
@@ -65,39 +60,39 @@ pub(crate) fn check(name: CheckName, fields: &Fields) -> Result<Check, Noted> {
         }
         CheckName::Attn => {
             let (model, input) = (required_model(fields), required_input(fields));
-            let layer = fields.required("layer", index);
+            let layer = fields.required(&LAYER);
             Ok(Check::Attn { model: model?, input: input?, layer: layer? })
         }
         CheckName::Weights => {
             let (model, target) = (required_model(fields), target(fields));
-            let against = fields.optional("against", path);
+            let against = fields.optional(&AGAINST);
             Ok(Check::Weights { model: model?, target: target?, against: against? })
         }
         CheckName::Rope => {
-            let (model, pos) = (required_model(fields), fields.required("pos", index));
-            let (dim, theta) = (fields.required("dim", even), fields.required("theta", positive));
+            let (model, pos) = (required_model(fields), fields.required(&POS));
+            let (dim, theta) = (fields.required(&DIM), fields.required(&THETA));
             Ok(Check::Rope { model: model?, pos: pos?, dim: dim?, theta: theta? })
         }
         CheckName::LayerOut => {
             let (model, input) = (required_model(fields), required_input(fields));
-            let (layers, token) = (fields.required("layers", list(index)), fields.required("token", integer));
+            let (layers, token) = (fields.required(&LAYERS), fields.required(&TOKEN));
             Ok(Check::LayerOut { model: model?, input: input?, layers: layers?, token: token? })
         }
         CheckName::Trace => {
             let (model, input) = (required_model(fields), required_input(fields));
-            let layers = fields.optional("layers", list(index));
-            let probes = fields.optional("probes", list(probe_pattern));
+            let layers = fields.optional(&LAYERS);
+            let probes = fields.optional(&PROBES);
             Ok(Check::Trace { model: model?, input: input?, layers: layers?, probes: probes? })
         }
         CheckName::Compare => compare(fields).map(Check::Compare),
         CheckName::Names => {
-            let (candidate, model) = (fields.required("candidate", path), model(fields));
+            let (candidate, model) = (fields.required(&CANDIDATE_PATH), model(fields));
             let names = names(fields);
             Ok(Check::Names { candidate: candidate?, model: model?, names: names? })
         }
-        CheckName::Explain => Ok(Check::Explain { id: fields.optional("id", text)? }),
+        CheckName::Explain => Ok(Check::Explain { id: fields.optional(&ID)? }),
         CheckName::Export => {
-            let (model, output) = (required_model(fields), fields.required("output", prefix));
+            let (model, output) = (required_model(fields), fields.required(&OUTPUT));
             Ok(Check::Export { model: model?, output: output? })
         }
     }
@@ -105,13 +100,13 @@ pub(crate) fn check(name: CheckName, fields: &Fields) -> Result<Check, Noted> {
 
 /// `layer` with `proj`, or `tensor`.
 fn target(fields: &Fields) -> Result<Target, Noted> {
-    let Some(tensor) = fields.optional("tensor", text)? else {
+    let Some(tensor) = fields.optional(&TENSOR)? else {
         if !fields.has("layer") && !fields.has("proj") {
             let help = Some("write \"layer\" and \"proj\", or \"tensor\" with a full name".to_string());
             return Err(fields.note("check \"weights\" needs the tensor to look at".to_string(), help));
         }
-        let layer = fields.required("layer", index);
-        let proj = fields.required("proj", choice(&Proj::ALL.map(|proj| (proj.name(), proj))));
+        let layer = fields.required(&LAYER);
+        let proj = fields.required(&PROJ);
         return Ok(Target::LayerProj { layer: layer?, proj: proj? });
     };
     fields.at_most_one(["tensor", "layer"])?;

@@ -1,23 +1,24 @@
 //! The keys of `compare`.
 
-use jsonc_parser::ast::Value as Ast;
-use loupe_spec::{Arithmetic, Dtype, NameEntry, NameEntryError, echo};
+use loupe_spec::{NameEntry, NameEntryError, echo};
 
 use crate::common::{input, model};
 use crate::error::Noted;
 use crate::fields::{Fields, INHERITED};
-use crate::read::{Mismatch, any_list, boolean, choice, index, integer, list, number, path, text};
-use crate::{CandidateRef, Compare, ComputedIn, Format, Reference, Typed};
+use crate::key::Key;
+use crate::keys::*;
+use crate::read::{Choice, OneOrList, TEXT};
+use crate::{CandidateRef, Compare, Format, Reference, Typed};
 
 /// The keys of `compare` that are its own.
 pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
     let candidates = candidates(fields);
     let reference = reference(fields);
     let names = names(fields);
-    let candidate_dtype = fields.optional("candidate_dtype", computed_in);
+    let candidate_dtype = fields.optional(&CANDIDATE_DTYPE);
     let positions = positions(fields);
     let without = without(fields);
-    let format = format(fields, &[Format::Text, Format::Json]);
+    let format = format(fields, &FORMAT);
     let stimulus = stimulus(fields);
     Ok(Compare {
         candidates: candidates?,
@@ -31,18 +32,12 @@ pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
     })
 }
 
-pub(crate) fn computed_in(value: &Ast) -> Result<ComputedIn, Mismatch> {
-    let dtypes = Dtype::FLOATS.map(ComputedIn::Dtype);
-    let all = dtypes.into_iter().chain(Arithmetic::ALL.map(ComputedIn::Arithmetic));
-    choice(&all.map(|computed| (computed.name(), computed)).collect::<Vec<_>>())(value)
-}
-
 /// `candidates`, or `candidate` for a list of one, which may also be numbers.
 fn candidates(fields: &Fields) -> Result<Vec<CandidateRef>, Noted> {
     if fields.is_object("candidate") {
         return Ok(vec![CandidateRef::Typed(typed(fields)?)]);
     }
-    let (many, one) = (fields.optional("candidates", list(path)), fields.optional("candidate", path));
+    let (many, one) = (fields.optional(&CANDIDATES), fields.optional(&CANDIDATE_PATH));
     fields.at_most_one(["candidates", "candidate"])?;
     let (many, one) = (many?, one?);
     let paths = many.or(one.map(|one| vec![one])).ok_or_else(|| fields.missing(&["candidates", "candidate"]))?;
@@ -54,9 +49,9 @@ fn typed(fields: &Fields) -> Result<Vec<Typed>, Noted> {
     let Some(candidate) = fields.object("candidate", "\"candidate\"")? else { return Ok(Vec::new()) };
     let read = |name: &str| {
         let Some(numbers) = candidate.object(name, &format!("\"{}\"", echo(name)))? else { return Ok(None) };
-        numbers.only(&["token", "first", "from"]);
-        let (token, first) = (numbers.required("token", integer), numbers.required("first", list(number)));
-        let from = numbers.optional("from", index);
+        numbers.only(&typed_numbers().names());
+        let (token, first) = (numbers.required(&TOKEN), numbers.required(&FIRST));
+        let from = numbers.optional(&FROM);
         Ok(Some(Typed { name: name.to_string(), token: token?, from: from?.unwrap_or(0), numbers: first? }))
     };
     // All are read before the first error ends it, so that each is noted.
@@ -74,14 +69,14 @@ fn typed(fields: &Fields) -> Result<Vec<Typed>, Noted> {
 fn reference(fields: &Fields) -> Result<Reference, Noted> {
     let inner = fields.object("reference", "\"reference\"")?;
     if let Some(inner) = &inner {
-        inner.only(&[&INHERITED[..], &["report"]].concat());
+        inner.only(&reference_keys().names());
         for key in INHERITED.into_iter().filter(|key| fields.has(key) && inner.has(key)) {
             let message = format!("\"{key}\" is there twice: in \"reference\" and beside it");
             inner.note_key(key, message, Some("keep one of them".to_string()));
         }
     }
     let home = inner.as_ref().unwrap_or(fields);
-    let report = if inner.is_some() { home.optional("report", path) } else { Ok(None) };
+    let report = if inner.is_some() { home.optional(&REPORT) } else { Ok(None) };
     let (model, input) = (model(home), input(home));
     let (model, input, report) = (model?, input?, report?);
     Ok(Reference { model, input, report })
@@ -91,7 +86,7 @@ fn reference(fields: &Fields) -> Result<Reference, Noted> {
 pub(crate) fn names(fields: &Fields) -> Result<Vec<NameEntry>, Noted> {
     let Some(names) = fields.object("names", "\"names\"")? else { return Ok(Vec::new()) };
     let mut entries: Vec<NameEntry> = Vec::new();
-    for (own, target) in names.entries(text)? {
+    for (own, target) in names.entries(&TEXT)? {
         let entry = NameEntry::new(&own, &target).map_err(|error| match error {
             NameEntryError::Unknown(unknown) => {
                 names.mismatch_of(&own, "the name of a probe point (docs/probes.md has them)", unknown.nearest)
@@ -116,7 +111,7 @@ pub(crate) fn names(fields: &Fields) -> Result<Vec<NameEntry>, Noted> {
 
 /// `positions`: those of the candidate's rows, in ascending order.
 pub(crate) fn positions(fields: &Fields) -> Result<Option<Vec<usize>>, Noted> {
-    let positions = fields.optional("positions", list(index))?;
+    let positions = fields.optional(&POSITIONS)?;
     if let Some(pair) = positions.iter().flat_map(|positions| positions.windows(2)).find(|pair| pair[0] >= pair[1]) {
         let message = match pair[0] == pair[1] {
             true => format!("\"positions\" holds {} twice, expected each row's once", pair[0]),
@@ -131,13 +126,13 @@ pub(crate) fn positions(fields: &Fields) -> Result<Option<Vec<usize>>, Noted> {
 /// `policy`: what the judge leaves out.
 fn without(fields: &Fields) -> Result<Vec<String>, Noted> {
     let Some(policy) = fields.object("policy", "\"policy\"")? else { return Ok(Vec::new()) };
-    policy.only(&["without"]);
-    Ok(policy.optional("without", any_list(text))?.unwrap_or_default())
+    policy.only(&[WITHOUT.name]);
+    Ok(policy.optional(&WITHOUT)?.unwrap_or_default())
 }
 
 /// `stimulus`, which writes checkpoints and so needs to be told where.
 fn stimulus(fields: &Fields) -> Result<bool, Noted> {
-    let asked = fields.optional("stimulus", boolean)?.unwrap_or(false);
+    let asked = fields.optional(&STIMULUS)?.unwrap_or(false);
     if asked && !fields.has("output") {
         let message = "\"stimulus\" writes checkpoints, and there is no \"output\" to say where".to_string();
         let help = "add \"output\": \"out/verdict\": they go to folders in out/verdict-stimulus".to_string();
@@ -146,15 +141,10 @@ fn stimulus(fields: &Fields) -> Result<bool, Noted> {
     Ok(asked)
 }
 
-/// `format`, of those that are `known`: one name or a list of them, each kept once.
-pub(crate) fn format(fields: &Fields, known: &[Format]) -> Result<Vec<Format>, Noted> {
-    let options: Vec<(&'static str, Format)> = known.iter().map(|format| (format.name(), *format)).collect();
-    let names = |value: &Ast| {
-        let one = choice(&options);
-        if matches!(value, Ast::Array(_)) { list(one)(value) } else { Ok(vec![one(value)?]) }
-    };
+/// `format`: one name or a list of them, each kept once.
+pub(crate) fn format(fields: &Fields, key: &Key<OneOrList<Choice<Format>>>) -> Result<Vec<Format>, Noted> {
     let mut formats: Vec<Format> = Vec::new();
-    for format in fields.optional("format", names)?.unwrap_or_else(|| vec![Format::Text]) {
+    for format in fields.optional(key)?.unwrap_or_else(|| vec![Format::Text]) {
         if !formats.contains(&format) {
             formats.push(format);
         }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use crate::compare::names;
 use crate::error::Noted;
 use crate::fields::Fields;
-use crate::read::{Mismatch, alternatives, choice, list, text};
+use crate::keys::{CANDIDATE_DTYPE, COMMAND, DUMP_FORMAT, JUDGED_WITH, NAME, engine_run_keys};
+use crate::read::{Mismatch, Reads, Takes, alternatives};
 
 /// What is put in the place of `{name}` in an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,25 +92,20 @@ impl EngineRun {
     }
 }
 
-/// The keys that the judge is told.
-const JUDGED_WITH: [&str; 3] = ["names", "candidate_dtype", "positions"];
-
 /// The engine that `fields`, an element of `runs`, describes; `document` is the same as written.
 pub(crate) fn engine_run(fields: &Fields, document: &Map<String, Value>) -> Result<EngineRun, Noted> {
     let fields = fields.named("a run with \"command\"".to_string());
-    fields.only(&[&["command", "format", "name"], &JUDGED_WITH[..]].concat());
-    let command = fields.required("command", |value| match value {
-        Ast::Array(array) if !array.elements.is_empty() => list(argument)(value),
-        other => Err(Mismatch::new(other, "a program and its arguments, such as [\"./my-engine\", \"{output}\"]")),
-    });
-    let format = fields.optional("format", choice(&DumpFormat::ALL.map(|format| (format.name(), format))));
-    let name = fields.optional("name", text);
+    fields.only(&engine_run_keys().names());
+    let command = fields.required(&COMMAND);
+    let format = fields.optional(&DUMP_FORMAT);
+    let name = fields.optional(&NAME);
     let names = names(&fields);
-    let candidate_dtype = fields.optional("candidate_dtype", crate::compare::computed_in);
+    let candidate_dtype = fields.optional(&CANDIDATE_DTYPE);
     let positions = crate::compare::positions(&fields);
     let (command, format, name) = (command?, format?, name?);
     names.and(candidate_dtype.map(drop)).and(positions.map(drop))?;
-    let judged_with = JUDGED_WITH.iter().filter_map(|key| Some((key.to_string(), document.get(*key)?.clone())));
+    let judged_with = JUDGED_WITH.iter().map(|key| key.name());
+    let judged_with = judged_with.filter_map(|key| Some((key.to_string(), document.get(key)?.clone())));
     let name = name.unwrap_or_else(|| called(&command));
     Ok(EngineRun { name, command, format: format.unwrap_or_default(), judged_with: judged_with.collect() })
 }
@@ -122,6 +118,30 @@ fn called(command: &[Vec<Piece>]) -> String {
     };
     let name = std::path::Path::new(program).file_name().map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| "engine".to_string())
+}
+
+/// A program and its arguments.
+pub(crate) struct Command;
+
+impl Takes for Command {
+    fn words(&self) -> String {
+        "[string]".to_string()
+    }
+
+    fn schema(&self) -> Value {
+        serde_json::json!({"type": "array", "items": {"type": "string"}, "minItems": 1})
+    }
+}
+
+impl Reads for Command {
+    type Out = Vec<Vec<Piece>>;
+
+    fn read(&self, value: &Ast) -> Result<Vec<Vec<Piece>>, Mismatch> {
+        match value {
+            Ast::Array(array) if !array.elements.is_empty() => array.elements.iter().map(argument).collect(),
+            other => Err(Mismatch::new(other, "a program and its arguments, such as [\"./my-engine\", \"{output}\"]")),
+        }
+    }
 }
 
 /// An argument with `{name}` in it wherever something is to be filled in. Other braces are text: `{"a": 1}`, `{}`.

@@ -5,7 +5,9 @@ use jsonc_parser::common::{Range, Ranged};
 use loupe_spec::{echo, hint, nearest};
 
 use crate::error::{Noted, Problems};
-use crate::read::{Mismatch, alternatives};
+use crate::key::Key;
+use crate::keys::SCHEMA;
+use crate::read::{Mismatch, Reads, alternatives};
 
 /// The keys that an object inside the document takes from the document where it has none of its own.
 pub(crate) const INHERITED: [&str; 4] = ["model", "revision", "prompt", "token_ids"];
@@ -42,9 +44,10 @@ impl<'d> Fields<'d> {
         Fields { whose, place, ..*self }
     }
 
-    /// Every key of the object itself, in order.
+    /// Every key of the object itself, in order; but not what a document tells an editor.
     pub(crate) fn keys(&self) -> Vec<&'d str> {
-        self.object.properties.iter().map(|property| property.name.as_str()).collect()
+        let all = self.object.properties.iter().map(|property| property.name.as_str());
+        all.filter(|name| self.outer.is_some() || *name != SCHEMA.name).collect()
     }
 
     /// Whether the object itself has the key.
@@ -100,19 +103,19 @@ impl<'d> Fields<'d> {
         self.problems.note(self.place, "incomplete", message, None)
     }
 
-    /// The key's value as `read` takes it; `None` where the key is not there.
-    pub(crate) fn optional<T>(
-        &self,
-        key: &str,
-        read: impl Fn(&Value) -> Result<T, Mismatch>,
-    ) -> Result<Option<T>, Noted> {
-        let Some(property) = self.get(key) else { return Ok(None) };
-        read(&property.value).map(Some).map_err(|mismatch| self.mismatch(key, mismatch))
+    /// The key's value; `None` where the key is not there.
+    pub(crate) fn optional<R: Reads>(&self, key: &Key<R>) -> Result<Option<R::Out>, Noted> {
+        self.get(key.name).map(|property| self.read(key.name, &property.value, &key.takes)).transpose()
     }
 
-    /// The key's value as `read` takes it; noted where the key is not there.
-    pub(crate) fn required<T>(&self, key: &str, read: impl Fn(&Value) -> Result<T, Mismatch>) -> Result<T, Noted> {
-        self.optional(key, read)?.ok_or_else(|| self.missing(&[key]))
+    /// The key's value; noted where the key is not there.
+    pub(crate) fn required<R: Reads>(&self, key: &Key<R>) -> Result<R::Out, Noted> {
+        self.optional(key)?.ok_or_else(|| self.missing(&[key.name]))
+    }
+
+    /// `value`, which is the key's or inside the key's, as `takes` reads it.
+    pub(crate) fn read<R: Reads>(&self, key: &str, value: &Value, takes: &R) -> Result<R::Out, Noted> {
+        takes.read(value).map_err(|mismatch| self.mismatch(key, mismatch))
     }
 
     /// Whether the key holds an object.
@@ -146,10 +149,13 @@ impl<'d> Fields<'d> {
     }
 
     /// Every key with its value, in order.
-    pub(crate) fn entries<T>(&self, read: impl Fn(&Value) -> Result<T, Mismatch>) -> Result<Vec<(String, T)>, Noted> {
-        let read = |key: &&str| Ok((key.to_string(), self.required(key, &read)?));
+    pub(crate) fn entries<R: Reads>(&self, takes: &R) -> Result<Vec<(String, R::Out)>, Noted> {
+        let entry = |property: &'d ObjectProp<'d>| {
+            let name = property.name.as_str();
+            Ok((name.to_string(), self.read(name, &property.value, takes)?))
+        };
         // All are read before the first error ends it, so that each is noted.
-        self.keys().iter().map(read).collect::<Vec<_>>().into_iter().collect()
+        self.object.properties.iter().map(entry).collect::<Vec<_>>().into_iter().collect()
     }
 
     /// Notes that the key's value is not what was expected, with what may have been meant.

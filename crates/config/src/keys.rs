@@ -1,122 +1,256 @@
-//! Which keys each check has: the tables of docs/reference/configs.md.
+//! Every key of a config, once: what it takes, what it means.
 
-use std::fmt;
+use std::path::PathBuf;
 
-/// The name of a check, as `check` spells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // each is the check it names
-pub enum CheckName {
-    Embed,
-    Attn,
-    Weights,
-    Rope,
-    LayerOut,
-    Trace,
-    Compare,
-    Names,
-    Explain,
-    Export,
+use loupe_spec::{Arithmetic, Dtype};
+use serde_json::json;
+
+use crate::check_name::CheckName;
+use crate::engine_run::Command;
+use crate::key::{AnyKey, Key, Nested, Sets, Shape};
+use crate::read::{
+    BOOLEAN, Choice, DEVICE, EVEN, INDEX, INTEGER, List, NUMBER, OneOrList, PATH, POSITIVE, PREFIX, ProbePattern,
+    Scalar, TEXT, Takes, any_list, list,
+};
+use crate::{BACKENDS, ComputedIn, Device, DumpFormat, Format, Precision, Proj};
+
+/// A key that has to be there, or whose absence no value stands for.
+const fn key<R>(name: &'static str, takes: R, says: &'static str) -> Key<R> {
+    Key { name, takes, default: None, says }
 }
 
-/// Keys of every check.
-const ALWAYS: &[&str] = &["check", "model", "revision", "output"];
-/// Keys of a check that uses a backend.
-const BACKEND: &[&str] = &["backend", "device", "dtype", "precision"];
-/// Keys of a check that runs the model over tokens.
-const INPUT: &[&str] = &["prompt", "token_ids"];
-/// The key of a check that runs or writes a model in which mistakes can be planted.
-const MISTAKES: &[&str] = &["mistakes"];
-
-impl CheckName {
-    /// Every check.
-    pub const ALL: [CheckName; 10] = [
-        CheckName::Embed,
-        CheckName::Attn,
-        CheckName::Weights,
-        CheckName::Rope,
-        CheckName::LayerOut,
-        CheckName::Trace,
-        CheckName::Compare,
-        CheckName::Names,
-        CheckName::Explain,
-        CheckName::Export,
-    ];
-
-    /// The name in configs.
-    pub fn name(self) -> &'static str {
-        match self {
-            CheckName::Embed => "embed",
-            CheckName::Attn => "attn",
-            CheckName::Weights => "weights",
-            CheckName::Rope => "rope",
-            CheckName::LayerOut => "layer-out",
-            CheckName::Trace => "trace",
-            CheckName::Compare => "compare",
-            CheckName::Names => "names",
-            CheckName::Explain => "explain",
-            CheckName::Export => "export",
-        }
-    }
-
-    /// The keys that this check alone decides what to do with.
-    pub(crate) fn own(self) -> &'static [&'static str] {
-        match self {
-            CheckName::Embed | CheckName::Export => &[],
-            CheckName::Attn => &["layer"],
-            CheckName::Weights => &["layer", "proj", "tensor", "against"],
-            CheckName::Rope => &["pos", "dim", "theta"],
-            CheckName::LayerOut => &["layers", "token"],
-            CheckName::Trace => &["layers", "probes"],
-            CheckName::Names => &["candidate", "names"],
-            CheckName::Explain => &["id"],
-            CheckName::Compare => &[
-                "candidates",
-                "candidate",
-                "reference",
-                "names",
-                "candidate_dtype",
-                "positions",
-                "policy",
-                "format",
-                "stimulus",
-            ],
-        }
-    }
-
-    /// Every key that a document with this check may have.
-    pub(crate) fn allowed(self) -> Vec<&'static str> {
-        let shared: &[&[&str]] = match self {
-            CheckName::Embed | CheckName::Attn | CheckName::LayerOut | CheckName::Trace => {
-                &[ALWAYS, INPUT, BACKEND, MISTAKES]
-            }
-            CheckName::Compare => &[ALWAYS, INPUT, BACKEND],
-            CheckName::Weights | CheckName::Rope => &[ALWAYS, BACKEND],
-            // Looks at names and shapes: nothing is computed.
-            CheckName::Names => &[ALWAYS],
-            // Of no model.
-            CheckName::Explain => &[&["check", "output"]],
-            // Copies a checkpoint: nothing is computed.
-            CheckName::Export => &[ALWAYS, MISTAKES],
-        };
-        [self.own(), &shared.concat()].concat()
-    }
-
-    /// The keys from which this check is meant when a document has exactly these and no `check`: those of the
-    /// original scripts' documents.
-    pub(crate) fn inferred_from(self) -> Option<&'static [&'static str]> {
-        match self {
-            CheckName::Embed => Some(&["model", "prompt"]),
-            CheckName::Attn => Some(&["model", "prompt", "layer"]),
-            CheckName::Weights => Some(&["model", "layer", "proj"]),
-            CheckName::Rope => Some(&["model", "pos", "dim", "theta"]),
-            CheckName::LayerOut => Some(&["model", "prompt", "layers", "token"]),
-            CheckName::Trace | CheckName::Compare | CheckName::Names | CheckName::Explain | CheckName::Export => None,
-        }
-    }
+const fn with_default<R>(name: &'static str, takes: R, default: &'static str, says: &'static str) -> Key<R> {
+    Key { name, takes, default: Some(default), says }
 }
 
-impl fmt::Display for CheckName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
+// Of every check.
+
+pub(crate) const SCHEMA: Key<Scalar<String>> = key(
+    "$schema",
+    TEXT,
+    "for editors: the path or address of a schema in `configs/schemas`; Loupe itself does not read it",
+);
+pub(crate) const CHECK: Key<Choice<CheckName>> = key(
+    "check",
+    Choice(|| CheckName::ALL.map(|name| (name.name(), name)).to_vec()),
+    "what to do; may be left out where the keys are exactly those that the check goes without it by",
+);
+pub(crate) const MODEL: Key<Scalar<String>> =
+    key("model", TEXT, "a folder in Hugging Face layout, a hub id, or `builtin:tiny`");
+pub(crate) const REVISION: Key<Scalar<String>> =
+    with_default("revision", TEXT, "main", "branch, tag or commit of a hub id");
+pub(crate) const OUTPUT: Key<Scalar<PathBuf>> =
+    key("output", PREFIX, "where the report goes, without ending; of `export` the folder");
+
+// Of checks that compute.
+
+pub(crate) const PROMPT: Key<Scalar<String>> = key("prompt", TEXT, "text for tokenizer.json, special tokens added");
+pub(crate) const TOKEN_IDS: Key<List<Scalar<usize>>> =
+    key("token_ids", list(INDEX), "in the place of `prompt`: the ids themselves, `<bos>` included");
+pub(crate) const INPUT: &[&dyn AnyKey] = &[&PROMPT, &TOKEN_IDS];
+const A_BACKEND: Choice<&str> = Choice(|| BACKENDS.map(|name| (name, name)).to_vec());
+pub(crate) const BACKEND: Key<Choice<&str>> = with_default("backend", A_BACKEND, BACKENDS[0], "what computes");
+pub(crate) const DEVICE_OF: Key<Scalar<Device>> = key(
+    "device",
+    DEVICE,
+    "which device of the backend: of wgpu `cpu`, `discrete:0`, `integrated:0`, `virtual:0`; of cuda an index",
+);
+pub(crate) const DTYPE: Key<Choice<Dtype>> = with_default(
+    "dtype",
+    Choice(|| Dtype::FLOATS.map(|dtype| (dtype.name(), dtype)).to_vec()),
+    "f32",
+    "what to compute in",
+);
+pub(crate) const PRECISION: Key<Choice<Precision>> = with_default(
+    "precision",
+    Choice(|| [Precision::Strict, Precision::Tf32].map(|precision| (precision.name(), precision)).to_vec()),
+    "strict",
+    "what f32 means in a product: f32, or operands rounded to TF32, which cuda can do",
+);
+pub(crate) const COMPUTING: &[&dyn AnyKey] = &[&BACKEND, &DEVICE_OF, &DTYPE, &PRECISION];
+pub(crate) const MISTAKES: Key<List<Scalar<String>>> = key(
+    "mistakes",
+    any_list(TEXT),
+    "mistakes to make on purpose: `id`, `id@3` in layer 3, `id@layers.3.mlp.act` at one stage; of `export` those that config.json can say",
+);
+
+// Of one check each.
+
+pub(crate) const LAYER: Key<Scalar<usize>> = key("layer", INDEX, "which layer, counted from 0");
+pub(crate) const PROJ: Key<Choice<Proj>> =
+    key("proj", Choice(|| Proj::ALL.map(|proj| (proj.name(), proj)).to_vec()), "which of the layer's tensors");
+pub(crate) const TENSOR: Key<Scalar<String>> =
+    key("tensor", TEXT, "a tensor's full name, in the place of `layer` and `proj`");
+pub(crate) const AGAINST: Key<Scalar<PathBuf>> =
+    key("against", PATH, "a safetensors file whose tensor of that name is held against it");
+pub(crate) const POS: Key<Scalar<usize>> = key("pos", INDEX, "the position, counted from 0");
+pub(crate) const DIM: Key<Scalar<usize>> = key("dim", EVEN, "how many lanes a head has");
+pub(crate) const THETA: Key<Scalar<f64>> = key("theta", POSITIVE, "the base of the frequencies");
+pub(crate) const LAYERS: Key<List<Scalar<usize>>> = key("layers", list(INDEX), "which layers, counted from 0");
+pub(crate) const TOKEN: Key<Scalar<i64>> = key("token", INTEGER, "which token; a negative one counts from the end");
+pub(crate) const PROBES: Key<List<ProbePattern>> =
+    key("probes", list(ProbePattern), "which probe points: `[\"*rope\", \"layers.*.output\"]`");
+pub(crate) const ID: Key<Scalar<String>> =
+    key("id", TEXT, "a name in a verdict, or a probe point's; left out: the whole catalogue");
+
+// Of what is judged.
+
+pub(crate) const CANDIDATE_PATH: Key<Scalar<PathBuf>> = key("candidate", PATH, "a dump, a log or a report");
+pub(crate) const CANDIDATE: Key<Nested> = key(
+    "candidate",
+    Nested {
+        words: "path, or object",
+        schema: || {
+            let numbers =
+                json!({"type": "object", "minProperties": 1, "additionalProperties": typed_numbers().schema()});
+            json!({"anyOf": [CANDIDATE_PATH.takes.schema(), numbers]})
+        },
+    },
+    "a dump, a log or a report (`names` takes no other); or numbers: `{\"layers.2.output\": {\"token\": -1, \"first\": [-2.3831, …]}}`",
+);
+pub(crate) const CANDIDATES: Key<List<Scalar<PathBuf>>> =
+    key("candidates", list(PATH), "several dumps, logs or reports, in the place of `candidate`");
+pub(crate) const FIRST: Key<List<Scalar<String>>> = key("first", list(NUMBER), "the numbers");
+pub(crate) const FROM: Key<Scalar<usize>> = with_default("from", INDEX, "0", "the lane of the first of them");
+
+/// Numbers as a person types them.
+pub(crate) fn typed_numbers() -> Shape {
+    Shape::default().must(&[&TOKEN, &FIRST]).may(&[&FROM])
 }
+
+pub(crate) const REPORT: Key<Scalar<PathBuf>> = key("report", PATH, "a saved report");
+pub(crate) const REFERENCE: Key<Nested> = key(
+    "reference",
+    Nested { words: "object", schema: || reference_keys().schema() },
+    "what it is held against: model and tokens in an object, or a saved report that says both; where both are given they must agree",
+);
+
+/// `reference` of `compare`.
+pub(crate) fn reference_keys() -> Shape {
+    Shape::default().may(&[&MODEL, &REVISION]).may(INPUT).may(&[&REPORT]).one_of(AT_MOST_ONE_INPUT)
+}
+
+pub(crate) const NAMES: Key<Nested> = key(
+    "names",
+    Nested {
+        words: "object of strings",
+        schema: || json!({"type": "object", "additionalProperties": {"type": "string", "minLength": 1}}),
+    },
+    "from your tensors' names, each of which has to be there, to probe points, or to transformers' `hidden_states` and `attentions`; `{l}` and `*` allowed: `{\"l_out-{l}\": \"layers.{l}.output\", \"states\": \"hidden_states\"}`",
+);
+
+pub(crate) const CANDIDATE_DTYPE: Key<Choice<ComputedIn>> = key(
+    "candidate_dtype",
+    Choice(|| {
+        let dtypes = Dtype::FLOATS.map(ComputedIn::Dtype);
+        let all = dtypes.into_iter().chain(Arithmetic::ALL.map(ComputedIn::Arithmetic));
+        all.map(|computed| (computed.name(), computed)).collect()
+    }),
+    "what it was computed in, where the values do not say: a dtype, or an arithmetic that a verdict names",
+);
+pub(crate) const POSITIONS: Key<List<Scalar<usize>>> = key(
+    "positions",
+    list(INDEX),
+    "which positions of the prompt the candidate's rows are, ascending, if not all; left out, the values decide",
+);
+pub(crate) const WITHOUT: Key<List<Scalar<String>>> =
+    key("without", any_list(TEXT), "ids of mistakes that are not to be named");
+pub(crate) const POLICY: Key<Nested> = key(
+    "policy",
+    Nested { words: "object with `without`", schema: || Shape::default().may(&[&WITHOUT]).schema() },
+    "what is not to be named, where your engine differs on purpose",
+);
+pub(crate) const FORMAT: Key<OneOrList<Choice<Format>>> = with_default(
+    "format",
+    OneOrList(list(Choice(|| [Format::Text, Format::Json].map(|format| (format.name(), format)).to_vec()))),
+    "text",
+    "how the verdict is said",
+);
+pub(crate) const STIMULUS: Key<Scalar<bool>> =
+    with_default("stimulus", BOOLEAN, "false", "write inputs that show what this one hides, below `output`");
+/// What the judge is told of an engine's dump.
+pub(crate) const JUDGED_WITH: &[&dyn AnyKey] = &[&NAMES, &CANDIDATE_DTYPE, &POSITIONS];
+
+// Of a matrix.
+
+/// The checks that a matrix can hold: those that make a report.
+pub(crate) const MATRIX_CHECKS: [CheckName; 6] =
+    [CheckName::Embed, CheckName::Attn, CheckName::Weights, CheckName::Rope, CheckName::LayerOut, CheckName::Trace];
+pub(crate) const CHECKS: Key<Nested> = key(
+    "checks",
+    Nested {
+        words: "list",
+        schema: || {
+            let names = MATRIX_CHECKS.into_iter().filter(|name| name.own().needs_nothing()).map(CheckName::name);
+            let object = |name: CheckName| {
+                let mut schema = name.own().must(&[&CHECK]).schema();
+                schema["properties"]["check"] = json!({"const": name.name()});
+                schema
+            };
+            let any = std::iter::once(json!({"enum": names.collect::<Vec<_>>()})).chain(MATRIX_CHECKS.map(object));
+            json!({"type": "array", "items": {"anyOf": any.collect::<Vec<_>>()}})
+        },
+    },
+    "names of checks, or objects with `check` and that check's own keys",
+);
+pub(crate) const RUNS: Key<Nested> = key(
+    "runs",
+    Nested {
+        words: "list",
+        schema: || json!({"type": "array", "items": {"anyOf": [backend_run_keys().schema(), engine_run_keys().schema()]}}),
+    },
+    "what runs them: backends, and engines that are started",
+);
+pub(crate) const REPORTS: Key<List<Scalar<PathBuf>>> =
+    key("reports", list(PATH), "reports made elsewhere that join in");
+pub(crate) const REQUIRE: Key<List<Choice<&str>>> =
+    key("require", list(A_BACKEND), "backends whose absence fails the run; so does `LOUPE_REQUIRE=wgpu,cuda`");
+pub(crate) const TIME_LIMIT: Key<Scalar<f64>> =
+    with_default("time_limit_s", POSITIVE, "300", "how many seconds each process may take");
+pub(crate) const MATRIX_FORMAT: Key<OneOrList<Choice<Format>>> = with_default(
+    "format",
+    OneOrList(list(Choice(|| Format::ALL.map(|format| (format.name(), format)).to_vec()))),
+    "text",
+    "how the verdict is said, and with `output` written",
+);
+pub(crate) const MATRIX_OUTPUT: Key<Scalar<PathBuf>> =
+    with_default("output", PREFIX, "out/compare", "where reports and verdict go");
+pub(crate) const MATRIX_REFERENCE: Key<Nested> = key(
+    "reference",
+    Nested { words: "object with `report`", schema: || Shape::default().must(&[&REPORT]).schema() },
+    "a saved report over whose model and tokens engines and reports are judged, in the place of `model` and the prompt",
+);
+pub(crate) const COMMAND: Key<Command> = key(
+    "command",
+    Command,
+    "an engine of your own: a program and its arguments, with `{model}`, `{output}`, `{prompt}` and `{token_ids}` filled in",
+);
+pub(crate) const DUMP_FORMAT: Key<Choice<DumpFormat>> = with_default(
+    "format",
+    Choice(|| DumpFormat::ALL.map(|format| (format.name(), format)).to_vec()),
+    "auto",
+    "where the engine's numbers are: in what it leaves at `{output}`, or in what it prints",
+);
+pub(crate) const NAME: Key<Scalar<String>> =
+    key("name", TEXT, "what the engine is called in the tables; left out: the program's file name");
+
+/// A run on a backend.
+pub(crate) fn backend_run_keys() -> Shape {
+    Shape::default().must(&[&BACKEND]).may(&[&DEVICE_OF, &DTYPE, &PRECISION])
+}
+
+/// A run of an engine.
+pub(crate) fn engine_run_keys() -> Shape {
+    Shape::default().must(&[&COMMAND]).may(&[&DUMP_FORMAT, &NAME]).may(JUDGED_WITH)
+}
+
+/// A matrix.
+pub(crate) fn matrix_keys() -> Shape {
+    let model = Shape::default().may(&[&MODEL, &REVISION]).may(INPUT).one_of(AT_MOST_ONE_INPUT);
+    model.may(&[&MATRIX_REFERENCE, &CHECKS, &RUNS, &REPORTS, &REQUIRE, &TIME_LIMIT, &MATRIX_FORMAT, &MATRIX_OUTPUT])
+}
+
+/// Of the prompt, one form or none.
+pub(crate) const AT_MOST_ONE_INPUT: Sets = &[&[], &["prompt"], &["token_ids"]];
+/// Of the prompt, one form.
+pub(crate) const ONE_INPUT: Sets = &[&["prompt"], &["token_ids"]];

@@ -9,28 +9,35 @@
 //! its config lies in.
 
 mod build;
+mod check_name;
 mod common;
 mod compare;
 mod engine_run;
 mod error;
 mod excerpt;
 mod fields;
+mod key;
 mod keys;
 mod matrix;
 mod read;
 mod request;
+mod schema;
 mod syntax;
+mod tables;
 
 use std::path::Path;
 
+pub use check_name::CheckName;
 pub use engine_run::{DumpFormat, EngineRun, Piece, Placeholder};
 pub use error::{ConfigError, Invalid, Problem};
-pub use keys::CheckName;
 pub use matrix::{BackendRun, DEFAULT_TIME_LIMIT, Matrix, MatrixCheck, MatrixRun};
 pub use request::{
     BACKENDS, CandidateRef, Check, Common, Compare, ComputedIn, Device, Format, Input, ModelRef, Precision, Proj,
     Reference, Request, Target, Typed,
 };
+
+pub use schema::{config_schema, matrix_schema};
+pub use tables::{check_table, key_table, matrix_table};
 
 /// What stands for standard input in the place of a path.
 pub const STDIN: &str = "-";

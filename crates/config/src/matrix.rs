@@ -8,36 +8,20 @@ use jsonc_parser::common::Ranged;
 use loupe_spec::Dtype;
 use serde_json::{Map, Value};
 
-use crate::build::{check, check_name};
-use crate::common::{backend, common, input, model};
+use crate::build::check;
+use crate::common::{common, input, model};
 use crate::compare::format;
 use crate::engine_run::engine_run;
 use crate::error::Noted;
 use crate::fields::{Fields, INHERITED};
-use crate::read::{list, path, positive, prefix};
-use crate::{Check, CheckName, Common, Device, EngineRun, Format, Input, ModelRef, Placeholder, Precision};
+use crate::keys::{
+    CHECK, CHECKS, COMMAND, MATRIX_CHECKS, MATRIX_FORMAT, MATRIX_OUTPUT, REPORT, REPORTS, REQUIRE, SCHEMA, TIME_LIMIT,
+    backend_run_keys, matrix_keys,
+};
+use crate::{Check, Common, Device, EngineRun, Format, Input, ModelRef, Placeholder, Precision};
 
 /// How long one process may take where `time_limit_s` is left out: a first run on CUDA compiles every kernel.
 pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(300);
-
-const KEYS: [&str; 12] = [
-    "model",
-    "revision",
-    "prompt",
-    "token_ids",
-    "reference",
-    "checks",
-    "runs",
-    "reports",
-    "require",
-    "time_limit_s",
-    "format",
-    "output",
-];
-
-/// The checks that a matrix can hold: those that make a report.
-const CHECKS: [CheckName; 6] =
-    [CheckName::Embed, CheckName::Attn, CheckName::Weights, CheckName::Rope, CheckName::LayerOut, CheckName::Trace];
 
 /// What to run where, and what to say about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,15 +92,16 @@ pub(crate) fn is_one(document: &Value) -> bool {
 /// The whole document.
 pub(crate) fn matrix(fields: &Fields, document: Value) -> Result<Matrix, Noted> {
     let fields = fields.named("the matrix".to_string());
-    fields.only(&KEYS);
+    fields.only(&matrix_keys().names());
+    fields.optional(&SCHEMA)?;
     // All are read before the first error ends it, so that each is noted.
     let reference = reference(&fields);
     let (model, input) = (model(&fields), input(&fields));
     let (checks, runs) = (checks(&fields, &document), runs(&fields, &document));
-    let reports = fields.optional("reports", list(path));
-    let require = fields.optional("require", list(backend));
-    let time_limit = fields.optional("time_limit_s", positive);
-    let (format, output) = (format(&fields, &Format::ALL), fields.optional("output", prefix));
+    let reports = fields.optional(&REPORTS);
+    let require = fields.optional(&REQUIRE);
+    let time_limit = fields.optional(&TIME_LIMIT);
+    let (format, output) = (format(&fields, &MATRIX_FORMAT), fields.optional(&MATRIX_OUTPUT));
     let (reference, model, input) = (reference?, model?, input?);
     let (checks, runs, reports) = (checks?, runs?, reports?.unwrap_or_default());
     if runs.is_empty() && reports.is_empty() {
@@ -174,19 +159,19 @@ fn matrix_check<'d>(
         other => Some(fields.as_object("checks", other, "a check".to_string())?),
     };
     let name = match &inner {
-        Some(inner) => inner.required("check", check_name)?,
-        None => check_name(element).map_err(|mismatch| fields.mismatch("checks", mismatch))?,
+        Some(inner) => inner.required(&CHECK)?,
+        None => fields.read(CHECKS.name, element, &CHECK.takes)?,
     };
     let whose = format!("check \"{name}\"");
     let keys = match &inner {
         Some(inner) => inner.named(whose),
         None => fields.named_at(whose, element.range()),
     };
-    if !CHECKS.contains(&name) {
+    if !MATRIX_CHECKS.contains(&name) {
         return Err(keys.note(format!("check \"{name}\" cannot be part of a matrix: it makes no report"), None));
     }
     if inner.is_some() {
-        keys.only(&[&["check"], name.own()].concat());
+        keys.only(&name.own().may(&[&CHECK]).names());
     }
     let check = check(name, &keys)?;
     let mut merged = Map::new();
@@ -202,8 +187,8 @@ fn matrix_check<'d>(
 /// `reference`: `{"report": …}`. Model and tokens stand in the matrix itself or in that report.
 fn reference(fields: &Fields) -> Result<Option<PathBuf>, Noted> {
     let Some(inner) = fields.object("reference", "\"reference\"")? else { return Ok(None) };
-    inner.only(&["report"]);
-    inner.required("report", path).map(Some)
+    inner.only(&[REPORT.name]);
+    inner.required(&REPORT).map(Some)
 }
 
 fn runs(fields: &Fields, document: &Value) -> Result<Vec<MatrixRun>, Noted> {
@@ -220,7 +205,7 @@ fn runs(fields: &Fields, document: &Value) -> Result<Vec<MatrixRun>, Noted> {
 
 fn backend_run(fields: &Fields, document: Map<String, Value>) -> Result<BackendRun, Noted> {
     // "command" is no key of it, but may have been meant.
-    fields.only(&["backend", "device", "dtype", "precision", "command"]);
+    fields.only(&backend_run_keys().may(&[&COMMAND]).names());
     let common = common(fields)?;
     if !fields.has("backend") {
         return Err(fields.missing(&["backend", "command"]));

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use loupe_spec::{Given, HostTensor, Kind, Probe, Replay, ReplayError, Replayer, Rounding, Trace};
 
 use crate::Candidate;
+use crate::limits::TENSOR_LIMIT;
 use crate::metrics::{Metrics, relative_l2};
 use crate::noise::{Level, Noise};
 use crate::precision::infer_storage;
 use crate::segments::Segments;
-use crate::stage::{Fit, Stage, TENSOR_LIMIT};
+use crate::stage::{Fit, Stage};
 use crate::verdict::{Class, Coverage, Divergence, StageVerdict, Start};
 
 /// A candidate with everything that must be known before it can be judged.

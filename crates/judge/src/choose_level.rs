@@ -6,17 +6,10 @@ use loupe_spec::{Accumulator, Arithmetic, Kind, Probe, ReplayError};
 
 use crate::case::Case;
 use crate::error::JudgeError;
+use crate::limits::{ELEVATED, FAR, MOST_FAIL, TENSOR_LIMIT};
 use crate::noise::{Level, Noise, measure};
 use crate::precision::{infer_decimals, infer_storage, ladder, median};
-use crate::stage::{Stage, TENSOR_LIMIT};
-
-/// Right code's projections lie at a quarter of their limit (docs/gpu.md): a third is off as a body.
-const ELEVATED: f64 = 3.0;
-/// One in so many projections may be right by chance where a lesser precision spoils them all.
-const MOST_FAIL: usize = 10;
-/// A token's row this many times the limit is far off. Of one precision rows are off by about as much: against their own
-/// noise, those of right code differ by less than the limit's three times.
-const FAR: f64 = 30.0;
+use crate::stage::Stage;
 
 /// Whether some tokens of `stage` are right where others are far off: a precision loses in every row.
 fn is_off_in_part(stage: &Stage) -> bool {

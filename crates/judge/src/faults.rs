@@ -2,10 +2,8 @@
 
 use loupe_spec::{Dtype, Kind};
 
-use crate::stage::{Stage, TENSOR_LIMIT};
-
-/// Fewer zeros than this are no block.
-const SMALLEST_BLOCK: usize = 4;
+use crate::limits::{SMALLEST_BLOCK, TENSOR_LIMIT, UNWRITTEN};
+use crate::stage::Stage;
 
 /// The largest number that f16 holds.
 const F16_MAX: f64 = 65504.0;
@@ -49,7 +47,8 @@ pub fn fault(stage: &Stage) -> Option<String> {
         return None;
     }
     // Exact zeros where the stage is far from zero, everything else being right.
-    let unwritten = |at: usize| stage.recorded[at] == 0.0 && stage.exact[at].abs() > 6.0 * stage.variance[at].sqrt();
+    let unwritten =
+        |at: usize| stage.recorded[at] == 0.0 && stage.exact[at].abs() > UNWRITTEN * stage.variance[at].sqrt();
     let count = stage.indices().filter(|at| unwritten(*at)).count();
     let rest = stage.fit_where(&stage.exact, |at| !unwritten(at));
     if count >= SMALLEST_BLOCK && rest.tensor <= TENSOR_LIMIT {

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use loupe_spec::{Formula, Mistake, Probe};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::number::number;
 
 /// How sure a name is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
     /// It alone brings every stage it touches inside the budget.
@@ -19,7 +20,7 @@ pub enum Confidence {
 }
 
 /// A mistake found.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct NamedMistake {
     /// Its id in the catalogue.
     pub id: String,
@@ -88,7 +89,7 @@ pub(crate) fn layers(probes: &BTreeSet<Probe>) -> Vec<usize> {
 }
 
 /// A number of the model with another value than config.json gives it, where no mistake of the catalogue says so.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct FittedParameter {
     /// Its name in [`loupe_spec::Parameter`].
     pub parameter: Cow<'static, str>,

@@ -4,7 +4,7 @@
 //! is asked of a [`Replayer`](loupe_spec::Replayer). [`judge`](fn@judge) goes through the verdict in the order of rising effort: structure, exact
 //! equality, local error of each stage against a noise budget measured on the same inputs, then names.
 //!
-//! `noise.rs` has the statistics, `naming/` the search for a mistake; neither has a tolerance that was chosen.
+//! `noise.rs` has the statistics, `naming/` the search for a mistake, `limits.rs` every number that they decide by.
 
 mod candidate;
 mod case;

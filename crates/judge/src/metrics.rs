@@ -1,12 +1,13 @@
 //! What is commonly asked of two tensors. None of it decides anything here.
 
 use loupe_spec::Dtype;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::number::number;
 
 /// A candidate's tensor against the reference's, both from the candidate's own inputs.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Metrics {
     /// Largest |difference|.
     #[serde(deserialize_with = "number")]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use loupe_spec::{Accumulator, Dtype, HostTensor, Kind, Probe, Trace, WeightForm};
 
 use crate::Fragment;
+use crate::limits::{MOST_TENSORS, SURE_BITS};
 use crate::noise::Level;
 
 /// The precisions to try for a candidate stored in `storage` of a checkpoint stored in `weights`, the one that loses
@@ -67,9 +68,6 @@ pub fn infer_decimals(trace: &Trace) -> Option<u32> {
 /// Numbers, each with what one more in its last digit is: 0 where it is known to the last bit.
 type Known = Vec<(f64, f64)>;
 
-/// So many bits of chance stand against printed values that are those of a half: some print as one by themselves.
-const SURE_BITS: f64 = 24.0;
-
 /// The dtype that most of the tensors and fragments fit in: a bf16 engine's dump is often saved as f32, and its log prints four
 /// decimals of numbers that have two digits. Embedding rows are left out (they are the checkpoint's), and so is what holds
 /// nothing but 0 and 1.
@@ -83,7 +81,7 @@ pub fn infer_storage(trace: &Trace, fragments: &BTreeMap<Probe, Fragment>) -> Dt
     let fits = |dtype: &Dtype| {
         let fitting: Vec<&Known> = all.iter().filter(|known| known.iter().all(|one| is_near(*dtype, *one))).collect();
         let sure = || fitting.iter().copied().flatten().map(|one| bits_against(*dtype, *one)).sum::<f64>() >= SURE_BITS;
-        fitting.len() * 10 >= all.len() * 6 && (*dtype == Dtype::F32 || sure())
+        fitting.len() * 10 >= all.len() * MOST_TENSORS && (*dtype == Dtype::F32 || sure())
     };
     [Dtype::Bf16, Dtype::F16, Dtype::F32].into_iter().find(fits).unwrap_or(Dtype::F64)
 }

@@ -6,14 +6,9 @@ use loupe_spec::{Dtype, HostTensor, Kind, Probe, Values};
 
 use crate::Fragment;
 use crate::layout::Layout;
+use crate::limits::{ROW_LIMIT, TENSOR_LIMIT};
 use crate::noise::{Level, Noise, variance};
 use crate::statistic::{Statistic, variances};
-
-/// A tensor fails when the size of its residual is beyond this many times the size of the noise. Right code of a
-/// prototype's 45 benign dumps stayed at 1.9 and below.
-pub const TENSOR_LIMIT: f64 = 3.0;
-/// One token's row fails beyond this; right code stayed at 3.7 and below.
-pub const ROW_LIMIT: f64 = 6.0;
 
 /// A recorded tensor, its prediction, and what the two may differ by.
 #[derive(Clone, Debug)]

@@ -16,6 +16,7 @@
 use loupe_spec::{Dtype, Probe};
 
 use crate::layout::Layout;
+use crate::limits::SUMMING_UNITS;
 use crate::noise::systematic;
 
 /// Which.
@@ -137,9 +138,6 @@ impl Statistic {
         self.token.map_or(name.to_string(), |token| format!("{name} of token {token}"))
     }
 }
-
-/// torch and numpy add up in pairs of pairs: of a million numbers twenty additions deep, whose errors mostly cancel.
-const SUMMING_UNITS: f64 = 2.0;
 
 /// The expected square of the difference of each of `statistics` of `probe`, whose elements differ by squares of `variance`;
 /// `runs` and `exact` are whole tensors.

@@ -2,8 +2,8 @@
 
 use loupe_spec::{Dtype, HostTensor};
 
+use crate::limits::TENSOR_LIMIT;
 use crate::metrics::Metrics;
-use crate::stage::TENSOR_LIMIT;
 use crate::verdict::{CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, StageVerdict, Start, Verdict};
 
 /// What a value should be.

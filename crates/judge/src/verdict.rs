@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use loupe_spec::{Dtype, Mistake, Probe, echo};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{FittedParameter, NamedMistake};
@@ -14,7 +15,7 @@ use crate::number::{number, numbers};
 pub const SCHEMA: &str = "loupe.verdict/1";
 
 /// The answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Judgement {
     /// Every bit is the reference's.
@@ -53,7 +54,7 @@ impl Judgement {
 }
 
 /// What one stage turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Bit for bit what the reference computes from the same inputs.
@@ -67,7 +68,7 @@ pub enum Class {
 }
 
 /// One recorded stage.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct StageVerdict {
     /// Its name.
     pub probe: String,
@@ -91,7 +92,7 @@ pub struct StageVerdict {
 }
 
 /// What the reference's value of a stage was computed from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
     /// The candidate's own inputs of that stage, all of them recorded.
@@ -119,7 +120,7 @@ impl Start {
 }
 
 /// The first stage, in computing order, that is wrong by itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Divergence {
     /// Its name.
     pub probe: String,
@@ -144,7 +145,7 @@ pub struct Divergence {
 }
 
 /// Why a mistake cannot be seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Why {
     /// Right and wrong code differ by less than right code differs from itself.
     #[serde(rename = "below the noise")]
@@ -162,7 +163,7 @@ pub enum Why {
 }
 
 /// A mistake that this input cannot show.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Unseen {
     /// Its id.
     pub id: String,
@@ -181,7 +182,7 @@ pub struct Unseen {
 }
 
 /// An input that another engine can be given, as files where those are asked for, that shows what the judged one hides.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Stimulus {
     /// What it is made of.
     pub name: String,
@@ -198,7 +199,7 @@ pub struct Stimulus {
 }
 
 /// A mistake on a stimulus.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Shown {
     /// Its id.
     pub id: String,
@@ -214,7 +215,7 @@ pub struct Shown {
 }
 
 /// Who was judged.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CandidateInfo {
     /// Its file.
     pub path: String,
@@ -232,7 +233,7 @@ pub struct CandidateInfo {
 }
 
 /// What was looked at.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Coverage {
     /// Tokens judged.
     pub tokens: usize,
@@ -264,15 +265,15 @@ pub struct Coverage {
 }
 
 /// The answer for one candidate.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
-    /// [`SCHEMA`]
+    /// The format and its version: `loupe.verdict/1`.
     pub schema: Cow<'static, str>,
     /// The answer.
     pub verdict: Judgement,
     /// `tf32`, `dtype_policy:norm_cast_first`, `unnamed`, …
     pub detail: Option<String>,
-    /// As [`Judgement::exit_code`].
+    /// 0 exact or numeric, 1 architectural, 3 backend fault, 4 inconclusive.
     pub exit_code: u8,
     /// Who.
     pub candidate: CandidateInfo,
@@ -349,9 +350,9 @@ impl Verdict {
 }
 
 /// The answers of one comparison.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Verdicts {
-    /// [`SCHEMA`]
+    /// The format and its version: `loupe.verdict/1`.
     pub schema: Cow<'static, str>,
     /// The gravest: 3, then 1, 4, 0.
     pub exit_code: u8,

@@ -6,9 +6,10 @@ use loupe_spec::{
     Edit, Given, HostTensor, Mistake, Probe, Replay, ReplayError, Replayer, Rounding, Trace, Values, What,
 };
 
+use crate::limits::{ROW_LIMIT, TENSOR_LIMIT};
 use crate::noise::{Level, Noise, measure};
 use crate::segments::Segments;
-use crate::stage::{ROW_LIMIT, Stage, TENSOR_LIMIT};
+use crate::stage::Stage;
 
 /// An input, the right values of what is recorded on it, and the noise of each.
 pub struct Visibility<'a> {

@@ -1,7 +1,10 @@
 //! What `<prefix>.json` holds, key by key.
 
+use std::collections::BTreeMap;
+
 use loupe_spec::{Dtype, HostTensor};
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::TensorSummary;
@@ -11,9 +14,9 @@ use crate::ordered;
 pub const SCHEMA: &str = "loupe.report/1";
 
 /// What ran, where, and what came out, in one line a tensor.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
-    /// [`SCHEMA`].
+    /// The format and its version: `loupe.report/1`.
     pub schema: String,
     /// The program that ran.
     pub loupe: Loupe,
@@ -31,9 +34,11 @@ pub struct Report {
     pub precision: String,
     /// Name and statistics of every tensor, in computing order.
     #[serde(with = "ordered")]
+    #[schemars(with = "BTreeMap<String, TensorSummary>")]
     pub tensors: Vec<(String, TensorSummary)>,
     /// What took how many seconds, in the order in which it happened.
     #[serde(with = "ordered")]
+    #[schemars(with = "BTreeMap<String, f64>")]
     pub timings_s: Vec<(String, f64)>,
     /// What the check itself found wrong, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -53,7 +58,7 @@ impl Report {
 }
 
 /// The program that made a report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Loupe {
     /// Loupe's own version.
     pub version: String,
@@ -62,7 +67,7 @@ pub struct Loupe {
 }
 
 /// The checkpoint of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Model {
     /// As the config names it.
     pub id: String,
@@ -73,7 +78,7 @@ pub struct Model {
 }
 
 /// Where a run took place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Backend {
     /// As the config names it.
     pub name: String,

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use loupe_spec::{Dtype, HostTensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Statistics of a tensor, in f64. `min` to `max_abs` are over the finite elements, and `None` (JSON: null) where
 /// there is none or the number itself is beyond f64.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TensorSummary {
     /// Axis lengths, outermost first.
     pub shape: Vec<usize>,

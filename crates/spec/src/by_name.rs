@@ -1,9 +1,11 @@
 //! What names say by themselves: of what operation a value is, which axes it has, which tensors there are. The model of one
 //! layer knows it.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use crate::{Axis, Config, Graph, Kind, Node, Probe, Weight, gemma2, nearest};
@@ -117,6 +119,16 @@ impl Weight {
 impl<'de> Deserialize<'de> for Probe {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Probe, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Probe {
+    fn schema_name() -> Cow<'static, str> {
+        "Probe".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "description": "The name of a probe point."})
     }
 }
 

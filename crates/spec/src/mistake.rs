@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Change, Probe};
@@ -48,7 +49,7 @@ impl fmt::Display for Code {
 }
 
 /// Right and wrong code as one would write them in any language, with the names of config.json.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Formula<T = &'static str> {
     /// What Gemma 2 computes.
     pub right: T,

@@ -1,35 +1,49 @@
-//! The mistakes of `crates/mistakes`, as plain data: loupe-bench does not link that crate, and what the benchmark expects
-//! should not come from the code that it tests.
+//! What a verdict should say of each mistake: as the catalogue that is committed has it, since loupe-bench does not link the crate
+//! that it is made from.
+
+use std::sync::LazyLock;
 
 use loupe_spec::{Config, Dtype};
+use serde::Deserialize;
 
 /// What a verdict must say of a mistake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Kind {
-    /// `architectural`, with its name.
+    /// With its name.
+    #[serde(rename = "architectural")]
     Architectural,
-    /// `numeric`, with the detail `dtype_policy:` and its name.
+    /// With the detail `dtype_policy:` and its name.
+    #[serde(rename = "numeric")]
     Policy,
-    /// `backend_fault`; no name is needed.
+    /// No name is needed.
+    #[serde(rename = "backend_fault")]
     Fault,
 }
 
 /// A mistake that can be planted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Case {
     /// `id`, or `id--variant`.
-    pub name: &'static str,
+    pub name: String,
     pub kind: Kind,
     /// The stages that it changes, as paths below a layer: one of them is the first to differ.
-    pub at: &'static [&'static str],
+    pub at: Vec<&'static str>,
     /// Whether it can be planted in one layer alone.
     pub in_layers: bool,
+    /// The number that it puts in the place of another in builtin:tiny, where that is all it does.
+    number: Option<Number>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Number {
+    right: f64,
+    wrong: Option<f64>,
 }
 
 impl Case {
     /// The name without its variant, as verdicts have it.
-    pub fn id(&self) -> &'static str {
-        id_of(self.name)
+    pub fn id(&self) -> &str {
+        id_of(&self.name)
     }
 
     /// The parameter of the model that this mistake changes, and to what (`None`: no cap), where it is one: what is left
@@ -38,7 +52,9 @@ impl Case {
         let hidden = config.hidden_size as f64;
         let per_head = hidden / config.num_attention_heads as f64;
         let scaled = |of: f64| ("attn_scale", Some(of.powf(-0.5)));
-        Some(match self.name {
+        let wrong = self.number.as_ref().and_then(|number| number.wrong);
+        let times = self.number.as_ref().and_then(|number| Some(number.wrong? / number.right));
+        Some(match self.name.as_str() {
             "embed_scale_missing" => ("embed_scale", Some(1.0)),
             "embed_scale_twice" => ("embed_scale", Some(hidden)),
             "embed_scale_rounded" => ("embed_scale", Some(Dtype::Bf16.round(hidden.sqrt()))),
@@ -52,11 +68,13 @@ impl Case {
                 ("attn_scale", Some(config.query_pre_attn_scalar.powf(-0.5) * cap * cap))
             }
             "attn_softcap_missing" => ("attn_softcap", None),
-            "softcap_constant" => ("attn_softcap", config.attn_logit_softcapping.map(|cap| 0.6 * cap)),
+            "softcap_constant" => {
+                ("attn_softcap", config.attn_logit_softcapping.zip(times).map(|(cap, times)| times * cap))
+            }
             "final_softcap_missing" => ("final_softcap", None),
-            "norm_eps" => ("rms_norm_eps", Some(10.0 * config.rms_norm_eps)),
+            "norm_eps" => ("rms_norm_eps", times.map(|times| times * config.rms_norm_eps)),
             "norm_eps--none" => ("rms_norm_eps", Some(0.0)),
-            "rope_theta" => ("rope_theta", Some(1e6)),
+            "rope_theta" => ("rope_theta", wrong),
             _ => return None,
         })
     }
@@ -69,102 +87,38 @@ pub fn id_of(name: &str) -> &str {
     name.split_once("--").map_or(name, |(id, _)| id)
 }
 
-const NORMS: &[&str] =
-    &["input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm", "norm"];
-const ROPE: &[&str] = &["self_attn.q_rope", "self_attn.k_rope"];
-const SCORES: &[&str] = &["self_attn.scores"];
-const CAPPED: &[&str] = &["self_attn.scores_capped"];
-const MASK: &[&str] = &["self_attn.mask"];
-const PROJECTIONS: &[&str] = &[
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
-];
-const WEIGHTS: &[&str] = &[
-    "input_layernorm",
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "post_attention_layernorm",
-    "pre_feedforward_layernorm",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
-    "post_feedforward_layernorm",
-];
+/// The catalogue as it is committed: a change of what is expected is a change of that file, to be read as one.
+const CATALOGUE: &str = include_str!("../../../mistakes/catalogue.json");
 
-const fn wrong(name: &'static str, at: &'static [&'static str]) -> Case {
-    Case { name, kind: Kind::Architectural, at, in_layers: true }
-}
+/// Every mistake of the model, in the order of the forward pass. Those of the prompt change no tensor of it: tests/cli has them.
+pub static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {
+    #[derive(Deserialize)]
+    struct Catalogue {
+        #[serde(borrow)]
+        mistakes: Vec<Entry<'static>>,
+    }
+    #[derive(Deserialize)]
+    struct Entry<'a> {
+        id: &'a str,
+        variant: Option<&'a str>,
+        kind: Kind,
+        stages: Vec<&'a str>,
+        number: Option<Number>,
+    }
+    // It is compiled in, and a test reads it.
+    let entries = serde_json::from_str(CATALOGUE).map(|catalogue: Catalogue| catalogue.mistakes).unwrap_or_default();
+    let of_the_model = entries.into_iter().filter(|entry| entry.stages != ["token_ids"]);
+    let case = |Entry { id, variant, kind, stages, number }: Entry<'static>| {
+        let name = variant.map_or(id.to_string(), |variant| format!("{id}--{variant}"));
+        let path = |stage: &'static str| stage.strip_prefix(LAYER).unwrap_or(stage);
+        let in_layers = stages.iter().any(|stage| stage.starts_with(LAYER));
+        Case { name, kind, at: stages.into_iter().map(path).collect(), in_layers, number }
+    };
+    of_the_model.map(case).collect()
+});
 
-const fn outside(name: &'static str, at: &'static [&'static str]) -> Case {
-    Case { name, kind: Kind::Architectural, at, in_layers: false }
-}
-
-const fn policy(name: &'static str, at: &'static [&'static str]) -> Case {
-    Case { name, kind: Kind::Policy, at, in_layers: true }
-}
-
-/// Every mistake, in the order of the forward pass.
-pub const ALL: &[Case] = &[
-    outside("embed_scale_missing", &["embed.scaled"]),
-    outside("embed_scale_twice", &["embed.scaled"]),
-    Case { name: "embed_scale_rounded", kind: Kind::Policy, at: &["embed.scaled"], in_layers: false },
-    wrong("norm_without_one", NORMS),
-    wrong("norm_one_twice", NORMS),
-    wrong("norm_weight_missing", NORMS),
-    policy("norm_cast_first", NORMS),
-    policy("norm_weight_low", NORMS),
-    wrong("norm_eps", NORMS),
-    wrong("norm_eps--none", NORMS),
-    wrong("norm_mean_subtracted", NORMS),
-    wrong("qkv_order", &["self_attn.k_proj", "self_attn.v_proj"]),
-    wrong("layer_off_by_one", WEIGHTS),
-    wrong("weight_transposed", PROJECTIONS),
-    wrong("q4k_repeated_block", PROJECTIONS),
-    Case { name: "matmul_zero_tiles", kind: Kind::Fault, at: PROJECTIONS, in_layers: true },
-    wrong("rope_interleaved", ROPE),
-    policy("rope_low_precision", ROPE),
-    wrong("rope_offset", ROPE),
-    wrong("rope_theta", ROPE),
-    wrong("rope_query_only", &["self_attn.k_rope"]),
-    wrong("rope_negated", ROPE),
-    wrong("gqa_tiled", &["self_attn.scores", "self_attn.context"]),
-    wrong("scale_head_dim", SCORES),
-    wrong("scale_hidden_per_head", SCORES),
-    wrong("scale_missing", SCORES),
-    wrong("scale_twice", SCORES),
-    wrong("attn_softcap_missing", CAPPED),
-    wrong("softcap_constant", CAPPED),
-    wrong("softcap_formula", CAPPED),
-    wrong("softcap_formula--product", CAPPED),
-    wrong("softcap_after_mask", &["self_attn.probs"]),
-    wrong("window_parity", MASK),
-    wrong("window_everywhere", MASK),
-    wrong("window_nowhere", MASK),
-    wrong("window_off_by_one", MASK),
-    wrong("window_off_by_one--fewer", MASK),
-    wrong("causal_off_by_one", MASK),
-    wrong("causal_mask_missing", MASK),
-    wrong("pre_norm_missing", &["input_layernorm", "pre_feedforward_layernorm", "norm"]),
-    wrong("post_norm_missing", &["post_attention_layernorm", "post_feedforward_layernorm"]),
-    wrong("norms_swapped", &["post_attention_layernorm", "pre_feedforward_layernorm"]),
-    wrong(
-        "post_norm_after_residual",
-        &["post_attention_layernorm", "residual_attn", "post_feedforward_layernorm", "output"],
-    ),
-    wrong("gate_up_swapped", &["mlp.gate_proj", "mlp.up_proj"]),
-    wrong("gate_up_swapped--wiring", &["mlp.act", "mlp.gated"]),
-    wrong("gelu_erf", &["mlp.act"]),
-    wrong("silu", &["mlp.act"]),
-    outside("lm_head_scaled", &["logits.raw"]),
-    outside("final_softcap_missing", &["logits"]),
-];
+/// Begins the names of stages that every layer has.
+const LAYER: &str = "layers.{l}.";
 
 /// The mistake called `name`, a site after it or not.
 pub fn find(name: &str) -> Option<&'static Case> {
@@ -181,39 +135,13 @@ pub fn fit(a: &Case, b: &Case) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::collections::BTreeSet;
-
     use super::*;
 
-    /// What stands in quotes after `key` on `line`.
-    fn quoted<'a>(line: &'a str, key: &str) -> Option<&'a str> {
-        line.trim().strip_prefix(key)?.split('"').nth(1)
-    }
-
     #[test]
-    fn every_mistake_of_the_catalogue_is_here() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../mistakes/src");
-        let mut found = BTreeSet::new();
-        for file in std::fs::read_dir(folder).unwrap() {
-            let path = file.unwrap().path();
-            // Mistakes of the prompt change no tensor of the model: `crates/cli` tests that they are named.
-            if path.ends_with("tokens.rs") {
-                continue;
-            }
-            let text = std::fs::read_to_string(path).unwrap();
-            let mut id = None;
-            for line in text.lines() {
-                id = quoted(line, "id: ").map(str::to_string).or(id);
-                if let Some(rest) = line.trim().strip_prefix("variant: ") {
-                    let id = id.take().unwrap();
-                    let variant = rest.split('"').nth(1);
-                    found.insert(variant.map_or(id.clone(), |variant| format!("{id}--{variant}")));
-                }
-            }
-        }
-        let here: BTreeSet<String> = ALL.iter().map(|case| case.name.to_string()).collect();
-        assert_eq!(here, found);
-        assert_eq!(here.len(), ALL.len());
+    fn the_catalogue_is_read() {
+        assert_eq!(ALL.len(), CATALOGUE.matches("\"sentence\"").count() - 3);
+        assert_eq!(find("gelu_erf@1").unwrap().at, ["mlp.act"]);
+        assert!(!find("lm_head_scaled").unwrap().in_layers && find("norm_eps--none").unwrap().in_layers);
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn one(
     let moved = referee.moved(&recording);
     let made = candidates(&recording, prefix, extents)?;
     let paths: Vec<PathBuf> = made.iter().map(|(_, path)| path.clone()).collect();
-    let keys = Map::from_iter([("policy".to_string(), json!({"without": [id_of(case.name)]}))]);
+    let keys = Map::from_iter([("policy".to_string(), json!({"without": [id_of(&case.name)]}))]);
     let mut outcomes = Vec::new();
     for ((extent, _), answer) in made.into_iter().zip(bench.runner.judge(&paths, &keys, prefix)) {
         let said = Said::of_answer(answer);

@@ -104,7 +104,7 @@ pub struct Planting {
 impl fmt::Display for Planting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.place {
-            Place::Everywhere => f.write_str(self.case.name),
+            Place::Everywhere => f.write_str(&self.case.name),
             Place::Layer(layer) => write!(f, "{}@{layer}", self.case.name),
             Place::Probe(probe) => write!(f, "{}@{probe}", self.case.name),
         }

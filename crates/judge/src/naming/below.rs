@@ -5,18 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_spec::{Mistake, MistakeKind, Probe, ReplayError};
 
-use crate::limits::{MOST_ROUNDS, MOST_WEIGHTS};
+use crate::limits::{LARGEST_STAGE, MOST_ROUNDS, MOST_WEIGHTS, SAMPLED_WEIGHTS};
 use crate::naming::findings::Findings;
 use crate::naming::fit::Below;
 use crate::naming::hypothesis::{Scope, scopes};
 use crate::naming::scene::{Made, Scene, Trial};
 use crate::naming::slope::{Part, Slope, excludes};
 use crate::verdict::{Unseen, Why};
-
-/// Of a model too large to be recomputed for each mistake, the first stages are tried that together read no more weights
-/// than this, two layers of 2B; or the first alone, if it reads no more than 2B's head.
-const SAMPLED_WEIGHTS: usize = 200_000_000;
-const LARGEST_STAGE: usize = 600_000_000;
 
 /// The recorded stages that a mistake was not tried on, by its name.
 type LeftOut = BTreeMap<String, BTreeSet<Probe>>;

@@ -5,26 +5,11 @@ use std::collections::BTreeSet;
 use loupe_spec::{Edit, Parameter, Probe, ReplayError, Trace, What};
 
 use crate::finding::{FittedParameter, layers};
-use crate::limits::{LEAST_BITS, MOST_WEIGHTS};
+use crate::limits::{FOUND, LEAST_BITS, LEAST_CHANGE, MOST_WEIGHTS, NUDGE, NUMBER_ERRORS, OCTAVES, STEPS};
 use crate::naming::scene::{Made, Scene};
 use crate::naming::slope::{Part, Slope, excludes};
 use crate::stage::Stage;
 use crate::words::count;
-
-/// Values tried first are the right one times 2^-16 to 2^16.
-const OCTAVES: i32 = 16;
-/// Steps of Gauss-Newton: each about squares the error.
-const STEPS: usize = 12;
-/// The value is found when a step changes it by less.
-const FOUND: f64 = 1e-9;
-/// A derivative is taken over this share of the value.
-const NUDGE: f64 = 1e-4;
-/// The value differs from the right one by at least this many standard errors.
-const SURE: f64 = 5.0;
-
-/// A value that is off by a smaller share than this is above the budget or nothing: caps, scales and theta are held to
-/// far less, and no port has its epsilon almost right.
-const LEAST_CHANGE: f64 = 0.1;
 
 /// A parameter that may be fitted, and where.
 struct Asked {
@@ -153,7 +138,7 @@ impl Scene<'_> {
         for asked in self.parameters(|_| true) {
             let nudged = asked.expected * (1.0 + NUDGE);
             let towards = self.direction(&self.with_value(&asked, asked.expected)?, &self.with_value(&asked, nudged)?);
-            if (towards.beta * NUDGE).abs() < LEAST_CHANGE || towards.beta.abs() < SURE * towards.error {
+            if (towards.beta * NUDGE).abs() < LEAST_CHANGE || towards.beta.abs() < NUMBER_ERRORS * towards.error {
                 continue;
             }
             let Some(mut fitted) = self.fit(&asked)?.filter(|fitted| fitted.explained == asked.stages) else {
@@ -227,7 +212,7 @@ impl Scene<'_> {
                 value = none;
             }
         }
-        if value.is_finite() && (value - expected).abs() < SURE * error * value {
+        if value.is_finite() && (value - expected).abs() < NUMBER_ERRORS * error * value {
             return Ok(None);
         }
         let fits = self.noisy(&asked.stages, &self.with(&asked.edits(value)))?;

@@ -20,10 +20,10 @@ use std::collections::BTreeSet;
 
 use loupe_spec::{Given, Kind, Probe, ReplayError, Replayer};
 
-use crate::limits::{LEAST_BITS, MOST_ROUNDS};
+use crate::limits::{LEAST_BITS, MOST_ROUNDS, TENSOR_LIMIT};
 use crate::noise::Level;
 use crate::segments::Segments;
-use crate::stage::{Stage, TENSOR_LIMIT};
+use crate::stage::Stage;
 use crate::words::{and, count, share};
 
 use explain::Explanation;

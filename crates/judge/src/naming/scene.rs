@@ -6,17 +6,12 @@ use loupe_spec::{
     Edit, Given, Kind, Mistake, MistakeKind, Probe, Replay, ReplayError, Replayer, Rounding, Trace, What,
 };
 
+use crate::limits::{NEARER, SHARE_OF_A_CAST};
 use crate::naming::hypothesis::{Hypothesis, Scope};
 use crate::naming::slope::{Part, Slope};
 use crate::noise::{Level, measure};
 use crate::segments::Segments;
 use crate::stage::{Fit, Stage};
-
-/// A prediction this much nearer than the right one is worth measuring with its own noise.
-const NEARER: f64 = 0.7;
-
-/// A cast in another place accounts for at least this share of how a run rounds.
-const SHARE_OF_A_CAST: f64 = 0.5;
 
 /// What the naming works on.
 pub struct Scene<'a> {

@@ -4,16 +4,10 @@ use std::collections::BTreeSet;
 
 use loupe_spec::{Edit, Mistake, MistakeKind, Probe, ReplayError, Trace};
 
-use crate::limits::{LEAST_BITS, MOST_WEIGHTS};
+use crate::limits::{LEAST_BITS, MOST_WEIGHTS, SET_SIZE, SETS_KEPT, WORTH_MEASURING};
 use crate::naming::hypothesis::{Hypothesis, Scope};
 use crate::naming::scene::{Made, Scene, Trial};
 use crate::naming::slope::{Part, Slope, excludes};
-
-/// How many at once, and how many sets are kept on the way.
-const DEPTH: usize = 3;
-const WIDTH: usize = 8;
-/// Sets that come this near, and no nearer, are measured with their own noise.
-const NEAR: f64 = 100.0;
 
 /// One of several.
 #[derive(Clone)]
@@ -71,7 +65,7 @@ impl Scene<'_> {
         }
         let sets = singles.map(|member| self.set(vec![member], open)).collect::<Result<_, _>>()?;
         let mut beam = nearest(sets);
-        for _ in 1..DEPTH {
+        for _ in 1..SET_SIZE {
             // As many sets could have been tried: the beam leaves out only what comes less near.
             by_chance += (everywhere.len() as f64).log2();
             if most < by_chance {
@@ -126,7 +120,7 @@ impl Scene<'_> {
     /// Whether `set`, by its own noise, leaves nothing of `open` failing, and each member earns its place: what it adds
     /// to the others is in the residual, in its full size.
     fn explains(&self, set: &Set, open: &BTreeSet<Probe>) -> Result<bool, ReplayError> {
-        if set.cost > NEAR.ln() * open.len() as f64 {
+        if set.cost > WORTH_MEASURING.ln() * open.len() as f64 {
             return Ok(false);
         }
         let with = self.noisy(open, &self.with(&set.edits()))?;
@@ -171,6 +165,6 @@ impl Scene<'_> {
 
 fn nearest(mut sets: Vec<Set>) -> Vec<Set> {
     sets.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(a.squares.total_cmp(&b.squares)));
-    sets.truncate(WIDTH);
+    sets.truncate(SETS_KEPT);
     sets
 }

@@ -4,22 +4,8 @@ use std::collections::BTreeMap;
 
 use loupe_spec::{Probe, Trace};
 
+use crate::limits::{AGREEMENT, APART, BAND, BLUNT, LEAST_INFORMATION, MOST_OF_IT, SLOPE_ERRORS};
 use crate::stage::Stage;
-
-/// A slope is near 1 within this.
-const BAND: f64 = 0.3;
-/// Half-way between absent (0) and present (1) must be this many standard errors away; absent itself, of a mistake that
-/// accounts for [`MOST_OF_IT`].
-const SURE: f64 = 3.5;
-/// A slope with a larger standard error tells nothing.
-const BLUNT: f64 = 0.14;
-/// A mistake that moves everything together by less than this, in squares of the noise, is not there to be seen: where
-/// the recorded values happen to be exact, even its slope seems sure.
-const LEAST: f64 = 12.0;
-/// What is said to be a mistake below the noise accounts for this share of the residual, where its slope is not known well.
-const MOST_OF_IT: f64 = 0.5;
-/// Of two that fit, one is left out where the half-way point is this many standard errors away.
-const APART: f64 = 3.0;
 
 /// Sums over one stage, weighted by the noise: of r = recorded - right and d = mistaken - right.
 #[derive(Clone, Debug, Default)]
@@ -124,7 +110,7 @@ impl Slope {
 
     /// The residual points the mistake's way, and about as far.
     pub fn present(self) -> bool {
-        self.tells() && (self.beta - 1.0).abs() < BAND && (self.beta - 0.5) / self.error > SURE
+        self.tells() && (self.beta - 1.0).abs() < BAND && (self.beta - 0.5) / self.error > SLOPE_ERRORS
     }
 
     /// In words, of what no stage shows by itself.
@@ -137,12 +123,15 @@ impl Slope {
 
     /// What right code does not explain is mostly the mistake's, and right code hardly goes so far its way.
     pub fn stands_out(self) -> bool {
-        self.explained >= MOST_OF_IT && (self.beta - 1.0).abs() < BAND && self.beta / self.error > SURE
+        self.explained >= MOST_OF_IT && (self.beta - 1.0).abs() < BAND && self.beta / self.error > SLOPE_ERRORS
     }
 
     /// The mistake would be seen, and is not there.
     pub fn absent(self) -> bool {
-        self.tells() && self.stored * BLUNT * BLUNT >= 1.0 && self.beta < BAND && (0.5 - self.beta) / self.error > SURE
+        self.tells()
+            && self.stored * BLUNT * BLUNT >= 1.0
+            && self.beta < BAND
+            && (0.5 - self.beta) / self.error > SLOPE_ERRORS
     }
 
     /// Whether it says that the mistake is there or that it is not.
@@ -152,7 +141,7 @@ impl Slope {
 
     /// Whether it tells anything. A mask has no noise, hence no slope: a changed one is seen bit for bit.
     pub fn tells(self) -> bool {
-        self.masks || (self.information >= LEAST && self.error <= BLUNT)
+        self.masks || (self.information >= LEAST_INFORMATION && self.error <= BLUNT)
     }
 
     /// Not known well, but near 1 for all that is known, and not near 0.
@@ -164,15 +153,12 @@ impl Slope {
     /// mistake pushes, known well enough. What merely happens to fit, or is noisy enough to fit anything, does not.
     pub fn earns(self) -> bool {
         // A leak of e^-50 moves nothing else by as much as the noise, and has no slope.
-        if self.information < LEAST && self.masks {
+        if self.information < LEAST_INFORMATION && self.masks {
             return true;
         }
         self.information > 0.0 && self.error <= BLUNT && (self.beta - 1.0).abs() < BAND
     }
 }
-
-/// A slope agrees with another within this many standard errors.
-const AGREEMENT: f64 = 2.0;
 
 /// Whether the recordings exclude `other` in favour of `best`, both being predictions of `probes`.
 pub fn excludes(
