@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use loupe_checkpoint::{Checkpoint, Rows};
+use loupe_checkpoint::{Checkpoint, RowSelection};
 use loupe_spec::{Dtype, Probe};
 use loupe_tests::{Case, probe, same_bits};
 
@@ -21,7 +21,7 @@ fn an_exported_model_is_the_same_model() {
     assert_eq!(tensors.id(), inside.tensors.id());
     assert!(tensors.notes().is_empty(), "{:?}", tensors.notes());
     for weight in inside.graph().weights() {
-        let [a, b] = [&tensors, &inside.tensors].map(|t| t.read(weight, Rows::All, Dtype::F64).unwrap());
+        let [a, b] = [&tensors, &inside.tensors].map(|t| t.read(weight, RowSelection::All, Dtype::F64).unwrap());
         assert!(same_bits(&a, &b), "{weight}");
     }
     for prompt in ["The color of the sky is", "  öäü 🦀\n"] {

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_engine::Limits;
 use loupe_mistakes::ALL;
+use loupe_runtime::Limits;
 use loupe_spec::{Dtype, HostTensor, Kind, Probe, Values};
 use loupe_tests::{Case, F64, Trace, WHOLE, at, cases, offered, same_bits};
 

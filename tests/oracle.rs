@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use loupe_checkpoint::Rows;
-use loupe_engine::{Limits, TraceJob, trace};
+use loupe_checkpoint::RowSelection;
 use loupe_oracle::{Exact, Matrix, gelu, mask, rms_norm, rope, softcap, softmax};
+use loupe_runtime::{Limits, TraceJob, trace};
 use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Values};
 use loupe_tests::{Case, F64, Trace, at, f64s, probe, relative_l2, spec};
 use proptest::collection::vec;
@@ -75,7 +75,7 @@ proptest! {
         let positions: Vec<usize> = (0..x.shape[0]).collect();
         let got = stage(&case, case.config(), &positions, &[(at(0, "input"), &x)], at(0, "input_layernorm"));
         let weight = "model.layers.0.input_layernorm.weight".parse().unwrap();
-        let weight = case.tensors.read(weight, Rows::All, Dtype::F64).unwrap().values.to_f64();
+        let weight = case.tensors.read(weight, RowSelection::All, Dtype::F64).unwrap().values.to_f64();
         same(&got, rms_norm(&rows(&x, 1), &weight, case.config().rms_norm_eps));
     }
 

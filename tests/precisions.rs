@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use loupe_engine::{Referee, edits};
 use loupe_judge::{Judgement, Rows, Verdicts, Why, text};
-use loupe_spec::{Arithmetic, Dtype, Given, Probe, Replay, Replayer, Rounding, Simulation, Values, WeightForm};
+use loupe_runtime::{Referee, edits};
+use loupe_spec::{Arithmetic, Dtype, Given, Precision, Probe, Replay, Replayer, Rounding, Values, WeightForm};
 use loupe_tests::judged::{candidate, judged};
 use loupe_tests::{Case, Trace, probe};
 
@@ -17,8 +17,7 @@ fn quantised(case: &Case, mistakes: &[String]) -> Trace {
         case.f32.iter().filter(|(probe, _)| **probe == Probe::TOKEN_IDS).map(|(p, t)| (*p, t.clone())).collect();
     let weights = WeightForm::Blocks { bits: 4 };
     // No seed of the judge's own.
-    let simulation =
-        Simulation { storage: Dtype::F32, weights, rounding: Rounding::Stochastic(0x77), ..Simulation::exact() };
+    let simulation = Precision { weights, ..Precision::plain(Dtype::F32) }.simulation(Rounding::Stochastic(0x77));
     let given = Given::whole(&start);
     let mistakes = &edits(mistakes, case.graph()).unwrap();
     referee.replay(Replay { given, wanted: &case.probes(), mistakes, simulation }).unwrap()
@@ -40,12 +39,12 @@ fn a_precision_is_not_what_some_layers_or_tokens_show() {
         let replay = Replay { given: Given::whole(&given), wanted: &head, mistakes: &[], simulation };
         referee.replay(replay).unwrap()
     };
-    let plain = Simulation { storage: Dtype::F32, ..Simulation::exact() };
-    let blocks = Simulation { weights: WeightForm::Blocks { bits: 4 }, rounding: Rounding::Stochastic(0x77), ..plain };
+    let f32 = Precision::plain(Dtype::F32);
+    let blocks = Precision { weights: WeightForm::Blocks { bits: 4 }, ..f32 }.simulation(Rounding::Stochastic(0x77));
 
     // Layers in four bits, the head as it is.
     let mut run: Trace = coarse.clone().into_iter().filter(|(probe, _)| outputs(probe)).collect();
-    run.insert(probe("logits"), of_head(&coarse, plain).remove(&probe("logits")).unwrap());
+    run.insert(probe("logits"), of_head(&coarse, f32.simulation(Rounding::Exact)).remove(&probe("logits")).unwrap());
     let verdict = judged_as(run);
     assert_eq!(verdict.verdict, Judgement::Inconclusive, "{:?} {:?}", verdict.detail, verdict.unexplained);
 

@@ -1,8 +1,8 @@
 //! Dumps of some tokens only: the row of a decode step, the tail of a prefill.
 #![allow(clippy::unwrap_used)]
 
-use loupe_engine::Referee;
 use loupe_judge::{Judgement, Rows, Start, Verdict};
+use loupe_runtime::Referee;
 use loupe_spec::{Dtype, Given, HostTensor, Mistake, MistakeKind, Probe, Replay, Replayer, Simulation, Values};
 use loupe_tests::judged::{Kept, budget_used, ids, verdict_of_rows};
 use loupe_tests::{Case, Trace, at, cases, errors, f64s, worst};

@@ -17,7 +17,7 @@ fn every_mistake_is_in_the_catalogue_and_is_explained() {
     let catalogue: Value =
         serde_json::from_str(&std::fs::read_to_string(sandbox.path("catalogue.json")).unwrap()).unwrap();
     let mistakes = catalogue["mistakes"].as_array().unwrap();
-    let planted = loupe_engine_ids();
+    let planted = loupe_runtime_ids();
     assert_eq!(mistakes.iter().map(name).collect::<BTreeSet<_>>(), planted);
     for mistake in mistakes {
         let (id, formula) = (mistake["id"].as_str().unwrap(), &mistake["formula"]);
@@ -34,8 +34,8 @@ fn every_mistake_is_in_the_catalogue_and_is_explained() {
 }
 
 /// The catalogue as the engine plants it.
-fn loupe_engine_ids() -> BTreeSet<String> {
-    loupe_engine::mistakes().iter().map(|mistake| mistake.name()).collect()
+fn loupe_runtime_ids() -> BTreeSet<String> {
+    loupe_runtime::mistakes().iter().map(|mistake| mistake.name()).collect()
 }
 
 fn name(mistake: &Value) -> String {

@@ -1,7 +1,7 @@
 //! Verdicts on what a dump may hold of a run.
 
-use loupe_engine::Referee;
 use loupe_judge::{Candidate, JudgeError, Rows, Verdict, judge};
+use loupe_runtime::Referee;
 use loupe_spec::{Dtype, Probe};
 
 use crate::{Case, Trace};

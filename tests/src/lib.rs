@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use loupe_backends::offers;
 use loupe_checkpoint::{Checkpoint, Tensors};
-use loupe_config::{BACKENDS, Precision};
-use loupe_engine::{BackendError, EngineError, Limits, Spec, TraceJob, edits, rotate, rotations, trace};
+use loupe_config::{BACKENDS, MatmulPrecision};
 use loupe_report::read_safetensors;
+use loupe_runtime::{BackendError, Limits, RuntimeError, Spec, TraceJob, edits, rotate, rotations, trace};
 use loupe_spec::{Config, Dtype, Graph, HostTensor, Probe, Values};
 
 pub use loupe_spec::Trace;
@@ -115,7 +115,7 @@ impl Case {
         given: Trace,
         wanted: BTreeSet<Probe>,
         mistakes: &[String],
-    ) -> Result<Trace, EngineError> {
+    ) -> Result<Trace, RuntimeError> {
         let tokens = self.f32.get(&Probe::TOKEN_IDS).map_or(0, |ids| ids.values.len());
         self.run_at((0..tokens).collect(), backend, dtype, given, wanted, mistakes)
     }
@@ -132,7 +132,7 @@ impl Case {
         given: Trace,
         wanted: BTreeSet<Probe>,
         mistakes: &[String],
-    ) -> Result<Trace, EngineError> {
+    ) -> Result<Trace, RuntimeError> {
         let (graph, tensors, limits) = (self.graph(), &self.tensors, self.limits);
         let mistakes = &edits(mistakes, graph)?;
         let job = TraceJob { graph, tensors, positions, given, wanted, mistakes, dtype, limits, progress: None };
@@ -152,7 +152,7 @@ pub fn read_trace(path: &Path) -> Trace {
 
 /// `backend` in `dtype`, strict, on its default device.
 pub fn spec(backend: &str, dtype: Dtype) -> Spec {
-    Spec { backend: backend.to_string(), device: None, dtype, precision: Precision::Strict }
+    Spec { backend: backend.to_string(), device: None, dtype, precision: MatmulPrecision::Strict }
 }
 
 /// Every backend with every dtype that it offers.
@@ -171,7 +171,7 @@ pub fn present(backend: &str, dtype: Dtype) -> bool {
     }
     match rotate(&spec(backend, dtype), &[1.0, 0.0], &rotations(&[0], 2, 1e4, Dtype::F32)) {
         Ok(_) => true,
-        Err(EngineError::Backend(error @ BackendError::Absent { .. })) => {
+        Err(RuntimeError::Backend(error @ BackendError::Absent { .. })) => {
             assert!(!required.contains(&backend), "LOUPE_REQUIRE: {error}");
             // Not eprintln: libtest would keep it to itself.
             let _ = writeln!(std::io::stderr(), "NOT TESTED on {backend} {dtype}: {error}");

@@ -2,14 +2,14 @@
 
 use burn_cuda::{Cuda, CudaDevice};
 use cudarc::driver::result::{device as driver_device, init};
-use loupe_config::Precision;
+use loupe_config::MatmulPrecision;
 
 use crate::cube::{cache_kernels, matmul_strict, matmul_tf32, widen_bf16};
 use crate::selftest::guarded;
-use crate::{BackendError, Engine, Info, Spec};
+use crate::{BackendError, Info, Opened, Spec};
 
 #[inline] // see `dispatch`
-pub(crate) fn engine(spec: &Spec) -> Result<Engine<Cuda>, BackendError> {
+pub(crate) fn open(spec: &Spec) -> Result<Opened<Cuda>, BackendError> {
     let index = match spec.device.as_deref() {
         None => 0,
         Some(text) => text.parse::<usize>().map_err(|_| BackendError::Device {
@@ -27,10 +27,10 @@ pub(crate) fn engine(spec: &Spec) -> Result<Engine<Cuda>, BackendError> {
         compiler: Some("nvrtc".to_string()),
     };
     let matmul = match spec.precision {
-        Precision::Strict => matmul_strict,
-        Precision::Tf32 => matmul_tf32,
+        MatmulPrecision::Strict => matmul_strict,
+        MatmulPrecision::Tf32 => matmul_tf32,
     };
-    Ok(Engine { device: CudaDevice { index }, matmul, widen_bf16: Some(widen_bf16), info, max_tensor_bytes: None })
+    Ok(Opened { device: CudaDevice { index }, matmul, widen_bf16: Some(widen_bf16), info, max_tensor_bytes: None })
 }
 
 /// burn panics where libcuda, NVRTC or the device is missing, so they are looked for first.

@@ -10,21 +10,21 @@ mod cpu;
 mod cube;
 #[cfg(feature = "cuda")]
 mod cuda;
-mod engine;
 mod error;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "ndarray")]
 mod ndarray;
+mod opened;
 mod selftest;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 
-use loupe_config::{BACKENDS, Precision};
+use loupe_config::{BACKENDS, MatmulPrecision};
 use loupe_spec::{Dtype, nearest};
 
-pub use engine::{Engine, Info, MatMul, Spec, Task, WidenBf16};
 pub use error::BackendError;
+pub use opened::{Info, MatMul, Opened, Spec, Task, WidenBf16};
 
 /// Runs `task` on the backend of `spec`.
 ///
@@ -44,18 +44,18 @@ pub fn dispatch<T: Task>(spec: &Spec, task: T) -> Result<T::Output, BackendError
         let dtypes = Dtype::FLOATS.into_iter().filter(|dtype| offers(&spec.backend, *dtype)).collect();
         return Err(BackendError::Dtype { backend: spec.backend.clone(), dtype: spec.dtype, can, dtypes });
     }
-    if spec.precision == Precision::Tf32 && (spec.backend != "cuda" || spec.dtype != Dtype::F32) {
+    if spec.precision == MatmulPrecision::Tf32 && (spec.backend != "cuda" || spec.dtype != Dtype::F32) {
         return Err(BackendError::Tf32 { backend: spec.backend.clone(), dtype: spec.dtype });
     }
     match spec.backend.as_str() {
         #[cfg(feature = "flex")]
-        "flex" => selftest::then_run(spec, flex::engine(spec)?, task),
+        "flex" => selftest::then_run(spec, flex::open(spec)?, task),
         #[cfg(feature = "ndarray")]
-        "ndarray" => selftest::then_run(spec, ndarray::engine(spec)?, task),
+        "ndarray" => selftest::then_run(spec, ndarray::open(spec)?, task),
         #[cfg(feature = "wgpu")]
-        "wgpu" => selftest::then_run(spec, wgpu::engine(spec)?, task),
+        "wgpu" => selftest::then_run(spec, wgpu::open(spec)?, task),
         #[cfg(feature = "cuda")]
-        "cuda" => selftest::then_run(spec, cuda::engine(spec)?, task),
+        "cuda" => selftest::then_run(spec, cuda::open(spec)?, task),
         other => Err(BackendError::NotBuilt { name: other.to_string() }),
     }
 }
@@ -63,7 +63,7 @@ pub fn dispatch<T: Task>(spec: &Spec, task: T) -> Result<T::Output, BackendError
 /// Where right answers come from: f64 on the fastest CPU backend that was built in.
 pub fn referee() -> Spec {
     let backend = if cfg!(feature = "flex") { "flex" } else { "ndarray" };
-    Spec { backend: backend.to_string(), device: None, dtype: Dtype::F64, precision: Precision::Strict }
+    Spec { backend: backend.to_string(), device: None, dtype: Dtype::F64, precision: MatmulPrecision::Strict }
 }
 
 /// Runs `task` on the [`referee`], and is compiled for no other backend.
@@ -73,9 +73,9 @@ pub fn referee() -> Spec {
 pub fn on_referee<T: Task>(task: T) -> Result<T::Output, BackendError> {
     let spec = referee();
     #[cfg(feature = "flex")]
-    return selftest::then_run(&spec, flex::engine(&spec)?, task);
+    return selftest::then_run(&spec, flex::open(&spec)?, task);
     #[cfg(all(feature = "ndarray", not(feature = "flex")))]
-    return selftest::then_run(&spec, ndarray::engine(&spec)?, task);
+    return selftest::then_run(&spec, ndarray::open(&spec)?, task);
     #[cfg(not(any(feature = "flex", feature = "ndarray")))]
     {
         drop(task);

@@ -3,12 +3,12 @@
 use burn::tensor::ops::FloatTensorOps;
 use burn_ndarray::{NdArray, NdArrayDevice};
 
-use crate::{BackendError, Engine, Spec, cpu};
+use crate::{BackendError, Opened, Spec, cpu};
 
 #[inline] // see `dispatch`
-pub(crate) fn engine(spec: &Spec) -> Result<Engine<NdArray>, BackendError> {
+pub(crate) fn open(spec: &Spec) -> Result<Opened<NdArray>, BackendError> {
     cpu::device(spec)?;
-    Ok(Engine {
+    Ok(Opened {
         device: NdArrayDevice::Cpu,
         matmul: <NdArray>::float_matmul,
         widen_bf16: None,

@@ -10,33 +10,33 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, TensorData};
-use loupe_config::Precision;
+use loupe_config::MatmulPrecision;
 use loupe_spec::Dtype;
 use loupe_tensor::Tensor;
 use serde_json::{Map, Value};
 
-use crate::{BackendError, Engine, Info, MatMul, Spec, Task};
+use crate::{BackendError, Info, MatMul, Opened, Spec, Task};
 
 /// Tests the engine where it was not tested before, then runs the task on it.
 pub(crate) fn then_run<B: Backend, T: Task>(
     spec: &Spec,
-    engine: Engine<B>,
+    backend: Opened<B>,
     task: T,
 ) -> Result<T::Output, BackendError> {
     // A replay comes through here hundreds of times.
     static PASSED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let key = cache_key(spec, &engine.info);
+    let key = cache_key(spec, &backend.info);
     let known = PASSED.lock().unwrap_or_else(PoisonError::into_inner).contains(&key);
     if !known {
         if !passed_before(&key) {
-            test(spec, &engine)?;
+            test(spec, &backend)?;
             // A cache that cannot be written costs time, not correctness.
             let _ = remember(&key);
         }
         PASSED.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
     }
-    let device = engine.info.device.clone();
-    guarded(|| task.run(engine)).map_err(|reason| BackendError::Broken {
+    let device = backend.info.device.clone();
+    guarded(|| task.run(backend)).map_err(|reason| BackendError::Broken {
         backend: spec.backend.clone(),
         device,
         dtype: spec.dtype,
@@ -55,21 +55,21 @@ pub(crate) fn guarded<T>(f: impl FnOnce() -> T) -> Result<T, String> {
 const ROWS: usize = 7;
 const INNER: usize = 50;
 
-fn test<B: Backend>(spec: &Spec, engine: &Engine<B>) -> Result<(), BackendError> {
+fn test<B: Backend>(spec: &Spec, backend: &Opened<B>) -> Result<(), BackendError> {
     let broken = |reason: String| BackendError::Broken {
         backend: spec.backend.clone(),
-        device: engine.info.device.clone(),
+        device: backend.info.device.clone(),
         dtype: spec.dtype,
         reason,
     };
-    let results = guarded(|| results(spec, engine)).map_err(&broken)?;
-    guarded(|| B::sync(&engine.device)).map_err(&broken)?.map_err(|error| broken(error.to_string()))?;
+    let results = guarded(|| results(spec, backend)).map_err(&broken)?;
+    guarded(|| B::sync(&backend.device)).map_err(&broken)?.map_err(|error| broken(error.to_string()))?;
     for Outcome { op, got, expected, allowed } in results {
         let error = relative_l2(&got, &expected);
         if error > allowed || error.is_nan() {
             return Err(BackendError::SelfTest {
                 backend: spec.backend.clone(),
-                device: engine.info.device.clone(),
+                device: backend.info.device.clone(),
                 dtype: spec.dtype,
                 op: op.to_string(),
                 error,
@@ -88,9 +88,9 @@ struct Outcome {
 }
 
 /// Unit roundoff: half the distance from 1 to the next number.
-fn roundoff(dtype: Dtype, precision: Precision) -> f64 {
+fn roundoff(dtype: Dtype, precision: MatmulPrecision) -> f64 {
     match (dtype, precision) {
-        (_, Precision::Tf32) => 2f64.powi(-11),
+        (_, MatmulPrecision::Tf32) => 2f64.powi(-11),
         (Dtype::F64, _) => 2f64.powi(-53),
         (Dtype::F16, _) => 2f64.powi(-11),
         (Dtype::Bf16, _) => 2f64.powi(-8),
@@ -98,19 +98,19 @@ fn roundoff(dtype: Dtype, precision: Precision) -> f64 {
     }
 }
 
-/// The operations the model is made of, on inputs whose exact results are known. Transcendentals run wide, as in
+/// The operations the model is made of, on inputs whose exact results are known. Transcendentals run in the compute dtype, as in
 /// the model (f32 for all but f64 runs).
-fn results<B: Backend>(spec: &Spec, engine: &Engine<B>) -> Vec<Outcome> {
-    let device = &engine.device;
-    let wide = if spec.dtype == Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
-    let u_wide = roundoff(wide, Precision::Strict);
-    let x: Vec<f64> = (0..ROWS * INNER).map(|i| wide.round((0.37 * i as f64).sin() * 3.0)).collect();
-    let tensor = || upload::<B>(&x, [ROWS, INNER], wide, device);
+fn results<B: Backend>(spec: &Spec, backend: &Opened<B>) -> Vec<Outcome> {
+    let device = &backend.device;
+    let computing = spec.dtype.compute_dtype();
+    let u_computing = roundoff(computing, MatmulPrecision::Strict);
+    let x: Vec<f64> = (0..ROWS * INNER).map(|i| computing.round((0.37 * i as f64).sin() * 3.0)).collect();
+    let tensor = || upload::<B>(&x, [ROWS, INNER], computing, device);
     let map = |f: fn(f64) -> f64| x.iter().map(|v| f(*v)).collect::<Vec<f64>>();
     let rows = |f: fn(&[f64]) -> f64| x.chunks(INNER).map(f).collect::<Vec<f64>>();
     // 256 units: lavapipe's tanh, the worst library function measured that the model can use, is off by 8e-6 = 134.
-    let library = 256.0 * u_wide;
-    let exact = 4.0 * u_wide;
+    let library = 256.0 * u_computing;
+    let exact = 4.0 * u_computing;
     let mut all = vec![
         Outcome { op: "exp", got: download(tensor().exp()), expected: map(f64::exp), allowed: library },
         Outcome { op: "tanh", got: download(tensor().tanh()), expected: map(f64::tanh), allowed: library },
@@ -124,7 +124,7 @@ fn results<B: Backend>(spec: &Spec, engine: &Engine<B>) -> Vec<Outcome> {
             op: "sum_dim",
             got: download(tensor().sum_dim(1)),
             expected: rows(|row| row.iter().sum()),
-            allowed: INNER as f64 * u_wide,
+            allowed: INNER as f64 * u_computing,
         },
         Outcome {
             op: "max_dim",
@@ -133,12 +133,12 @@ fn results<B: Backend>(spec: &Spec, engine: &Engine<B>) -> Vec<Outcome> {
             allowed: 0.0,
         },
     ];
-    all.push(matmul(spec, engine));
+    all.push(matmul(spec, backend));
     all
 }
 
 /// [7, 50] @ [50, 7] in the dtype of the run. Operands are exact in it, so only the sums are rounded.
-fn matmul<B: Backend>(spec: &Spec, engine: &Engine<B>) -> Outcome {
+fn matmul<B: Backend>(spec: &Spec, backend: &Opened<B>) -> Outcome {
     let value = |i: usize| spec.dtype.round((0.61 * i as f64).cos());
     let lhs: Vec<f64> = (0..ROWS * INNER).map(value).collect();
     let rhs: Vec<f64> = (0..INNER * ROWS).map(|i| value(i + 1000)).collect();
@@ -146,9 +146,9 @@ fn matmul<B: Backend>(spec: &Spec, engine: &Engine<B>) -> Outcome {
         .map(|at| (0..INNER).map(|k| lhs[at / ROWS * INNER + k] * rhs[k * ROWS + at % ROWS]).sum())
         .collect();
     let product = apply(
-        engine.matmul,
-        upload::<B>(&lhs, [ROWS, INNER], spec.dtype, &engine.device),
-        upload::<B>(&rhs, [INNER, ROWS], spec.dtype, &engine.device),
+        backend.matmul,
+        upload::<B>(&lhs, [ROWS, INNER], spec.dtype, &backend.device),
+        upload::<B>(&rhs, [INNER, ROWS], spec.dtype, &backend.device),
     );
     // Of each product both operands may be rounded (TF32), of each sum every step, and the result once. Where
     // products cancel, that is large next to the result, so it is measured against the products' own sizes.
@@ -156,9 +156,10 @@ fn matmul<B: Backend>(spec: &Spec, engine: &Engine<B>) -> Outcome {
         .map(|at| (0..INNER).map(|k| (lhs[at / ROWS * INNER + k] * rhs[k * ROWS + at % ROWS]).abs()).sum())
         .collect();
     let cancelled = norm(&sizes) / norm(&expected);
-    let operands = if spec.precision == Precision::Tf32 { 2.0 * roundoff(spec.dtype, spec.precision) } else { 0.0 };
-    let sums = INNER as f64 * if spec.dtype == Dtype::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
-    let allowed = (operands + sums) * cancelled + 4.0 * roundoff(spec.dtype, Precision::Strict);
+    let operands =
+        if spec.precision == MatmulPrecision::Tf32 { 2.0 * roundoff(spec.dtype, spec.precision) } else { 0.0 };
+    let sums = INNER as f64 * spec.dtype.compute_dtype().half_unit();
+    let allowed = (operands + sums) * cancelled + 4.0 * roundoff(spec.dtype, MatmulPrecision::Strict);
     Outcome { op: "matmul", got: download(product), expected, allowed }
 }
 
@@ -239,15 +240,15 @@ mod tests {
     #[cfg(feature = "flex")]
     #[test]
     fn a_backend_that_computes_wrong_is_refused_with_the_operation() {
-        let spec = Spec { backend: "flex".into(), device: None, dtype: Dtype::F32, precision: Precision::Strict };
-        let mut engine = crate::flex::engine(&spec).unwrap();
-        assert!(test(&spec, &engine).is_ok());
-        engine.matmul = |lhs, _rhs| {
+        let spec = Spec { backend: "flex".into(), device: None, dtype: Dtype::F32, precision: MatmulPrecision::Strict };
+        let mut backend = crate::flex::open(&spec).unwrap();
+        assert!(test(&spec, &backend).is_ok());
+        backend.matmul = |lhs, _rhs| {
             drop(lhs);
             upload::<burn_flex::Flex>(&[0.0; ROWS * ROWS], [ROWS, ROWS], Dtype::F32, &Default::default())
                 .into_primitive()
         };
-        let text = test(&spec, &engine).unwrap_err().to_string();
+        let text = test(&spec, &backend).unwrap_err().to_string();
         assert!(text.contains("matmul") && text.contains("1.0e0"), "{text}");
     }
 }

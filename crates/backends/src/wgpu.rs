@@ -9,14 +9,14 @@ use burn_wgpu::{Vulkan, WgpuDevice, init_setup};
 
 use crate::cube::{cache_kernels, matmul_strict, widen_bf16};
 use crate::selftest::guarded;
-use crate::{BackendError, Engine, Info, Spec};
+use crate::{BackendError, Info, Opened, Spec};
 
 #[inline] // see `dispatch`
-pub(crate) fn engine(spec: &Spec) -> Result<Engine<Vulkan>, BackendError> {
+pub(crate) fn open(spec: &Spec) -> Result<Opened<Vulkan>, BackendError> {
     cache_kernels();
     let device = device(spec)?;
     let (info, max_tensor_bytes) = set_up(spec, &device)?;
-    Ok(Engine {
+    Ok(Opened {
         device,
         matmul: matmul_strict,
         widen_bf16: Some(widen_bf16),

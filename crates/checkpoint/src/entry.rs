@@ -24,7 +24,7 @@ pub struct Entry<'a> {
 
 /// Which indices of a tensor's first axis to read. A tensor of one axis has no rows: only `All` suits it.
 #[derive(Clone, Debug)]
-pub enum Rows<'a> {
+pub enum RowSelection<'a> {
     /// Every row.
     All,
     /// A run of rows.
@@ -48,6 +48,6 @@ impl<'a> Entry<'a> {
     }
 
     pub(crate) fn wrong_rows(&self, reason: String) -> CheckpointError {
-        CheckpointError::Rows { name: self.name.into(), shape: self.shape.into(), reason }
+        CheckpointError::RowSelection { name: self.name.into(), shape: self.shape.into(), reason }
     }
 }

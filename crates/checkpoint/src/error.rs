@@ -110,9 +110,9 @@ pub enum CheckpointError {
         /// Why.
         reason: String,
     },
-    /// Rows that the tensor does not have.
+    /// RowSelection that the tensor does not have.
     #[error("{name} {shape:?}: {reason}")]
-    Rows {
+    RowSelection {
         /// The tensor.
         name: String,
         /// Its shape.

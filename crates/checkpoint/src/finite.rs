@@ -2,16 +2,16 @@
 
 use loupe_spec::Values;
 
-use crate::{CheckpointError, Entry, Rows};
+use crate::{CheckpointError, Entry, RowSelection};
 
 /// The error for the first NaN or infinity of `values`, which are `rows` of `entry`.
-pub(crate) fn complain(entry: &Entry<'_>, rows: &Rows<'_>, values: &Values) -> CheckpointError {
+pub(crate) fn complain(entry: &Entry<'_>, rows: &RowSelection<'_>, values: &Values) -> CheckpointError {
     let at = (0..values.len()).find(|at| !values.get(*at).is_finite()).unwrap_or_default();
     let width = entry.width().max(1);
     let row = match rows {
-        Rows::All => at / width,
-        Rows::Range(range) => range.start + at / width,
-        Rows::List(list) => list.get(at / width).copied().unwrap_or_default(),
+        RowSelection::All => at / width,
+        RowSelection::Range(range) => range.start + at / width,
+        RowSelection::List(list) => list.get(at / width).copied().unwrap_or_default(),
     };
     let element = row * width + at % width;
     let size = entry.dtype.size();

@@ -34,7 +34,7 @@ mod testing;
 
 pub use change::Change;
 pub use checkpoint::Checkpoint;
-pub use entry::{Entry, Rows};
+pub use entry::{Entry, RowSelection};
 pub use error::CheckpointError;
 pub use hash::sha256_hex;
 pub use index::files_of;

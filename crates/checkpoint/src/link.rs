@@ -78,7 +78,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::testing::SMALL;
-    use crate::{Change, Rows, write_random};
+    use crate::{Change, RowSelection, write_random};
     use loupe_spec::{Dtype, Weight};
 
     fn open(folder: &Path) -> Checkpoint {
@@ -95,7 +95,8 @@ mod tests {
         assert_eq!(open(&first).export_linked(&second, &config).unwrap(), Linked::Hard);
         let linked = open(&second);
         assert_eq!(linked.config().sliding_window, 2);
-        let [a, b] = [open(&first), linked].map(|c| c.tensors().unwrap().read(Weight::NORM, Rows::All, Dtype::F32));
+        let [a, b] =
+            [open(&first), linked].map(|c| c.tensors().unwrap().read(Weight::NORM, RowSelection::All, Dtype::F32));
         assert_eq!(a.unwrap(), b.unwrap());
         #[cfg(unix)]
         {
@@ -122,8 +123,8 @@ mod tests {
         checkpoint.export_changed(&second, &config, &changed).unwrap();
         let (plain, written) = (checkpoint.tensors().unwrap(), open(&second).tensors().unwrap());
         for weight in checkpoint.graph().weights() {
-            let [plain, changed, written] =
-                [&plain, &changed, &written].map(|t| t.read(weight, Rows::All, Dtype::F64).unwrap().values.to_f64());
+            let [plain, changed, written] = [&plain, &changed, &written]
+                .map(|t| t.read(weight, RowSelection::All, Dtype::F64).unwrap().values.to_f64());
             assert_eq!(changed, written, "{weight}");
             for (w, c) in plain.into_iter().zip(changed) {
                 let expected = match weight {
@@ -135,7 +136,7 @@ mod tests {
             }
         }
         // A run of rows too: those of the second half.
-        let rows = changed.read(query, Rows::Range(4..8), Dtype::F64).unwrap().values;
-        assert_eq!(rows.to_f64(), written.read(query, Rows::Range(4..8), Dtype::F64).unwrap().values.to_f64());
+        let rows = changed.read(query, RowSelection::Range(4..8), Dtype::F64).unwrap().values;
+        assert_eq!(rows.to_f64(), written.read(query, RowSelection::Range(4..8), Dtype::F64).unwrap().values.to_f64());
     }
 }

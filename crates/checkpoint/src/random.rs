@@ -126,7 +126,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::testing::SMALL;
-    use crate::{Checkpoint, Rows};
+    use crate::{Checkpoint, RowSelection};
     use loupe_spec::Dtype;
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
             [one, three].map(|folder| Checkpoint::open(folder.to_str().unwrap(), None).unwrap().tensors().unwrap());
         let config = Config::from_json(SMALL).unwrap();
         for weight in Graph::of(&config).weights() {
-            let [a, b] = tensors.each_ref().map(|t| t.read(weight, Rows::All, Dtype::Bf16).unwrap());
+            let [a, b] = tensors.each_ref().map(|t| t.read(weight, RowSelection::All, Dtype::Bf16).unwrap());
             assert_eq!(a, b, "{weight}");
         }
         let names: Vec<_> = scratch.path().join("three").read_dir().unwrap().map(|f| f.unwrap().file_name()).collect();

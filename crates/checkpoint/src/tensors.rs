@@ -12,7 +12,7 @@ use crate::index::Shards;
 use crate::shard::Shard;
 use crate::source::{File, Source};
 use crate::table::{Located, Table};
-use crate::{Change, CheckpointError, Entry, Rows};
+use crate::{Change, CheckpointError, Entry, RowSelection};
 
 /// The checked tensors of a checkpoint. Holds maps of the files, no data of its own.
 #[derive(Debug)]
@@ -112,21 +112,21 @@ impl Tensors {
         }
     }
 
-    /// Rows of a tensor, each element converted to `dtype` by rounding to nearest, ties to even, and checked.
+    /// RowSelection of a tensor, each element converted to `dtype` by rounding to nearest, ties to even, and checked.
     ///
     /// # Errors
     /// As [`Tensors::entry`]; rows that the tensor does not have; a `dtype` that is no float; and NaN or infinity in the
     /// result, be it stored or because the value is beyond `dtype`.
-    pub fn read(&self, weight: Weight, rows: Rows<'_>, dtype: Dtype) -> Result<HostTensor, CheckpointError> {
+    pub fn read(&self, weight: Weight, rows: RowSelection<'_>, dtype: Dtype) -> Result<HostTensor, CheckpointError> {
         let entry = self.entry(weight)?;
         let (pieces, shape) = cut(&entry, &rows)?;
         let changed = self.change(weight).map(|change| pieces.changed(change, entry.dtype));
         let pieces = changed.as_ref().map_or(pieces, |bytes| Pieces::of_run(bytes, entry.dtype));
         let values = convert(&pieces, entry.dtype, dtype).map_err(|no_float| entry.wrong_rows(no_float))?;
         let read_once = match &rows {
-            Rows::All => Some(entry.bytes),
-            Rows::Range(range) => entry.rows(range),
-            Rows::List(_) => None,
+            RowSelection::All => Some(entry.bytes),
+            RowSelection::Range(range) => entry.rows(range),
+            RowSelection::List(_) => None,
         };
         if let Some(bytes) = read_once {
             self.release(weight, bytes);
@@ -139,7 +139,7 @@ impl Tensors {
 }
 
 /// The bytes of the rows asked for, and the shape of the tensor they make.
-fn cut<'a>(entry: &Entry<'a>, rows: &Rows<'_>) -> Result<(Pieces<'a>, Vec<usize>), CheckpointError> {
+fn cut<'a>(entry: &Entry<'a>, rows: &RowSelection<'_>) -> Result<(Pieces<'a>, Vec<usize>), CheckpointError> {
     let run = |range: &Range<usize>| {
         entry.rows(range).ok_or_else(|| {
             let asked = if range.len() == 1 { format!("row {}", range.start) } else { format!("rows {range:?}") };
@@ -151,9 +151,9 @@ fn cut<'a>(entry: &Entry<'a>, rows: &Rows<'_>) -> Result<(Pieces<'a>, Vec<usize>
     };
     let shape = |length: usize| std::iter::once(length).chain(entry.shape.iter().skip(1).copied()).collect();
     Ok(match rows {
-        Rows::All => (Pieces::of_run(entry.bytes, entry.dtype), entry.shape.to_vec()),
-        Rows::Range(range) => (Pieces::of_run(run(range)?, entry.dtype), shape(range.len())),
-        Rows::List(list) => {
+        RowSelection::All => (Pieces::of_run(entry.bytes, entry.dtype), entry.shape.to_vec()),
+        RowSelection::Range(range) => (Pieces::of_run(run(range)?, entry.dtype), shape(range.len())),
+        RowSelection::List(list) => {
             let rows = list.iter().map(|index| run(&(*index..index.saturating_add(1)))).collect::<Result<_, _>>()?;
             (Pieces::of_rows(rows, entry.width()), shape(list.len()))
         }

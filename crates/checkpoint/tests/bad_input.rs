@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use loupe_checkpoint::{Checkpoint, Rows, write_random};
+use loupe_checkpoint::{Checkpoint, RowSelection, write_random};
 use loupe_spec::{Dtype, Graph};
 use tempfile::TempDir;
 
@@ -201,7 +201,7 @@ fn a_changed_byte_of_the_header_never_panics() {
             fs::write(&file, changed).unwrap();
             let Ok(tensors) = open(folder.path()).unwrap().tensors() else { continue };
             for weight in Graph::of(&config).weights() {
-                let _ = tensors.read(weight, Rows::All, Dtype::F32);
+                let _ = tensors.read(weight, RowSelection::All, Dtype::F32);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use half::bf16;
-use loupe_checkpoint::{Checkpoint, Rows, Tensors, sha256_hex, write_random};
+use loupe_checkpoint::{Checkpoint, RowSelection, Tensors, sha256_hex, write_random};
 use loupe_spec::{Dtype, Values, Weight};
 use tempfile::TempDir;
 
@@ -48,38 +48,38 @@ fn rows_are_those_of_the_whole_tensor() {
     let folder = folder(2);
     let tensors = tensors(folder.path());
     let read = |rows| tensors.read(Weight::EMBED_TOKENS, rows, Dtype::F32).unwrap();
-    let all = read(Rows::All);
+    let all = read(RowSelection::All);
     assert_eq!(all.shape, [11, 6]);
-    let range = read(Rows::Range(3..5));
+    let range = read(RowSelection::Range(3..5));
     assert_eq!((range.shape.as_slice(), range.values.to_f64()), ([2, 6].as_slice(), [all.row(3), all.row(4)].concat()));
-    let list = read(Rows::List(&[10, 0, 10]));
+    let list = read(RowSelection::List(&[10, 0, 10]));
     assert_eq!(list.shape, [3, 6]);
     assert_eq!(list.values.to_f64(), [all.row(10), all.row(0), all.row(10)].concat());
-    assert_eq!(read(Rows::List(&[])).shape, [0, 6]);
-    assert_eq!(read(Rows::Range(11..11)).shape, [0, 6]);
+    assert_eq!(read(RowSelection::List(&[])).shape, [0, 6]);
+    assert_eq!(read(RowSelection::Range(11..11)).shape, [0, 6]);
 }
 
 #[test]
 fn rows_that_are_not_there_are_refused() {
     let folder = folder(1);
     let tensors = tensors(folder.path());
-    // Rows of 12 bytes: 12 * 2^62 wraps to 0, which must not read row 0.
+    // RowSelection of 12 bytes: 12 * 2^62 wraps to 0, which must not read row 0.
     for rows in [
-        Rows::List(&[1 << 62]),
-        Rows::List(&[11]),
-        Rows::List(&[0, usize::MAX]),
-        Rows::Range(5..12),
-        Rows::Range(12..usize::MAX),
+        RowSelection::List(&[1 << 62]),
+        RowSelection::List(&[11]),
+        RowSelection::List(&[0, usize::MAX]),
+        RowSelection::Range(5..12),
+        RowSelection::Range(12..usize::MAX),
     ] {
         let text = tensors.read(Weight::EMBED_TOKENS, rows, Dtype::F32).unwrap_err().to_string();
         assert!(text.contains("it has 11 rows"), "{text}");
     }
     #[allow(clippy::reversed_empty_ranges)] // what a caller's subtraction can make
-    let backwards = Rows::Range(5..3);
+    let backwards = RowSelection::Range(5..3);
     assert!(tensors.read(Weight::EMBED_TOKENS, backwards, Dtype::F32).is_err());
-    let text = tensors.read(Weight::NORM, Rows::List(&[0]), Dtype::F32).unwrap_err().to_string();
+    let text = tensors.read(Weight::NORM, RowSelection::List(&[0]), Dtype::F32).unwrap_err().to_string();
     assert!(text.contains("only read whole"), "{text}");
-    assert!(tensors.read(Weight::NORM, Rows::All, Dtype::I64).is_err());
+    assert!(tensors.read(Weight::NORM, RowSelection::All, Dtype::I64).is_err());
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn tensors_that_the_model_lacks_are_refused() {
 #[test]
 fn every_stored_type_is_read_as_what_it_holds() {
     let folder = folder(1);
-    let before = tensors(folder.path()).read(Weight::NORM, Rows::All, Dtype::F64).unwrap();
+    let before = tensors(folder.path()).read(Weight::NORM, RowSelection::All, Dtype::F64).unwrap();
     let stored = [("F16", Dtype::F16), ("F32", Dtype::F32), ("F64", Dtype::F64)];
     for (name, dtype) in stored {
         let folder = self::folder(1);
@@ -118,7 +118,7 @@ fn every_stored_type_is_read_as_what_it_holds() {
         let tensors = tensors(folder.path());
         assert_eq!(tensors.entry(Weight::NORM).unwrap().dtype, dtype);
         // Eight significant bits of about 0.1 fit every one of these types.
-        let after = tensors.read(Weight::NORM, Rows::All, Dtype::Bf16).unwrap();
+        let after = tensors.read(Weight::NORM, RowSelection::All, Dtype::Bf16).unwrap();
         assert_eq!(after.values.to_f64(), before.values.to_f64(), "{name}");
     }
 }
@@ -137,7 +137,7 @@ fn nan_and_infinity_are_named_with_tensor_file_and_index() {
     for (value, said) in [(bf16::NAN, "holds NaN"), (bf16::NEG_INFINITY, "holds -inf")] {
         plant(value);
         let tensors = tensors(folder.path());
-        for rows in [Rows::All, Rows::Range(3..6), Rows::List(&[1, 4])] {
+        for rows in [RowSelection::All, RowSelection::Range(3..6), RowSelection::List(&[1, 4])] {
             for dtype in Dtype::FLOATS {
                 let text = tensors.read(Weight::EMBED_TOKENS, rows.clone(), dtype).unwrap_err().to_string();
                 for part in ["model.embed_tokens.weight", "model.safetensors", "[4, 2]", said] {
@@ -145,10 +145,11 @@ fn nan_and_infinity_are_named_with_tensor_file_and_index() {
                 }
             }
         }
-        assert!(tensors.read(Weight::EMBED_TOKENS, Rows::Range(0..4), Dtype::F32).is_ok());
+        assert!(tensors.read(Weight::EMBED_TOKENS, RowSelection::Range(0..4), Dtype::F32).is_ok());
     }
     plant(bf16::from_f32(1e5));
-    let text = tensors(folder.path()).read(Weight::EMBED_TOKENS, Rows::All, Dtype::F16).unwrap_err().to_string();
+    let text =
+        tensors(folder.path()).read(Weight::EMBED_TOKENS, RowSelection::All, Dtype::F16).unwrap_err().to_string();
     assert!(text.contains("beyond f16") && text.contains("[4, 2]"), "{text}");
 }
 
@@ -233,7 +234,7 @@ fn an_entry_is_a_view_of_the_file() {
     let tensors = tensors(folder.path());
     let entry = tensors.entry(Weight::EMBED_TOKENS).unwrap();
     assert_eq!((entry.shape, entry.dtype, entry.bytes.len()), ([11, 6].as_slice(), Dtype::Bf16, 132));
-    let read = tensors.read(Weight::EMBED_TOKENS, Rows::All, Dtype::Bf16).unwrap();
+    let read = tensors.read(Weight::EMBED_TOKENS, RowSelection::All, Dtype::Bf16).unwrap();
     assert_eq!(Values::from_le_bytes(entry.dtype, entry.bytes), read.values);
     assert_eq!(entry.file, folder.path().join("model.safetensors"));
 }

@@ -1,7 +1,7 @@
 //! `attn`: one layer's attention, step by step, on that layer's real input.
 
 use loupe_config::{Common, Input, ModelRef};
-use loupe_engine::Recorded;
+use loupe_runtime::Recorded;
 use loupe_spec::{Config, HostTensor, Probe};
 use serde_json::json;
 

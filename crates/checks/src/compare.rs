@@ -6,9 +6,9 @@ use loupe_candidate::{
     Aligned, Counting, Dump, KnownRows, Meaning, Names, Sorted, Source, may_count_from_one, sort, stacked,
 };
 use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input};
-use loupe_engine::{Bytes, Referee, free_memory};
 use loupe_judge::{Candidate, CandidateInfo, Judged, Judgement, Rows, Verdict, Verdicts, judge, judge_values, text};
 use loupe_report::{Report, Written, read};
+use loupe_runtime::{Bytes, Referee, free_memory};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
 use loupe_stimulus::{self as stimulus, Asked};
 
@@ -77,7 +77,7 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
 
 /// Whether each of `ids` is a mistake's.
 fn known(ids: &[String]) -> Result<(), CheckError> {
-    let all = || loupe_engine::mistakes().iter().map(|mistake| mistake.id);
+    let all = || loupe_runtime::mistakes().iter().map(|mistake| mistake.id);
     match ids.iter().find(|id| !all().any(|known| known == *id)) {
         None => Ok(()),
         Some(id) => Err(CheckError::NoMistake { id: id.clone(), nearest: nearest(id, all()).map(str::to_string) }),
@@ -298,7 +298,7 @@ fn one(
     if may_be_else && source.is_text() && may_count_from_one(&source.samples, prompt.ids.len()) {
         guesses.push(Guess { tokens_from_one: true, ..Guess::default() });
     }
-    let Judged { mut verdict, level, .. } = judged;
+    let Judged { mut verdict, precision, .. } = judged;
     let recorded = candidate.trace.keys().chain(candidate.fragments.keys()).copied();
     let recorded = recorded.filter(|probe| *probe != Probe::TOKEN_IDS).collect();
     let asked = Asked {
@@ -310,7 +310,7 @@ fn one(
         folder: stimuli.clone(),
         shown: replay_shown,
     };
-    stimulus::add(&asked, level, &mut verdict)?;
+    stimulus::add(&asked, precision, &mut verdict)?;
     if let Some(report) = report.as_ref()
         && let Some(id) = report.model.checkpoint_id.as_ref().filter(|id| *id != weights.id())
     {
@@ -325,7 +325,7 @@ fn one(
     }
     let without_bos = prompt.ids.first() != Some(&BOS);
     let input = compare.reference.input.clone().unwrap_or(Input::TokenIds(prompt.ids));
-    verdict.next = Some(next(&verdict, compare, level, &model, &input, checkpoint.graph()));
+    verdict.next = Some(next(&verdict, compare, precision, &model, &input, checkpoint.graph()));
     Ok(Answer { verdict, needed, guesses, other_rows, without_bos })
 }
 
@@ -352,7 +352,7 @@ fn simpler(
         let candidate = as_candidate(other.aligned()?);
         let again = judge(&candidate, referee)?;
         // At a lesser precision everything needs less to explain it.
-        if again.level == judged.level && needed(&again) < needed(judged) {
+        if again.precision == judged.precision && needed(&again) < needed(judged) {
             return Ok(Some((other, candidate, again)));
         }
     }

@@ -1,10 +1,10 @@
 //! What the values of `rope` and `weights` reports should be.
 
-use loupe_checkpoint::{Rows, Tensors};
-use loupe_engine::{Rotated, referee, rotate, rotations};
+use loupe_checkpoint::{RowSelection, Tensors};
 use loupe_judge::Expected;
 use loupe_report::Report;
-use loupe_spec::{Dtype, HostTensor, Weight};
+use loupe_runtime::{Rotated, referee, rotate, rotations};
+use loupe_spec::{HostTensor, Weight};
 
 use crate::CheckError;
 use crate::rope::test_vector;
@@ -19,7 +19,7 @@ pub(crate) fn expected(
     for (name, tensor) in recorded {
         if let Some(weight) = name.strip_prefix("weights.").and_then(|name| name.parse::<Weight>().ok()) {
             // The file's values, rounded once to the dtype of the run: nothing is computed, so nothing may differ.
-            let values = tensors.read(weight, Rows::All, report.dtype)?.values.to_f64();
+            let values = tensors.read(weight, RowSelection::All, report.dtype)?.values.to_f64();
             all.push(Expected { name: name.clone(), sigma: vec![0.0; values.len()], values });
             debug_assert_eq!(tensor.values.dtype(), report.dtype);
         }
@@ -35,12 +35,12 @@ fn rope(report: &Report) -> Result<Vec<Expected>, CheckError> {
         return Ok(Vec::new());
     };
     let (pos, dim) = (pos as usize, dim as usize);
-    let wide = if report.dtype == Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
-    let tables = rotations(&[pos], dim, theta, wide);
+    let computing = report.dtype.compute_dtype();
+    let tables = rotations(&[pos], dim, theta, computing);
     let vector = test_vector(dim);
     let Rotated { halves, neighbours, .. } = rotate(&referee(), &vector, &tables)?;
     // Four units: a power, a division, a product, and the library's own last bit.
-    let unit = 2f64.powi(-wide.significand_bits());
+    let unit = computing.half_unit();
     let stored = 2f64.powi(-report.dtype.significand_bits());
     let relative = |values: &[f64]| values.iter().map(|v| 4.0 * unit * v.abs()).collect::<Vec<f64>>();
     // An angle off by `relative` moves its cosine by as much; eight units are the library's.

@@ -1,8 +1,8 @@
 //! What a check hands back.
 
 use loupe_checkpoint::Checkpoint;
-use loupe_engine::Info;
 use loupe_report::{Model, Report, TensorSummary};
+use loupe_runtime::Info;
 use loupe_spec::HostTensor;
 use serde_json::Value;
 

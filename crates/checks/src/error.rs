@@ -1,8 +1,8 @@
 //! Why a check could not run.
 
 use loupe_checkpoint::CheckpointError;
-use loupe_engine::EngineError;
 use loupe_report::ReportError;
+use loupe_runtime::RuntimeError;
 use loupe_spec::{echo, echo_path, hint};
 
 /// Each cause in its own words, plus what only a check can know.
@@ -12,7 +12,7 @@ pub enum CheckError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Engine(#[from] RuntimeError),
     #[error(transparent)]
     Report(#[from] ReportError),
     #[error(
@@ -23,7 +23,13 @@ pub enum CheckError {
         "{}: to judge it would take about {bytes} of memory, and {free} are free (its \"{}\" has the shape {shape:?}); \
          record fewer stages, layers or tokens", echo(.path), echo(.largest)
     )]
-    TooLarge { path: String, bytes: loupe_engine::Bytes, free: loupe_engine::Bytes, largest: String, shape: Vec<usize> },
+    TooLarge {
+        path: String,
+        bytes: loupe_runtime::Bytes,
+        free: loupe_runtime::Bytes,
+        largest: String,
+        shape: Vec<usize>,
+    },
     #[error("layer {layer} is out of range: this model has {layers} layers, 0 to {}", .layers - 1)]
     Layer { layer: usize, layers: usize },
     #[error("token {token} is out of range: the prompt has {tokens} tokens, 0 to {} (or -1 to -{tokens} from the end)", .tokens - 1)]
@@ -91,14 +97,14 @@ impl CheckError {
 
 #[cfg(test)]
 mod tests {
-    use loupe_engine::BackendError;
+    use loupe_runtime::BackendError;
 
     use super::*;
 
     /// A matrix tells by the code alone that a backend is absent.
     #[test]
     fn what_is_not_here_has_an_exit_code_of_its_own() {
-        let code = |error: BackendError| CheckError::from(EngineError::from(error)).exit_code();
+        let code = |error: BackendError| CheckError::from(RuntimeError::from(error)).exit_code();
         assert_eq!(code(BackendError::NotBuilt { name: "cuda".to_string() }), 5);
         let (backend, reason, looked_for) = ("wgpu".to_string(), "no adapter".to_string(), "Vulkan".to_string());
         assert_eq!(code(BackendError::Absent { backend, reason, looked_for }), 5);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Table, presets};
 use loupe_checkpoint::Checkpoint;
-use loupe_engine::mistakes;
+use loupe_runtime::mistakes;
 use loupe_spec::{Arithmetic, Edit, Graph, Mistake, MistakeKind, Parameter, Probe, What, nearest};
 use serde_json::{Value, json};
 

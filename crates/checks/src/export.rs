@@ -4,7 +4,7 @@ use std::path::Path;
 
 use loupe_checkpoint::Checkpoint;
 use loupe_config::{Common, ModelRef};
-use loupe_engine::{edits, plant_in_config};
+use loupe_runtime::{edits, plant_in_config};
 use loupe_spec::echo_path;
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! The five checks, `trace` and `export`: what each reads, runs and prints.
 //!
 //! [`run`] takes a parsed config and gives back text for people, findings, and the report with its tensors. Each
-//! check decides which probes it wants; `loupe-engine` runs exactly those stages. Judging is `loupe-judge`'s:
+//! check decides which probes it wants; `loupe-runtime` runs exactly those stages. Judging is `loupe-judge`'s:
 //! `compare` here opens what it needs and answers its questions.
 
 mod attn;

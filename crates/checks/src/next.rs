@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 
 use loupe_config::{Common, Compare, Input, ModelRef};
-use loupe_engine::mistakes;
-use loupe_judge::{Judgement, Level, Verdict, Why};
-use loupe_spec::{Arithmetic, Dtype, Graph, MistakeKind, Probe};
+use loupe_judge::{Judgement, Verdict, Why};
+use loupe_runtime::mistakes;
+use loupe_spec::{Arithmetic, Dtype, Graph, MistakeKind, Precision, Probe};
 use serde_json::json;
 
 use crate::next_config::{next_config, short};
 
-/// The one thing that leads on from `verdict`, of a candidate judged at `level`, of `model` over the tokens of `input`.
+/// The one thing that leads on from `verdict`, of a candidate judged at `precision`, of `model` over the tokens of `input`.
 pub(crate) fn next(
     verdict: &Verdict,
     compare: &Compare,
-    level: Level,
+    precision: Precision,
     model: &ModelRef,
     input: &Input,
     graph: &Graph,
@@ -35,7 +35,7 @@ pub(crate) fn next(
             "record layers.0.input_layernorm and layers.0.self_attn.q_proj of the same run: with both, Loupe can tell a precision \
              from a mistake. Or say \"candidate_dtype\": \"{}\", if that is what it computes in; for a quantised engine, point \"model\" at its \
              weights, dequantised",
-            level.arithmetic().map_or(level.storage.name(), Arithmetic::name)
+            precision.arithmetic().map_or(precision.storage.name(), Arithmetic::name)
         ),
         Judgement::BackendFault => {
             let probe = verdict.first_divergence.as_ref().and_then(|first| first.probe.parse().ok());

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use loupe_engine::Progress;
+use loupe_runtime::Progress;
 
 /// [`shown`] of a replay. One bar for each that takes so long; how many there will be, the judge finds out as it goes.
 pub fn replay_shown(what: &str, work: &mut dyn FnMut(Progress<'_>)) {

@@ -1,7 +1,7 @@
 //! Which tokens a candidate ran, and which it was to run.
 
 use loupe_candidate::{Aligned, Sorted};
-use loupe_checkpoint::{Checkpoint, Rows, Tensors};
+use loupe_checkpoint::{Checkpoint, RowSelection, Tensors};
 use loupe_config::{Compare, Input};
 use loupe_report::Report;
 use loupe_spec::{Config, Dtype, HostTensor, Mistake, Weight, echo};
@@ -96,7 +96,7 @@ const PADDING: [usize; 2] = [0, 1];
 /// One prompt of those that a dump's `token_ids` hold.
 pub(crate) struct OfBatch {
     pub ids: Vec<usize>,
-    /// Rows of padding before its `<bos>` and after its last token.
+    /// RowSelection of padding before its `<bos>` and after its last token.
     pub padding: (usize, usize),
     pub batch: Option<Batch>,
 }
@@ -193,7 +193,7 @@ pub(crate) fn other_prompts(
             let (ids, ..) = unpadded(&ids, Some(asked), false);
             let is_part = asked.windows(ids.len().max(1)).any(|part| part == ids);
             let ran = Ran { ids: ids.to_vec(), how: BY_EMBEDDINGS };
-            // Rows of some of the tokens may be what was written, or what was run.
+            // RowSelection of some of the tokens may be what was written, or what was run.
             return Ok(if ids.is_empty() || is_part && ids[0] == BOS { Vec::new() } else { vec![ran] });
         }
     }
@@ -226,7 +226,7 @@ pub(crate) fn ids_of(
     let recorded: Vec<&[f64]> = values.chunks_exact(config.hidden_size).collect();
     let some = aligned.rows.positions(asked.len());
     let tokens = if recorded.len() == asked.len() { (0..asked.len()).collect() } else { some };
-    let row = |id: usize| tensors.read(Weight::EMBED_TOKENS, Rows::Range(id..id + 1), Dtype::F32);
+    let row = |id: usize| tensors.read(Weight::EMBED_TOKENS, RowSelection::Range(id..id + 1), Dtype::F32);
     let (mut others, mut at) = (Vec::new(), Vec::new());
     for (recorded, token) in recorded.into_iter().zip(tokens) {
         if cosine(recorded, &row(asked[token])?.values.to_f64()) < SAME {
@@ -248,7 +248,7 @@ fn nearest_ids(rows: &[&[f64]], tensors: &Tensors, config: &Config) -> Result<Op
     let mut best = vec![(SAME, None); rows.len()];
     for start in (0..config.vocab_size).step_by(BLOCK) {
         let range = start..(start + BLOCK).min(config.vocab_size);
-        let HostTensor { values, .. } = tensors.read(Weight::EMBED_TOKENS, Rows::Range(range), Dtype::F32)?;
+        let HostTensor { values, .. } = tensors.read(Weight::EMBED_TOKENS, RowSelection::Range(range), Dtype::F32)?;
         let values = values.to_f64();
         for (best, recorded) in best.iter_mut().zip(rows) {
             for (at, row) in values.chunks_exact(config.hidden_size).enumerate() {
@@ -262,7 +262,7 @@ fn nearest_ids(rows: &[&[f64]], tensors: &Tensors, config: &Config) -> Result<Op
     Ok(best.into_iter().map(|(_, found)| found).collect())
 }
 
-/// Rows of the table that are read at a time.
+/// RowSelection of the table that are read at a time.
 const BLOCK: usize = 4096;
 
 fn cosine(one: &[f64], other: &[f64]) -> f64 {

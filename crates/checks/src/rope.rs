@@ -2,8 +2,8 @@
 
 use loupe_checkpoint::Checkpoint;
 use loupe_config::{Common, ModelRef};
-use loupe_engine::{Rotated, Spec, rotate, rotations};
-use loupe_spec::{Config, Dtype, HostTensor, Values};
+use loupe_runtime::{Rotated, Spec, rotate, rotations};
+use loupe_spec::{Config, HostTensor, Values};
 use serde_json::json;
 use std::time::Instant;
 
@@ -15,8 +15,8 @@ pub(crate) fn run(model: &ModelRef, pos: usize, dim: usize, theta: f64, common: 
     let started = Instant::now();
     let checkpoint = Checkpoint::open(&model.id, model.revision.as_deref())?;
     let opened = started.elapsed().as_secs_f64();
-    let wide = if common.dtype == Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
-    let tables = rotations(&[pos], dim, theta, wide);
+    let computing = common.dtype.compute_dtype();
+    let tables = rotations(&[pos], dim, theta, computing);
     let vector = test_vector(dim);
     let Rotated { halves, neighbours, info } = rotate(&Spec::of(common), &vector, &tables)?;
     let rotated = started.elapsed().as_secs_f64() - opened;

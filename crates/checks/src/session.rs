@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::{Common, Input, ModelRef};
-use loupe_engine::{Info, Limits, Progress, Recorded, Spec, TraceJob, edits, plant_in_prompt, plant_in_tokens, trace};
+use loupe_runtime::{Info, Limits, Progress, Recorded, Spec, TraceJob, edits, plant_in_prompt, plant_in_tokens, trace};
 use loupe_spec::{Config, Edit, Graph, HostTensor, Probe, Values, echo};
 
 use crate::{CheckError, progress, text};

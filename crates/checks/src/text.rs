@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use loupe_checkpoint::Checkpoint;
 use loupe_config::Common;
-use loupe_engine::Info;
+use loupe_runtime::Info;
 use loupe_spec::HostTensor;
 
 /// Width of the label column.

@@ -2,7 +2,7 @@
 
 use loupe_checkpoint::Checkpoint;
 use loupe_config::Input;
-use loupe_engine::{mistakes, plant_in_prompt, plant_in_tokens};
+use loupe_runtime::{mistakes, plant_in_prompt, plant_in_tokens};
 use loupe_spec::{Edit, Mistake, Probe, What};
 
 /// The mistake of the prompt that turns `asked` into `own`, where one does.

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use loupe_checkpoint::{Checkpoint, Tensors, sha256_hex};
 use loupe_config::{Common, ModelRef, Proj, Target};
-use loupe_engine::{Spec, round_trip};
 use loupe_report::{TensorSummary, read_safetensors};
+use loupe_runtime::{Spec, round_trip};
 use loupe_spec::{Graph, HostTensor, Weight, echo_path};
 use serde_json::json;
 

@@ -12,7 +12,7 @@ use crate::read::{
     BOOLEAN, Choice, DEVICE, EVEN, INDEX, INTEGER, List, NUMBER, OneOrList, PATH, POSITIVE, PREFIX, ProbePattern,
     Scalar, TEXT, Takes, any_list, list,
 };
-use crate::{BACKENDS, ComputedIn, Device, DumpFormat, Format, Precision, Proj};
+use crate::{BACKENDS, ComputedIn, Device, DumpFormat, Format, MatmulPrecision, Proj};
 
 /// A key that has to be there, or whose absence no value stands for.
 const fn key<R>(name: &'static str, takes: R, says: &'static str) -> Key<R> {
@@ -61,9 +61,9 @@ pub(crate) const DTYPE: Key<Choice<Dtype>> = with_default(
     "f32",
     "what to compute in",
 );
-pub(crate) const PRECISION: Key<Choice<Precision>> = with_default(
+pub(crate) const PRECISION: Key<Choice<MatmulPrecision>> = with_default(
     "precision",
-    Choice(|| [Precision::Strict, Precision::Tf32].map(|precision| (precision.name(), precision)).to_vec()),
+    Choice(|| [MatmulPrecision::Strict, MatmulPrecision::Tf32].map(|precision| (precision.name(), precision)).to_vec()),
     "strict",
     "what f32 means in a product: f32, or operands rounded to TF32, which cuda can do",
 );

@@ -32,7 +32,7 @@ pub use engine_run::{DumpFormat, EngineRun, Piece, Placeholder};
 pub use error::{ConfigError, Invalid, Problem};
 pub use matrix::{BackendRun, DEFAULT_TIME_LIMIT, Matrix, MatrixCheck, MatrixRun};
 pub use request::{
-    BACKENDS, CandidateRef, Check, Common, Compare, ComputedIn, Device, Format, Input, ModelRef, Precision, Proj,
+    BACKENDS, CandidateRef, Check, Common, Compare, ComputedIn, Device, Format, Input, MatmulPrecision, ModelRef, Proj,
     Reference, Request, Target, Typed,
 };
 

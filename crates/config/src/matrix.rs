@@ -18,7 +18,7 @@ use crate::keys::{
     CHECK, CHECKS, COMMAND, MATRIX_CHECKS, MATRIX_FORMAT, MATRIX_OUTPUT, REPORT, REPORTS, REQUIRE, SCHEMA, TIME_LIMIT,
     backend_run_keys, matrix_keys,
 };
-use crate::{Check, Common, Device, EngineRun, Format, Input, ModelRef, Placeholder, Precision};
+use crate::{Check, Common, Device, EngineRun, Format, Input, MatmulPrecision, ModelRef, Placeholder};
 
 /// How long one process may take where `time_limit_s` is left out: a first run on CUDA compiles every kernel.
 pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(300);
@@ -78,7 +78,7 @@ pub struct BackendRun {
     /// What to compute in.
     pub dtype: Dtype,
     /// Whether f32 matmuls may round their operands.
-    pub precision: Precision,
+    pub precision: MatmulPrecision,
     /// The keys as written: with a check's document and `output`, a config for `loupe`.
     pub document: Map<String, Value>,
 }

@@ -34,7 +34,7 @@ pub struct Common {
     /// What to compute in: one of [`Dtype::FLOATS`], f32 where left out.
     pub dtype: Dtype,
     /// Whether f32 matmuls may round their operands.
-    pub precision: Precision,
+    pub precision: MatmulPrecision,
     /// Path prefix of the report (`<output>.json`, `<output>.safetensors`) or the folder that `export` writes.
     pub output: Option<PathBuf>,
     /// Ids of the mistakes to plant in the model; the catalogue says whether they exist.
@@ -47,7 +47,7 @@ impl Default for Common {
             backend: BACKENDS[0].to_string(),
             device: None,
             dtype: Dtype::F32,
-            precision: Precision::Strict,
+            precision: MatmulPrecision::Strict,
             output: None,
             mistakes: Vec::new(),
         }
@@ -74,7 +74,7 @@ impl fmt::Display for Device {
 
 /// What f32 means in a matmul.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
+pub enum MatmulPrecision {
     /// f32 all through.
     #[default]
     Strict,
@@ -82,12 +82,12 @@ pub enum Precision {
     Tf32,
 }
 
-impl Precision {
+impl MatmulPrecision {
     /// The name in configs and reports.
     pub fn name(self) -> &'static str {
         match self {
-            Precision::Strict => "strict",
-            Precision::Tf32 => "tf32",
+            MatmulPrecision::Strict => "strict",
+            MatmulPrecision::Tf32 => "tf32",
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use loupe_config::{
-    CandidateRef, Check, Compare, ComputedIn, Device, Format, Input, ModelRef, Precision, Proj, Reference, Request,
-    Target, Typed, parse,
+    CandidateRef, Check, Compare, ComputedIn, Device, Format, Input, MatmulPrecision, ModelRef, Proj, Reference,
+    Request, Target, Typed, parse,
 };
 use loupe_spec::{Arithmetic, Dtype, NameEntry};
 
@@ -52,7 +52,7 @@ fn the_five_original_documents_say_which_check_by_their_keys() {
         assert_eq!(request.check, check);
         assert!(request.inferred);
         assert_eq!((request.common.backend.as_str(), request.common.dtype), ("flex", Dtype::F32));
-        assert_eq!((request.common.precision, request.common.device), (Precision::Strict, None));
+        assert_eq!((request.common.precision, request.common.device), (MatmulPrecision::Strict, None));
     }
 }
 
@@ -68,7 +68,7 @@ fn common_keys_go_with_a_named_check_and_the_document_is_kept_in_order() {
     let common = request.common;
     assert_eq!(common.backend, "cuda");
     assert_eq!(common.device, Some(Device::Index(1)));
-    assert_eq!((common.dtype, common.precision), (Dtype::Bf16, Precision::Tf32));
+    assert_eq!((common.dtype, common.precision), (Dtype::Bf16, MatmulPrecision::Tf32));
     assert_eq!(common.output, Some(PathBuf::from("out/run")));
     assert_eq!(common.mistakes, ["rope_interleaved"]);
     let keys: Vec<&String> = request.document.as_object().unwrap().keys().take(3).collect();

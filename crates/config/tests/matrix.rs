@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use loupe_config::{
-    BackendRun, Check, DEFAULT_TIME_LIMIT, Document, DumpFormat, Format, Input, Matrix, MatrixRun, Piece, Placeholder,
-    Precision, Target, parse, parse_matrix, read,
+    BackendRun, Check, DEFAULT_TIME_LIMIT, Document, DumpFormat, Format, Input, MatmulPrecision, Matrix, MatrixRun,
+    Piece, Placeholder, Target, parse, parse_matrix, read,
 };
 use loupe_spec::Dtype;
 use serde_json::{Value, json};
@@ -56,7 +56,10 @@ fn every_key_is_read() {
     );
     assert!(matches!(&matrix.checks[2].check, Check::Weights { target: Target::LayerProj { .. }, .. }));
     assert_eq!(backends(&matrix)[0].dtype, Dtype::F64);
-    assert_eq!((backends(&matrix)[1].backend.as_str(), backends(&matrix)[1].precision), ("cuda", Precision::Tf32));
+    assert_eq!(
+        (backends(&matrix)[1].backend.as_str(), backends(&matrix)[1].precision),
+        ("cuda", MatmulPrecision::Tf32)
+    );
     assert_eq!(matrix.reports, [PathBuf::from("gpu-box/cuda.json")]);
     assert_eq!(matrix.require, ["wgpu", "cuda"]);
     assert_eq!(matrix.time_limit, Duration::from_millis(2500));

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Given, HostTensor, Kind, Probe, Replay, ReplayError, Replayer, Rounding, Trace};
+use loupe_spec::{Given, HostTensor, Kind, Precision, Probe, Replay, ReplayError, Replayer, Rounding, Trace};
 
 use crate::Candidate;
 use crate::limits::TENSOR_LIMIT;
 use crate::metrics::{Metrics, relative_l2};
-use crate::noise::{Level, Noise};
+use crate::noise::Noise;
 use crate::precision::infer_storage;
 use crate::segments::Segments;
 use crate::stage::{Fit, Stage};
@@ -25,11 +25,11 @@ pub struct Case<'a> {
     pub recorded: BTreeSet<Probe>,
     /// Of it, what has a row for every token.
     whole: BTreeSet<Probe>,
-    /// What each is recomputed through.
+    /// For each, the stages that are recomputed to predict it.
     pub segments: Segments,
-    /// The tokens of what has not.
+    /// The tokens of the rows that the others have.
     rows: Vec<usize>,
-    /// The precision was taken because it fits, with nothing to tell it by.
+    /// The precision was chosen because everything fits in it, with no projection to tell it by.
     pub by_fallback: bool,
     /// What is remarked of it, a sentence each.
     pub notes: Vec<String>,
@@ -44,7 +44,7 @@ impl<'a> Case<'a> {
         let tokens = replayer.tokens();
         let start: Trace =
             candidate.trace.iter().filter(|(p, _)| **p == Probe::TOKEN_IDS).map(|(p, t)| (*p, t.clone())).collect();
-        let plain = Level::plain(storage);
+        let plain = Precision::plain(storage);
         let reference = replayer.replay(Replay {
             given: Given::whole(&start),
             wanted: &recorded,
@@ -63,7 +63,7 @@ impl<'a> Case<'a> {
         Given { trace: &self.candidate.trace, rows: &self.rows }
     }
 
-    /// The recorded stages, beside the noise of a precision.
+    /// The recorded stages, with predictions and noise.
     pub fn stages(&self, noise: &Noise) -> Vec<Stage> {
         let stage = |probe: &Probe| match self.candidate.trace.get(probe) {
             Some(tensor) => Stage::new(*probe, tensor, noise, &self.judged(*probe)),
@@ -125,14 +125,14 @@ impl<'a> Case<'a> {
         stage: &Stage,
         fit: Fit,
         faults: &BTreeMap<Probe, String>,
-        level: Level,
+        precision: Precision,
     ) -> StageVerdict {
         let (local_error, budget) = stage.local_error_and_budget();
         let class = if faults.contains_key(&stage.probe) {
             Class::Fault
         } else if !fit.passes() {
             Class::Wrong
-        } else if stage.is_exact(level.storage) {
+        } else if stage.is_exact(precision.storage) {
             Class::Exact
         } else {
             Class::Numeric
@@ -149,7 +149,7 @@ impl<'a> Case<'a> {
             budget_used: fit.size() / TENSOR_LIMIT,
             class,
             recomputed: self.segments.own[&stage.probe].len(),
-            metrics: Metrics::of(stage.probe.is_logits(), &recorded, &select(&stage.exact), width, level.storage),
+            metrics: Metrics::of(stage.probe.is_logits(), &recorded, &select(&stage.exact), width, precision.storage),
         }
     }
 }

@@ -1,10 +1,9 @@
-//! From what was found to one word.
+//! The answer in one word, from everything that was found.
 
-use loupe_spec::MistakeKind;
+use loupe_spec::{MistakeKind, Precision};
 
 use crate::finding::FittedParameter;
 use crate::naming::Findings;
-use crate::noise::Level;
 use crate::verdict::Judgement;
 
 /// What the stages show before any name is looked for.
@@ -18,12 +17,17 @@ pub struct Seen {
     pub overflows: bool,
     /// Every bit is the reference's.
     pub all_exact: bool,
-    /// The precision was taken because it fits, with nothing to tell it by.
+    /// The precision was chosen because everything fits in it, with no projection to tell it by.
     pub by_fallback: bool,
 }
 
-/// From what was found to one word, and what kind of that; what it rests on is added to `notes`.
-pub fn conclude(level: Level, seen: Seen, findings: &Findings, notes: &mut Vec<String>) -> (Judgement, Option<String>) {
+/// The answer, and its detail. What it rests on is added to `notes`.
+pub fn conclude(
+    precision: Precision,
+    seen: Seen,
+    findings: &Findings,
+    notes: &mut Vec<String>,
+) -> (Judgement, Option<String>) {
     if seen.misshapen {
         return (Judgement::Architectural, Some("shape".to_string()));
     }
@@ -52,11 +56,11 @@ pub fn conclude(level: Level, seen: Seen, findings: &Findings, notes: &mut Vec<S
         notes.push(format!(
             "the recorded stages fit {} precision, but no projection was recorded with its own input to tell that from a \
              small mistake",
-            level.detail().unwrap_or(level.storage.name().to_string())
+            precision.detail().unwrap_or(precision.storage.name().to_string())
         ));
-        return (Judgement::Inconclusive, level.detail());
+        return (Judgement::Inconclusive, precision.detail());
     }
-    (Judgement::Numeric, level.detail())
+    (Judgement::Numeric, precision.detail())
 }
 
 impl Findings {

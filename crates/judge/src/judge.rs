@@ -1,17 +1,17 @@
-//! The verdict, in the order of rising effort.
+//! The verdict on one candidate: its precision, the stages that fail, what is broken, what explains the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_spec::{Dtype, Probe, Replayer};
+use loupe_spec::{Dtype, Precision, Probe, Replayer};
 
 use crate::Candidate;
 use crate::case::Case;
-use crate::choose_level::Chosen;
+use crate::choose_precision::Chosen;
 use crate::conclude::{Seen, conclude};
 use crate::error::JudgeError;
 use crate::faults::{f16_overflow, fault};
 use crate::naming::Search;
-use crate::noise::{Level, Noise, measure};
+use crate::noise::{Noise, measure};
 use crate::stage::Fit;
 use crate::verdict::{CandidateInfo, Class, Judgement, SCHEMA, Unseen, Verdict};
 
@@ -20,16 +20,16 @@ use crate::verdict::{CandidateInfo, Class, Judgement, SCHEMA, Unseen, Verdict};
 pub struct Judged {
     /// The verdict.
     pub verdict: Verdict,
-    /// The precision that it takes the candidate to have computed in.
-    pub level: Level,
-    /// The stages that fail and that nothing explains; none where shapes or faults are the answer.
+    /// The precision that the candidate was judged by.
+    pub precision: Precision,
+    /// The failing stages that nothing explains; empty if the answer is about shapes or broken values.
     pub unnamed: Vec<Probe>,
 }
 
 /// Judges one candidate against the model behind `replayer`.
 ///
 /// # Errors
-/// A stage that cannot be recomputed, or nothing to hold against it.
+/// A stage that cannot be recomputed, or a candidate with nothing to compare.
 pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, JudgeError> {
     let mut judged = judge_once(candidate, replayer)?;
     if judged.verdict.verdict == Judgement::BackendFault {
@@ -40,33 +40,33 @@ pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, J
 
 fn judge_once(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, JudgeError> {
     let mut case = Case::open(candidate, replayer)?;
-    let Chosen { noise, strictest, lesser } = case.choose_level()?;
-    // A precision that is taken only because everything then fits must not swallow a mistake that has a name or a value.
+    let Chosen { noise, strictest, lesser } = case.choose_precision()?;
+    // A low precision that was chosen only because everything fits in it must not hide a mistake that has a name or a value.
     if let Some(strictest) = strictest {
         let judged = case.judge_at(&strictest)?;
         let explained = !judged.verdict.mistakes.is_empty() || !judged.verdict.fitted.is_empty();
         if explained && judged.unnamed.is_empty() {
             return Ok(judged);
         }
-        // Weights rounded to a half predict other values: to hit those by chance is as unlikely as to hit the right ones.
-        // And a report says how it was made.
-        case.by_fallback = candidate.backend.is_none() && noise.level.weights.half().is_none();
+        // Weights rounded to 16 bits predict other values, which nobody hits by chance: then the precision is certain. So it is of a
+        // report, which says how it was made.
+        case.by_fallback = candidate.backend.is_none() && noise.precision.weights.half().is_none();
     }
     let judged = case.judge_at(&noise)?;
     if judged.unnamed.is_empty() {
         return Ok(judged);
     }
     // An engine that says f64 may compute some of it in f32, as transformers does its norms.
-    if noise.level == Level::plain(Dtype::F64) && candidate.declared.is_none() {
-        let noise = measure(replayer, case.given(), &case.recorded, &[], Level::plain(Dtype::F32))?;
+    if noise.precision == Precision::plain(Dtype::F64) && candidate.declared.is_none() {
+        let noise = measure(replayer, case.given(), &case.recorded, &[], Precision::plain(Dtype::F32))?;
         let in_f32 = case.judge_at(&noise)?;
         if in_f32.unnamed.len() < judged.unnamed.len() {
             return Ok(in_f32);
         }
     }
-    // Where the projections are off as a body, and not by a mistake that has a name, it may be a lesser precision still.
-    for level in lesser {
-        let noise = measure(replayer, case.given(), &case.recorded, &[], level)?;
+    // The projections are off as a body, and no mistake explains it: try the lower precisions.
+    for precision in lesser {
+        let noise = measure(replayer, case.given(), &case.recorded, &[], precision)?;
         if case.stages(&noise).iter().all(|stage| stage.fit(&stage.exact).passes()) {
             return case.judge_at(&noise);
         }
@@ -84,7 +84,7 @@ impl Case<'_> {
             return Err(JudgeError::Nothing { path: candidate.path.clone(), stages });
         }
         let fits: BTreeMap<Probe, Fit> = stages.iter().map(|stage| (stage.probe, stage.fit(&stage.exact))).collect();
-        let storage = noise.level.storage;
+        let storage = noise.precision.storage;
         let failing: BTreeSet<Probe> = fits.iter().filter(|(_, fit)| !fit.passes()).map(|(probe, _)| *probe).collect();
         let failed = || stages.iter().filter(|stage| failing.contains(&stage.probe));
         let overflows: BTreeMap<Probe, String> =
@@ -94,11 +94,16 @@ impl Case<'_> {
             .filter_map(|stage| fault(stage).map(|what| (stage.probe, what)))
             .collect();
 
-        let search =
-            Search { replayer, given: case.given(), segments: &case.segments, stages: &stages, level: noise.level };
+        let search = Search {
+            replayer,
+            given: case.given(),
+            segments: &case.segments,
+            stages: &stages,
+            precision: noise.precision,
+        };
         let told = |probe: &Probe| faults.contains_key(probe) || overflows.contains_key(probe);
         let unexplained: BTreeSet<Probe> = failing.iter().copied().filter(|probe| !told(probe)).collect();
-        // Noise that is wide only so that all fits shows nothing below it.
+        // Noise of a precision that was chosen only because everything fits shows nothing below the budget.
         let sound = faults.is_empty() && overflows.is_empty() && !case.by_fallback;
         let findings = search.run(&unexplained, sound)?;
 
@@ -111,11 +116,13 @@ impl Case<'_> {
             overflows: !overflows.is_empty(),
             all_exact: stages.iter().all(|stage| stage.is_exact(storage)),
         };
-        let (verdict, detail) = conclude(noise.level, seen, &findings, &mut notes);
-        let stage_verdicts =
-            stages.iter().map(|stage| case.stage_verdict(stage, fits[&stage.probe], &faults, noise.level)).collect();
+        let (verdict, detail) = conclude(noise.precision, seen, &findings, &mut notes);
+        let stage_verdicts = stages
+            .iter()
+            .map(|stage| case.stage_verdict(stage, fits[&stage.probe], &faults, noise.precision))
+            .collect();
         let first = stages.iter().find(|stage| failing.contains(&stage.probe));
-        // Neither shapes nor faults are a matter of names.
+        // Wrong shapes and broken values need no name.
         let of_names = verdict == Judgement::Architectural && candidate.misshapen.is_empty();
         let unexplained = findings.unnamed.clone();
         let unnamed = if of_names { findings.unnamed } else { Vec::new() };
@@ -128,9 +135,9 @@ impl Case<'_> {
                 path: candidate.path.clone(),
                 backend: candidate.backend.clone(),
                 check: candidate.check.clone(),
-                dtype: noise.level.storage,
+                dtype: noise.precision.storage,
                 dtype_inferred: candidate.declared.is_none(),
-                decimals: noise.level.decimals,
+                decimals: noise.precision.decimals,
             },
             coverage: case.coverage(&stages),
             first_divergence: first.map(|stage| case.divergence(stage)),
@@ -147,19 +154,19 @@ impl Case<'_> {
             notes,
             stages: stage_verdicts,
         };
-        Ok(Judged { verdict, level: noise.level, unnamed })
+        Ok(Judged { verdict, precision: noise.precision, unnamed })
     }
 }
 
-/// The ids that can be seen nowhere, each once.
+/// The ids of mistakes that can be seen nowhere, each once.
 fn nowhere(unseen: &[Unseen]) -> Vec<String> {
     let ids: BTreeSet<&str> =
         unseen.iter().filter(|unseen| unseen.sites.is_none()).map(|unseen| unseen.id.as_str()).collect();
     ids.into_iter().map(str::to_string).collect()
 }
 
-/// Whether what `judged` finds broken was broken when it was recorded: without it, everything else that `candidate` recorded is
-/// right, so that what follows was computed from other values.
+/// Whether the recording, and not the computation, is broken: without the broken values everything else is right, so the engine
+/// itself computed with other values than it recorded.
 fn recording_suspect(candidate: &Candidate, judged: &Judged, replayer: &dyn Replayer) -> Result<bool, JudgeError> {
     let broken = |probe: &Probe| {
         let name = probe.to_string();

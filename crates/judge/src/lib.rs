@@ -8,7 +8,7 @@
 
 mod candidate;
 mod case;
-mod choose_level;
+mod choose_precision;
 mod conclude;
 mod error;
 mod faults;
@@ -34,7 +34,6 @@ pub use candidate::{Candidate, Fragment, MOST_NAMES, Rows, found};
 pub use error::JudgeError;
 pub use finding::{Confidence, FittedParameter, NamedMistake};
 pub use judge::{Judged, judge};
-pub use noise::Level;
 pub use render::{first, short, text, with_first};
 pub use statistic::{Statistic, StatisticKind};
 pub use values::{Expected, judge_values};

@@ -33,7 +33,7 @@ pub const FAR: f64 = 30.0;
 /// The share of tensors, in tenths, that have to fit in a dtype for it to be the storage dtype: most, as an engine may keep
 /// some of its values (norms, logits) in f32.
 pub const MOST_TENSORS: usize = 6;
-/// Bits that stand against printed values being those of a half by chance: one in 16 million, where a log prints thousands.
+/// Bits that stand against printed values being those of f16 or bf16 by chance: one in 16 million, where a log prints thousands.
 pub const SURE_BITS: f64 = 24.0;
 
 // A name, by its slope: the regression coefficient of the residual on what the mistake changes.
@@ -50,7 +50,7 @@ pub const BLUNT: f64 = 0.5 / SLOPE_ERRORS;
 pub const LEAST_INFORMATION: f64 = SLOPE_ERRORS * SLOPE_ERRORS;
 /// A mistake below the noise whose slope is not known well accounts for this share of the residual: more than all else.
 pub const MOST_OF_IT: f64 = 0.5;
-/// A moved cast accounts for at least this share of how a run rounds. Three roundings of one value share half of any two's
+/// A misplaced cast accounts for at least this share of how a run rounds. Three roundings of one value share half of any two's
 /// difference, which would look like a slope of 0.5.
 pub const SHARE_OF_A_CAST: f64 = 0.5;
 /// A slope agrees with another within this many standard errors: nineteen times of twenty.

@@ -2,42 +2,41 @@
 
 use std::collections::BTreeMap;
 
-use loupe_spec::{Accumulator, Dtype, HostTensor, Kind, Probe, Trace, WeightForm};
+use loupe_spec::{Accumulator, Dtype, HostTensor, Kind, Precision, Probe, Trace, WeightForm};
 
 use crate::Fragment;
 use crate::limits::{MOST_TENSORS, SURE_BITS};
-use crate::noise::Level;
 
 /// The precisions to try for a candidate stored in `storage` of a checkpoint stored in `weights`, the one that loses
-/// least first. Weights rounded to a half predict other values, to be hit as closely as the right ones; the others only
+/// least first. Weights rounded to f16 or bf16 predict other values, to be hit as closely as the right ones; the others only
 /// widen the noise.
-pub fn ladder(storage: Dtype, weights: Dtype, decimals: Option<u32>) -> Vec<Level> {
-    let plain = Level { decimals, ..Level::plain(storage) };
-    let mut levels = vec![plain];
-    // Rounding a half to a half is not told from rounding it to the storage.
+pub fn ladder(storage: Dtype, weights: Dtype, decimals: Option<u32>) -> Vec<Precision> {
+    let plain = Precision { decimals, ..Precision::plain(storage) };
+    let mut precisions = vec![plain];
+    // In 16-bit storage, weights rounded to the other 16-bit dtype are not told from weights rounded to the storage.
     if storage.size() > 2 {
         for half in [Dtype::F16, Dtype::Bf16].into_iter().filter(|half| *half != weights) {
-            levels.push(Level { weights: WeightForm::Rounded(half), ..plain });
-            levels.push(Level { weights: WeightForm::RoundedMatrices(half), ..plain });
+            precisions.push(Precision { weights: WeightForm::Rounded(half), ..plain });
+            precisions.push(Precision { weights: WeightForm::RoundedMatrices(half), ..plain });
         }
     }
     if storage == Dtype::F32 {
-        levels.push(Level { operand_bits: Some(11), ..plain });
+        precisions.push(Precision { operand_bits: Some(11), ..plain });
     }
     if matches!(storage, Dtype::F32 | Dtype::F16) {
         let operand_bits = (storage == Dtype::F32).then_some(11);
-        levels.push(Level { operand_bits, accumulator: Accumulator::Half(Dtype::F16), ..plain });
+        precisions.push(Precision { operand_bits, accumulator: Accumulator::Half(Dtype::F16), ..plain });
     }
     if storage == Dtype::F32 {
-        levels.push(Level { operand_bits: Some(8), ..plain });
+        precisions.push(Precision { operand_bits: Some(8), ..plain });
     }
     if storage == Dtype::Bf16 {
-        levels.push(Level { accumulator: Accumulator::Half(Dtype::Bf16), ..plain });
+        precisions.push(Precision { accumulator: Accumulator::Half(Dtype::Bf16), ..plain });
     }
     if storage != Dtype::F64 {
-        levels.extend([8, 6, 5, 4].map(|bits| Level { weights: WeightForm::Blocks { bits }, ..plain }));
+        precisions.extend([8, 6, 5, 4].map(|bits| Precision { weights: WeightForm::Blocks { bits }, ..plain }));
     }
-    levels
+    precisions
 }
 
 /// With how many decimals the values were printed, if they were: at most six, and every tensor's values are multiples of
@@ -136,7 +135,7 @@ mod tests {
         assert_eq!(of(vec![1.0 / 3.0]), Dtype::F64);
     }
 
-    /// Four decimals of numbers of a half are those of no other's, where there are enough of them.
+    /// Four decimals of numbers in f16 or bf16 could be those of no other dtype, where there are enough of them.
     #[test]
     fn storage_is_read_off_printed_values() {
         let printed = |dtype: Dtype, count: usize, size: f64| {

@@ -1,19 +1,21 @@
-//! One recorded stage against its prediction.
+//! A recorded stage beside its prediction.
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Dtype, HostTensor, Kind, Probe, Values};
+use loupe_spec::{Dtype, HostTensor, Kind, Precision, Probe, Values};
 
 use crate::Fragment;
 use crate::layout::Layout;
 use crate::limits::{ROW_LIMIT, TENSOR_LIMIT};
-use crate::noise::{Level, Noise, variance};
+use crate::noise::{Noise, variance};
 use crate::statistic::{Statistic, variances};
 
-/// A recorded tensor, its prediction, and what the two may differ by.
+/// What a candidate recorded of one stage, the reference's prediction, and how far right code may be off.
+///
+/// The vectors have an entry for each element of the tensor, then one for each recorded statistic.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// Which.
+    /// Its name.
     pub probe: Probe,
     /// The operation whose result it is.
     pub kind: Kind,
@@ -21,58 +23,57 @@ pub struct Stage {
     pub shape: Vec<usize>,
     /// Which element belongs to which token.
     pub layout: Layout,
-    /// What the candidate recorded; where it did not, the prediction. The tensor's elements, then its statistics; so are all
-    /// of what follows.
+    /// What the candidate recorded; where it recorded nothing, the prediction.
     pub recorded: Vec<f64>,
-    /// Whether the candidate recorded each element.
+    /// Whether the candidate recorded it.
     held: Vec<bool>,
-    /// What one more in the last digit of each would be, where it printed them.
+    /// Of printed values: the unit of the last digit.
     units: Vec<f64>,
-    /// What the reference computes from the candidate's own inputs.
+    /// The prediction: what the reference computes from the candidate's own inputs, in f64.
     pub exact: Vec<f64>,
-    /// The expected square of their difference.
+    /// The variance of the noise: the expected square of `recorded - exact` of right code.
     pub variance: Vec<f64>,
-    /// The five noisy runs' differences from `exact`.
+    /// For each of the five noisy runs, its differences from `exact`.
     pub noise: Vec<Vec<f64>>,
-    /// The first of those runs itself: rounded where transformers rounds.
+    /// The first of those runs, which is rounded where transformers rounds.
     rounded: Vec<f64>,
-    /// What the candidate says of the tensor as a whole.
+    /// The recorded statistics, such as a mean.
     statistics: Vec<Statistic>,
-    /// What the candidate's values are stored in.
+    /// The candidate's storage dtype.
     storage: Dtype,
 }
 
 /// How well a prediction fits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fit {
-    /// Size of the residual over size of the noise.
+    /// The size of the residual in units of the noise: the root of the sum of squares over the sum of variances.
     pub tensor: f64,
-    /// The same for the worst token.
+    /// The same of the worst token's row.
     pub row: f64,
     /// That token.
     pub token: usize,
 }
 
 impl Fit {
-    /// Whether it is within the budget.
+    /// Whether both are within their limits.
     pub fn passes(self) -> bool {
         self.tensor <= TENSOR_LIMIT && self.row <= ROW_LIMIT
     }
 
-    /// The tensor's ratio, or what the worst token's is worth of it.
+    /// One number for both: at [`TENSOR_LIMIT`] the stage fails.
     pub fn size(self) -> f64 {
         self.tensor.max(self.row * TENSOR_LIMIT / ROW_LIMIT)
     }
 }
 
-/// Of two sums of squares.
+/// The root of a sum of squares over a sum of variances.
 fn ratio((squares, variance): (f64, f64)) -> f64 {
     if squares == 0.0 { 0.0 } else { (squares / variance).sqrt() }
 }
 
 impl Stage {
-    /// Of a tensor with a row for each token of `judged`, under `noise`. Of scores and masks, a decode step knows the keys up
-    /// to its own.
+    /// From a tensor with a row for each token that is `judged`. Scores and masks of a decode step have only the keys up to their own
+    /// token.
     pub fn new(probe: Probe, recorded: &HostTensor, noise: &Noise, judged: &[bool]) -> Option<Stage> {
         let HostTensor { shape, .. } = noise.exact.get(&probe)?;
         let (layout, width) = (Layout::of(probe, shape), shape.last().copied().unwrap_or(1).max(1));
@@ -81,7 +82,7 @@ impl Stage {
         Stage::of(probe, places.zip(recorded.values.to_f64()), Vec::new(), Vec::new(), noise)
     }
 
-    /// Of some values, under `noise`.
+    /// From some values of a tensor.
     pub fn of_fragment(probe: Probe, fragment: &Fragment, noise: &Noise) -> Option<Stage> {
         let count = noise.exact.get(&probe)?.values.len();
         let mut units = vec![0.0; count];
@@ -92,7 +93,7 @@ impl Stage {
         Stage::of(probe, values, units, fragment.statistics.clone(), noise)
     }
 
-    /// The same values under another `noise`.
+    /// The same recording with another prediction and its `noise`.
     pub fn again(&self, noise: &Noise) -> Option<Stage> {
         let held = (0..self.layout.elements).filter(|at| self.held[*at]).map(|at| (at, self.recorded[at]));
         Stage::of(self.probe, held, self.units.clone(), self.statistics.clone(), noise)
@@ -110,11 +111,12 @@ impl Stage {
         let mut runs: Vec<Vec<f64>> =
             noise.runs.iter().map(|run| run.get(&probe).map(|t| t.values.to_f64())).collect::<Option<_>>()?;
         let layout = Layout::of(probe, &shape);
-        let storage = noise.level.storage;
-        // Where each value has its own unit, the level's says nothing more.
-        let level = if units.is_empty() { noise.level } else { Level { decimals: None, ..noise.level } };
-        let mut variance = variance(probe, &exact, &runs, &layout, level);
-        // What right code may differ by, before it is printed.
+        let storage = noise.precision.storage;
+        // Where each value has a unit of its own, that takes the place of the precision's decimals.
+        let precision =
+            if units.is_empty() { noise.precision } else { Precision { decimals: None, ..noise.precision } };
+        let mut variance = variance(probe, &exact, &runs, &layout, precision);
+        // Before the units are added: statistics are computed from values that were not printed.
         let of_statistics = variances(&statistics, probe, &exact, &runs, &variance, &layout, storage);
         variance.iter_mut().zip(&units).for_each(|(variance, unit)| *variance += unit * unit / 12.0);
         variance.extend(of_statistics);
@@ -152,7 +154,7 @@ impl Stage {
         values
     }
 
-    /// How many of its elements count.
+    /// How many elements are compared.
     pub fn values(&self) -> usize {
         self.indices().filter(|at| *at < self.layout.elements).count()
     }
@@ -167,7 +169,7 @@ impl Stage {
         self.statistics.len()
     }
 
-    /// What element `at` is called, where it is a statistic.
+    /// The name of entry `at`, if it is a statistic.
     pub fn statistic(&self, at: usize) -> Option<String> {
         self.statistics.get(at.checked_sub(self.layout.elements)?).map(Statistic::in_words)
     }
@@ -182,7 +184,7 @@ impl Stage {
         &self.rounded
     }
 
-    /// What a fused kernel's roundings differ from those by.
+    /// What the run that rounds once a stage, as a fused kernel does, differs by from [`Stage::rounded`].
     pub fn other_rounding(&self) -> Vec<Vec<f64>> {
         let fused = |noise: &Vec<f64>| {
             let rounded = self.exact.iter().zip(noise).zip(&self.rounded);
@@ -224,12 +226,12 @@ impl Stage {
         (0..self.recorded.len()).filter(|at| self.counts(*at))
     }
 
-    /// How well `predicted` explains what was recorded, by the noise of the right stage. Masks fit bit for bit, and a
-    /// probability is 0 wherever the mask hides the key: that no budget bends.
+    /// How well the recording fits `predicted`, in units of this stage's noise. Masks have to be equal bit for bit, and probabilities
+    /// of hidden keys exactly 0: for these there is no noise.
     pub fn fit(&self, predicted: &[f64]) -> Fit {
         let broken = |at: &usize| match self.kind {
             Kind::Mask => (self.recorded[*at] != 0.0) != (predicted[*at] != 0.0),
-            // Hidden by the right mask: 0 or not 0 says which code ran, however small what leaks is.
+            // Of a key that the right mask hides, 0 or not 0 says which code ran, however small the probability is.
             Kind::Softmax if self.exact[*at] == 0.0 || predicted[*at] == 0.0 => {
                 self.is_hidden(predicted[*at]) != (self.recorded[*at] == 0.0)
             }
@@ -250,15 +252,15 @@ impl Stage {
         Fit { tensor: ratio(total), row, token }
     }
 
-    /// How unlikely it is that a prediction which has nothing to do with the candidate comes as near as `predicted` does, in
-    /// bits: each value has to be hit to within the noise, out of all that it is off by from the right stage. What is right
-    /// or wrong with no noise in between, masks and what they hide, is not hit by chance.
+    /// How unlikely it is, in bits, that an unrelated prediction comes as near to the recording as `predicted` does: for each value the
+    /// logarithm of how many times nearer it is than the right prediction, counted down to the size of the noise. A mask is not
+    /// hit by chance at all.
     pub fn bits(&self, predicted: &[f64]) -> f64 {
         if self.fit(&self.exact).tensor.is_infinite() {
             return f64::INFINITY;
         }
         let (before, after) = (self.rows(&self.exact, |_| true), self.rows(predicted, |_| true));
-        // Row by row: one wrong token among many is far off, and the rest is not.
+        // Row by row, since one wrong token among many is far off and the others are not.
         let gained = |row: usize| (ratio(before[row]) / ratio(after[row]).max(1.0)).log2().max(0.0);
         self.indices().map(|at| gained(self.layout.row(at))).sum()
     }
@@ -268,7 +270,7 @@ impl Stage {
         (0..self.held.len()).filter(|at| self.held[*at]).map(|at| self.layout.row(at)).collect()
     }
 
-    /// The tokens of which something was recorded. What is said of the whole tensor is said of each.
+    /// The tokens of which something was recorded. A statistic of the whole tensor counts for each.
     pub fn tokens(&self) -> BTreeSet<usize> {
         let of_statistics = self.statistics.iter().flat_map(|one| match one.token {
             Some(token) => token..token + 1,

@@ -171,8 +171,8 @@ pub struct Unseen {
     pub why: Why,
     /// When it can be seen.
     pub hidden_when: String,
-    /// Where alone it could not be seen or was not tried, as one writes it after `id@`, where it would be seen elsewhere;
-    /// absent: nowhere.
+    /// The layers and probes, as they are written after `id@`, where it could not be seen or was not tried, if it would be seen
+    /// elsewhere. Absent: it could be seen nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sites: Option<Vec<String>>,
     /// The stimulus that shows it, where those were asked for and one does.

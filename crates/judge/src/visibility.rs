@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_spec::{
-    Edit, Given, HostTensor, Mistake, Probe, Replay, ReplayError, Replayer, Rounding, Trace, Values, What,
+    Edit, Given, HostTensor, Mistake, Precision, Probe, Replay, ReplayError, Replayer, Rounding, Trace, Values, What,
 };
 
 use crate::limits::{ROW_LIMIT, TENSOR_LIMIT};
-use crate::noise::{Level, Noise, measure};
+use crate::noise::{Noise, measure};
 use crate::segments::Segments;
 use crate::stage::Stage;
 
@@ -31,7 +31,7 @@ pub struct Moved {
 
 impl<'a> Visibility<'a> {
     /// Runs the right model on `token_ids`, recording `recorded`, and measures the noise of each recorded stage under
-    /// the judge's own eyes: recomputed from what is recorded before it, at the `level` of the verdict.
+    /// the judge's own eyes: recomputed from what is recorded before it, at the `precision` of the verdict.
     ///
     /// # Errors
     /// What the replayer says.
@@ -39,15 +39,15 @@ impl<'a> Visibility<'a> {
         replayer: &'a dyn Replayer,
         token_ids: &[usize],
         recorded: &BTreeSet<Probe>,
-        level: Level,
+        precision: Precision,
     ) -> Result<Visibility<'a>, ReplayError> {
         let ids = Values::I64(token_ids.iter().map(|id| *id as i64).collect());
         let start = Trace::from([(Probe::TOKEN_IDS, HostTensor { shape: vec![token_ids.len()], values: ids })]);
-        let simulation = level.simulation(Rounding::Exact);
+        let simulation = precision.simulation(Rounding::Exact);
         let mut right =
             replayer.replay(Replay { given: Given::whole(&start), wanted: recorded, mistakes: &[], simulation })?;
         right.extend(start);
-        let noise = measure(replayer, Given::whole(&right), recorded, &[], level)?;
+        let noise = measure(replayer, Given::whole(&right), recorded, &[], precision)?;
         let segments = Segments::of(replayer.graph(), recorded, recorded, recorded).own;
         Ok(Visibility { replayer, segments, right, noise })
     }
@@ -65,7 +65,7 @@ impl<'a> Visibility<'a> {
             return Ok(Vec::new());
         }
         let run = |mistake: &'static Mistake| {
-            let simulation = self.noise.level.simulation(Rounding::Exact);
+            let simulation = self.noise.precision.simulation(Rounding::Exact);
             let mistakes = [Edit::everywhere(What::Mistake(mistake), self.replayer.graph())];
             let given = Given::whole(&self.right);
             self.replayer.replay(Replay { given, wanted: &affected, mistakes: &mistakes, simulation })
@@ -85,7 +85,7 @@ impl<'a> Visibility<'a> {
 
     /// `tensor` without what the candidate's dtype has no number for: e^-50 is no probability in f16.
     fn as_stored(&self, tensor: &HostTensor) -> HostTensor {
-        let storage = self.noise.level.storage;
+        let storage = self.noise.precision.storage;
         let keep = |value: f64| if storage.round(value) == 0.0 { 0.0 } else { value };
         let values = Values::F64(tensor.values.to_f64().into_iter().map(keep).collect());
         HostTensor { shape: tensor.shape.clone(), values }

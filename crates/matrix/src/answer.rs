@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, Table};
 use loupe_judge::{first, short, with_first};
 
 use crate::comparison::Comparison;
-use crate::rows::{Outcome, Row, Step};
+use crate::rows::{CheckRun, Outcome, Row};
 
 /// All but the last line.
 pub fn text(comparison: &Comparison) -> String {
@@ -100,7 +100,7 @@ pub fn line(comparison: &Comparison) -> String {
         None => format!("{} {}", row.name, verdict(row)),
     }));
     let agreeing: Vec<&Row> = rows.iter().filter(|row| row.code() == 0 && judged(row)).collect();
-    let exact = agreeing.iter().all(|row| row.steps.iter().all(Step::exact));
+    let exact = agreeing.iter().all(|row| row.steps.iter().all(CheckRun::exact));
     let how = if exact { "in every bit" } else { "within rounding" };
     match agreeing.len() {
         0 => {}
@@ -116,7 +116,7 @@ pub fn line(comparison: &Comparison) -> String {
     let word = match comparison.code() {
         0 if exact => "exact",
         0 => "numeric",
-        1 if rows.iter().any(|row| row.code() == 1 && !row.decisive().is_some_and(Step::finding_decides)) => {
+        1 if rows.iter().any(|row| row.code() == 1 && !row.decisive().is_some_and(CheckRun::finding_decides)) => {
             "architectural"
         }
         1 => "a check's own finding",
@@ -129,7 +129,7 @@ pub fn line(comparison: &Comparison) -> String {
 
 /// Whether every report of the row has a verdict.
 fn judged(row: &Row) -> bool {
-    row.steps.iter().any(Step::ran) && row.steps.iter().filter(|step| step.ran()).all(|step| step.verdict.is_some())
+    row.steps.iter().any(CheckRun::ran) && row.steps.iter().filter(|step| step.ran()).all(|step| step.verdict.is_some())
 }
 
 fn first_divergence(row: &Row) -> Option<String> {

@@ -16,7 +16,7 @@ use crate::engine::{self, Filling};
 use crate::files::remove;
 use crate::process;
 use crate::progress;
-use crate::rows::{Outcome, Row, Step, apart, name, run_name};
+use crate::rows::{CheckRun, Outcome, Row, apart, name, run_name};
 
 /// Backends that must be there: the matrix's and those of `LOUPE_REQUIRE`, with who says so.
 pub fn required(matrix: &Matrix) -> Result<Vec<(String, &'static str)>> {
@@ -159,9 +159,9 @@ fn spawn(
 }
 
 /// What a process leaves, and the device that its report names.
-fn step(check: &str, prefix: PathBuf, outcome: Outcome, seconds: Option<f64>) -> (Option<String>, Step) {
+fn step(check: &str, prefix: PathBuf, outcome: Outcome, seconds: Option<f64>) -> (Option<String>, CheckRun) {
     let check = check.to_string();
-    let mut step = Step { check, report: prefix, outcome, findings: Vec::new(), seconds, verdict: None };
+    let mut step = CheckRun { check, report: prefix, outcome, findings: Vec::new(), seconds, verdict: None };
     if !step.ran() {
         return (None, step);
     }
@@ -212,7 +212,7 @@ fn there(path: &Path) -> bool {
 fn introduce(path: &Path) -> Result<Row> {
     let json = Written::named_by(path).json;
     let stem = echo(&json.file_stem().unwrap_or_default().to_string_lossy());
-    let mut step = Step {
+    let mut step = CheckRun {
         check: stem.clone(),
         report: path.to_path_buf(),
         outcome: Outcome::Ran,

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::documents::{EXPORT, TOKENS, path_value, question, read};
 use crate::files::{io_error, remove};
 use crate::process::{self, End, Ended};
-use crate::rows::{Outcome, Row, Step};
+use crate::rows::{CheckRun, Outcome, Row};
 
 /// What an engine is asked for.
 const DUMP: &str = "dump";
@@ -165,7 +165,7 @@ pub fn run(run: &EngineRun, own: String, output: &Path, filling: &mut Filling<'_
     fs::write(&command, format!("{:#}\n", json!(words))).map_err(io_error("write", &command))?;
 
     let printed = folder.join(PRINTED);
-    let mut step = Step {
+    let mut step = CheckRun {
         check: DUMP.to_string(),
         report: dump.clone(),
         outcome: Outcome::Ran,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::answer;
 use crate::comparison::Comparison;
-use crate::rows::{Row, Step};
+use crate::rows::{CheckRun, Row};
 
 /// The format of the JSON and its version.
 const SCHEMA: &str = "loupe.matrix/1";
@@ -39,7 +39,7 @@ fn row(row: &Row) -> Value {
     })
 }
 
-fn step(step: &Step) -> Value {
+fn step(step: &CheckRun) -> Value {
     json!({
         "check": step.check,
         "report": step.ran().then(|| step.report.to_string_lossy()),

@@ -17,7 +17,7 @@ use crate::exit::worst;
 use crate::files::remove;
 use crate::process::{self, End, Ended};
 use crate::progress;
-use crate::rows::{Outcome, Row, Step};
+use crate::rows::{CheckRun, Outcome, Row};
 
 /// The judge recomputes every stage of every report in several precisions: give it more time than one check.
 const TIMES_THE_LIMIT: u32 = 4;
@@ -45,7 +45,7 @@ pub fn judge(matrix: &Matrix, loupe: &Path, output: &Path, rows: &mut [Row]) -> 
         }
     }
     let bar = progress::bar(1 + engines.len());
-    let mut steps: Vec<&mut Step> = others.into_iter().flat_map(|row| &mut row.steps).filter(|s| s.ran()).collect();
+    let mut steps: Vec<&mut CheckRun> = others.into_iter().flat_map(|row| &mut row.steps).filter(|s| s.ran()).collect();
     let mut judgement = None;
     if !steps.is_empty() {
         bar.set_message(format!("judging {} reports", steps.len()));
@@ -53,7 +53,7 @@ pub fn judge(matrix: &Matrix, loupe: &Path, output: &Path, rows: &mut [Row]) -> 
     }
     bar.inc(1);
     for (run, row) in engines {
-        let mut steps: Vec<&mut Step> = row.steps.iter_mut().filter(|step| step.ran()).collect();
+        let mut steps: Vec<&mut CheckRun> = row.steps.iter_mut().filter(|step| step.ran()).collect();
         if !steps.is_empty() {
             bar.set_message(format!("judging {}", row.name));
             let prefix = folder(output, &row.folder).join(VERDICT);
@@ -92,7 +92,7 @@ fn ask(
     loupe: &Path,
     prefix: &Path,
     keys: &Map<String, Value>,
-    steps: &mut [&mut Step],
+    steps: &mut [&mut CheckRun],
 ) -> Result<Judgement> {
     let candidates: Vec<PathBuf> = steps.iter().map(|step| candidate(&step.report)).collect();
     let mut config = question(matrix);

@@ -12,7 +12,7 @@ use miette::Result;
 use crate::comparison::Comparison;
 use crate::files::io_error;
 use crate::process::with_ending;
-use crate::rows::{Outcome, Row, Step};
+use crate::rows::{CheckRun, Outcome, Row};
 
 /// Writes `<output>.junit.xml`.
 pub fn write(comparison: &Comparison, output: &Path) -> Result<()> {
@@ -53,7 +53,7 @@ fn of_matrix(comparison: &Comparison) -> Option<String> {
     (!cases.is_empty()).then(|| suite("matrix", &cases))
 }
 
-fn problem(step: &Step) -> Option<Problem> {
+fn problem(step: &CheckRun) -> Option<Problem> {
     let reason = step.outcome.reason().unwrap_or("not judged");
     match (&step.outcome, &step.verdict) {
         (Outcome::Skipped, _) => Some(Problem::Skipped("the first check of this run left no report".to_string())),

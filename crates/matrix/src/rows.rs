@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use loupe_config::{Device, MatrixRun, Precision};
+use loupe_config::{Device, MatmulPrecision, MatrixRun};
 use loupe_judge::{Judgement, Verdict};
 use loupe_spec::Dtype;
 
@@ -21,11 +21,11 @@ pub struct Row {
     pub device: Option<String>,
     /// Whether the reports were made before, and perhaps on another machine.
     pub elsewhere: bool,
-    pub steps: Vec<Step>,
+    pub steps: Vec<CheckRun>,
 }
 
 /// A check on that backend.
-pub struct Step {
+pub struct CheckRun {
     /// The check's name, numbered where a row has several of one name.
     pub check: String,
     /// The prefix of its report's two files, or the path as the matrix names it.
@@ -111,7 +111,7 @@ impl Outcome {
     }
 }
 
-impl Step {
+impl CheckRun {
     /// The exit code of this step alone.
     pub fn code(&self) -> u8 {
         let found = if self.findings.is_empty() { 0 } else { 1 };
@@ -137,14 +137,14 @@ impl Step {
 impl Row {
     /// The exit code of this row alone.
     pub fn code(&self) -> u8 {
-        worst(self.steps.iter().map(Step::code))
+        worst(self.steps.iter().map(CheckRun::code))
     }
 
     /// The step that decides about the row: the first of those with its exit code, of which one that did not go as it
     /// should says more than one that did.
-    pub fn decisive(&self) -> Option<&Step> {
+    pub fn decisive(&self) -> Option<&CheckRun> {
         let code = self.code();
-        let rank = |step: &&Step| match &step.verdict {
+        let rank = |step: &&CheckRun| match &step.verdict {
             _ if !step.ran() && step.outcome != Outcome::Skipped => 0,
             Some(_) if !step.exact() => 1,
             _ => 2,
@@ -154,7 +154,8 @@ impl Row {
 
     /// Whether the backend is not on this machine.
     pub fn absent(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step.outcome, Outcome::Absent(_))) && !self.steps.iter().any(Step::ran)
+        self.steps.iter().any(|step| matches!(step.outcome, Outcome::Absent(_)))
+            && !self.steps.iter().any(CheckRun::ran)
     }
 }
 
@@ -176,7 +177,7 @@ pub fn run_name(run: &MatrixRun) -> String {
 
 /// `backend-dtype`, then what is not the default.
 pub fn name(backend: &str, dtype: Dtype, precision: &str, device: Option<&str>) -> String {
-    let precision = (precision != Precision::Strict.name()).then_some(precision);
+    let precision = (precision != MatmulPrecision::Strict.name()).then_some(precision);
     let parts = [Some(backend), Some(dtype.name()), precision, device];
     as_folder(&parts.into_iter().flatten().collect::<Vec<_>>().join("-"))
 }

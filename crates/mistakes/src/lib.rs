@@ -1,7 +1,7 @@
 //! The catalogue of mistakes: what each is, where it was seen, where it first shows and when it cannot be seen; as an edit of the
 //! graph, and where that does not say it, a wrong formula over any backend.
 //!
-//! Nothing depends on this crate but loupe-engine, which offers the config key `mistakes`: model, checks and judge know
+//! Nothing depends on this crate but loupe-runtime, which offers the config key `mistakes`: model, checks and judge know
 //! no mistake.
 
 mod catalogue;

@@ -2,16 +2,16 @@
 
 use burn::tensor::backend::Backend;
 use loupe_model::ops::norm::normalise;
-use loupe_model::{Call, Computed, Precision, Right};
+use loupe_model::{Call, Computed, Numerics, Right};
 use loupe_spec::{Change, Formula, Kind, Mistake, MistakeKind, Op};
 use loupe_tensor::Tensor;
 
 use crate::cite::right;
 
-/// The right norm with `factor` of its weight, wide, in the place of 1 + w.
+/// The right norm with `factor` of its weight, in the compute dtype, in the place of 1 + w.
 fn with_factor<B: Backend>(
     call: &Call<'_, B>,
-    factor: impl FnOnce(Tensor<B, 1>, &Precision<B>) -> Tensor<B, 1>,
+    factor: impl FnOnce(Tensor<B, 1>, &Numerics<B>) -> Tensor<B, 1>,
 ) -> Computed<B> {
     // Another mistake may have taken the norm away.
     let Op::RmsNorm { eps } = call.node.op else { return call.any(0) };
@@ -28,14 +28,14 @@ pub(crate) const WITHOUT_ONE: Mistake = Mistake {
     what: "The norm multiplies by w, where Gemma multiplies by 1 + w.",
     seen_in: "Liger-Kernel #74",
     formula: Formula { right: "x / sqrt(mean(x^2) + eps) * (1 + w)", wrong: "x / sqrt(mean(x^2) + eps) * w" },
-    right: right!("crates/model/src/ops/norm.rs", "let weight = p.widen(weight).add_scalar(1.0).reshape([1, d]);"),
+    right: right!("crates/model/src/ops/norm.rs", "let weight = p.to_compute(weight).add_scalar(1.0).reshape([1, d]);"),
     hidden_when: "never",
     at: |probe| probe.kind() == Kind::RmsNorm,
     changes: &[],
 };
 
 pub(crate) fn without_one<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
-    with_factor(call, |w, p| p.widen(w))
+    with_factor(call, |w, p| p.to_compute(w))
 }
 
 pub(crate) const ONE_TWICE: Mistake = Mistake {
@@ -45,14 +45,14 @@ pub(crate) const ONE_TWICE: Mistake = Mistake {
     what: "The norm multiplies by 2 + w: 1 is added to a weight that already held 1 + w.",
     seen_in: "vLLM #31464",
     formula: Formula { right: "x / sqrt(mean(x^2) + eps) * (1 + w)", wrong: "x / sqrt(mean(x^2) + eps) * (2 + w)" },
-    right: right!("crates/model/src/ops/norm.rs", "let weight = p.widen(weight).add_scalar(1.0).reshape([1, d]);"),
+    right: right!("crates/model/src/ops/norm.rs", "let weight = p.to_compute(weight).add_scalar(1.0).reshape([1, d]);"),
     hidden_when: "never",
     at: |probe| probe.kind() == Kind::RmsNorm,
     changes: &[],
 };
 
 pub(crate) fn one_twice<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
-    with_factor(call, |w, p| p.widen(w).add_scalar(2.0))
+    with_factor(call, |w, p| p.to_compute(w).add_scalar(2.0))
 }
 
 pub(crate) const WEIGHT_MISSING: Mistake = Mistake {
@@ -62,7 +62,7 @@ pub(crate) const WEIGHT_MISSING: Mistake = Mistake {
     what: "The normalised value is not multiplied by 1 + w: the norm has no weight.",
     seen_in: "no public port known; likely in ports that do not find the tensor, and take its initial value",
     formula: Formula { right: "x / sqrt(mean(x^2) + eps) * (1 + w)", wrong: "x / sqrt(mean(x^2) + eps)" },
-    right: right!("crates/model/src/ops/norm.rs", "let weight = p.widen(weight).add_scalar(1.0).reshape([1, d]);"),
+    right: right!("crates/model/src/ops/norm.rs", "let weight = p.to_compute(weight).add_scalar(1.0).reshape([1, d]);"),
     hidden_when: "the weight is zero",
     at: |probe| probe.kind() == Kind::RmsNorm,
     changes: &[],
@@ -93,7 +93,7 @@ pub(crate) fn cast_first<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
     let Op::RmsNorm { eps } = call.node.op else { return call.any(0) };
     let (x, weight, p) = (call.two(0)?, call.weight::<1>()?, call.p);
     let [_t, d] = x.dims();
-    let weight = p.widen(weight).add_scalar(1.0).reshape([1, d]);
+    let weight = p.to_compute(weight).add_scalar(1.0).reshape([1, d]);
     let normalised = p.op(x, |x| normalise(x, eps));
     Ok(p.op(normalised, |x| x * weight).into())
 }
@@ -108,14 +108,14 @@ pub(crate) const WEIGHT_LOW: Mistake = Mistake {
         right: "to_dtype(x / sqrt(mean(x^2) + eps) * (1 + to_f32(w)))",
         wrong: "to_dtype(x / sqrt(mean(x^2) + eps) * to_f32(to_dtype(1 + w)))",
     },
-    right: right!("crates/model/src/ops/norm.rs", "let weight = p.widen(weight).add_scalar(1.0).reshape([1, d]);"),
+    right: right!("crates/model/src/ops/norm.rs", "let weight = p.to_compute(weight).add_scalar(1.0).reshape([1, d]);"),
     hidden_when: "the model's dtype is f32 or f64",
     at: |probe| probe.kind() == Kind::RmsNorm,
     changes: &[],
 };
 
 pub(crate) fn weight_low<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
-    with_factor(call, |w, p| p.widen(p.op(w, |w| w.add_scalar(1.0))))
+    with_factor(call, |w, p| p.to_compute(p.op(w, |w| w.add_scalar(1.0))))
 }
 
 pub(crate) const EPS: Mistake = Mistake {

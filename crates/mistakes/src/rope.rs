@@ -133,7 +133,7 @@ pub(crate) const NEGATED: Mistake = Mistake {
     },
     right: right!(
         "crates/model/src/ops/rope.rs",
-        "[p.store(times(&a, &cos) - times(&b, &sin)), p.store(times(&b, &cos) + times(&a, &sin))]"
+        "[p.to_storage(times(&a, &cos) - times(&b, &sin)), p.to_storage(times(&b, &cos) + times(&a, &sin))]"
     ),
     hidden_when: "the prompt has one token",
     at: is_rope,
@@ -149,5 +149,5 @@ pub(crate) fn negated<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
 /// Gemma's own, where the operation is a rotation.
 fn tables<B: Backend>(call: &Call<'_, B>) -> Option<Rotations> {
     let Op::Rope { theta } = call.node.op else { return None };
-    Some(rotations(call.positions, call.graph.config().head_dim, theta, call.p.wide()))
+    Some(rotations(call.positions, call.graph.config().head_dim, theta, call.p.compute_dtype()))
 }

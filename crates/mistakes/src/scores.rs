@@ -169,7 +169,7 @@ pub(crate) fn softcap_formula<B: Backend>(call: &Call<'_, B>) -> Computed<B> {
     let (Op::Softcap { cap: Some(cap) }, p) = (call.node.op, call.p) else { return call.any(0) };
     let x = call.three(0)?;
     let capped = p.op(p.op(x.clone(), |x| x.div_scalar(cap)), |x| x.tanh());
-    Ok(p.store(x * capped).into())
+    Ok(p.to_storage(x * capped).into())
 }
 
 pub(crate) const SOFTCAP_PRODUCT: Mistake = Mistake {

@@ -10,7 +10,7 @@ use loupe_tensor::Tensor;
 
 use crate::ops::mask::Mask;
 use crate::ops::rope::Rotations;
-use crate::{ModelError, Precision, Read, Value, burn_dtype};
+use crate::{ModelError, Numerics, Read, Value, burn_dtype};
 
 /// An operation and everything that it is computed from.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub struct Call<'a, B: Backend> {
     /// Positions of the tokens.
     pub positions: &'a [usize],
     /// Where the run rounds.
-    pub p: &'a Precision<B>,
+    pub p: &'a Numerics<B>,
     /// The model.
     pub graph: &'a Graph,
     /// Where its tensors are.

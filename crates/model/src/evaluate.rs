@@ -30,7 +30,7 @@ impl<B: Backend> Model<'_, B> {
             Op::RmsNorm { eps } => norm::rms_norm(call.two(0)?, call.weight()?, eps, p).into(),
             Op::Linear => linear::linear(call.flat(0)?, call.weight()?, p).into(),
             Op::Rope { theta } => {
-                let tables = rope::rotations(call.positions, self.graph.config().head_dim, theta, p.wide());
+                let tables = rope::rotations(call.positions, self.graph.config().head_dim, theta, p.compute_dtype());
                 let [cos, sin] = call.rotations(tables);
                 rope::rotate_halves(call.three(0)?, cos, sin, p).into()
             }
@@ -79,7 +79,7 @@ impl<B: Backend> Model<'_, B> {
         let formulas = self.formulas_at(node.probe);
         let each = |weight: Option<FloatTensor<B>>, read: Option<&Read>| {
             side_by_side(runs, |run| {
-                let (x, weight, p) = (run.inputs(node)?, weight.clone(), &run.precision.at(node.probe));
+                let (x, weight, p) = (run.inputs(node)?, weight.clone(), &run.numerics.at(node.probe));
                 let (graph, device) = (self.graph, &self.device);
                 self.by(formulas, &Call { node, x, weight, read, positions, p, graph, device })
             })
@@ -96,7 +96,7 @@ impl<B: Backend> Model<'_, B> {
             }
         };
         side_by_side(&runs.iter().zip(values).collect::<Vec<_>>(), |(run, value)| {
-            let p = run.precision.at(node.probe);
+            let p = run.numerics.at(node.probe);
             Ok(value.clone().map(|x| p.finish(x), |x| p.finish(x)))
         })
     }

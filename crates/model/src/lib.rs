@@ -2,7 +2,7 @@
 //!
 //! What the model is stands in [`loupe_spec::gemma2()`], top to bottom, as a graph. `evaluate.rs` runs it: one line an operation,
 //! which calls its formula in [`ops`], where shapes, dtypes and source stand beside it. A *mistake* (crate `loupe-mistakes`) is
-//! an edit of the graph, or a [`Wrong`] formula at some of its values: this crate holds only the right way. [`Precision`] says in
+//! an edit of the graph, or a [`Wrong`] formula at some of its values: this crate holds only the right way. [`Numerics`] says in
 //! which dtype each value is held.
 //!
 //! Nothing here does I/O, reads the environment or knows which backend it runs on.
@@ -14,10 +14,10 @@ mod evaluate;
 mod limits;
 mod memory;
 mod model;
+mod numerics;
 pub mod ops;
 mod parts;
 mod plan;
-mod precision;
 mod run;
 mod step;
 mod value;
@@ -28,7 +28,7 @@ pub use call::{Call, Computed, Formulas, Right, Wrong};
 pub use error::{ModelError, ObserverError, WeightError};
 pub use limits::Limits;
 pub use model::{Model, Run};
-pub use precision::{Arithmetic, Native, Precision, burn_dtype};
+pub use numerics::{Kernels, Native, Numerics, burn_dtype};
 pub use run::Observe;
-pub use value::{SomeRows, Value, Values};
+pub use value::{DeviceTrace, SomeRows, Value};
 pub use weights::{Read, Reads, Weights};

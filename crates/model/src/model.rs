@@ -3,8 +3,8 @@
 use burn::tensor::backend::Backend;
 use loupe_spec::{Dtype, Graph, Node, Probe};
 
-use crate::value::{SomeRows, Value, Values};
-use crate::{Formulas, Limits, ModelError, Precision, Weights, Wrong};
+use crate::value::{DeviceTrace, SomeRows, Value};
+use crate::{Formulas, Limits, ModelError, Numerics, Weights, Wrong};
 
 /// A Gemma 2 ready to run: what it computes, and where its tensors come from. Holds no weights itself.
 pub struct Model<'a, B: Backend> {
@@ -14,7 +14,7 @@ pub struct Model<'a, B: Backend> {
     pub weights: &'a dyn Weights<B>,
     /// Where the tensors go.
     pub device: B::Device,
-    /// The dtype of tensors there: that of [`Precision::device`] in every run.
+    /// The dtype of tensors there: that of [`Numerics::device`] in every run.
     pub device_dtype: Dtype,
     /// Wrong formulas, by mistakes.
     pub formulas: &'a Formulas<B>,
@@ -31,9 +31,9 @@ pub struct Model<'a, B: Backend> {
 /// in how they round.
 pub struct Run<B: Backend> {
     /// In which dtype values are held, and where they are rounded.
-    pub precision: Precision<B>,
+    pub numerics: Numerics<B>,
     /// What the run starts from: `token_ids` for a forward pass, anything recorded for a replay.
-    pub values: Values<B>,
+    pub values: DeviceTrace<B>,
     /// What was recorded of some tokens only. Attention takes in the others' rows as well, so these probes are computed
     /// from their own inputs for all tokens, and the stages after them use the recorded rows and the computed others.
     pub rows: SomeRows<B>,

@@ -7,7 +7,7 @@ use loupe_spec::Probe;
 
 use crate::ops::attention::repeat_kv;
 use crate::step::{Along, Parts, Step, all_reads, last_use};
-use crate::value::{SomeRows, Value, Values};
+use crate::value::{DeviceTrace, SomeRows, Value};
 use crate::{Model, ModelError, ObserverError, Reads, Run};
 
 /// Sees each wanted value as soon as it exists, and of which run it is.
@@ -37,7 +37,7 @@ impl<B: Backend> Model<'_, B> {
         wanted: &BTreeSet<Probe>,
         observe: &mut Observe<'_, B>,
     ) -> Result<(), ModelError> {
-        let probes = |values: fn(&Run<B>) -> &Values<B>| -> BTreeSet<Probe> {
+        let probes = |values: fn(&Run<B>) -> &DeviceTrace<B>| -> BTreeSet<Probe> {
             runs.first().map(|run| values(run).keys().copied().collect()).unwrap_or_default()
         };
         let (given, in_part) = (probes(|run| &run.values), probes(|run| &run.rows.values));
@@ -99,7 +99,7 @@ fn in_parts<B: Backend>(
     reads: &mut Reads<'_, B>,
 ) -> Result<Vec<Value<B>>, ModelError> {
     let probe = step.node.probe;
-    let mut inputs: Vec<Values<B>> = vec![BTreeMap::new(); runs.len()];
+    let mut inputs: Vec<DeviceTrace<B>> = vec![BTreeMap::new(); runs.len()];
     for (run, inputs) in runs.iter().zip(&mut inputs) {
         for (input, value) in step.node.inputs.iter().zip(run.inputs(&step.node)?) {
             inputs.insert(*input, shared_heads(parts, value));
@@ -112,8 +112,8 @@ fn in_parts<B: Backend>(
             Along::Heads => value.clone().map(|x| x, |x| x.narrow(1, start, length)),
             Along::Tokens => value.clone().map(|x| x.narrow(0, start, length), |x| x.narrow(0, start, length)),
         };
-        let part = |(run, inputs): (&Run<B>, &Values<B>)| Run {
-            precision: run.precision.clone(),
+        let part = |(run, inputs): (&Run<B>, &DeviceTrace<B>)| Run {
+            numerics: run.numerics.clone(),
             values: inputs.iter().map(|(probe, value)| (*probe, slice(value))).collect(),
             rows: SomeRows::none(),
         };

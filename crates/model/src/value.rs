@@ -22,8 +22,8 @@ pub enum Value<B: Backend> {
     Rank3(Tensor<B, 3>),
 }
 
-/// Values by probe: what a replay is given, and what a run holds.
-pub type Values<B> = BTreeMap<Probe, Value<B>>;
+/// DeviceTrace by probe: what a replay is given, and what a run holds.
+pub type DeviceTrace<B> = BTreeMap<Probe, Value<B>>;
 
 impl<B: Backend> Value<B> {
     /// Axis lengths.
@@ -55,14 +55,14 @@ impl<B: Backend> Value<B> {
 pub struct SomeRows<B: Backend> {
     /// The tokens, in ascending order.
     pub tokens: Vec<usize>,
-    /// Values with a row for each of them, and of scores and masks perhaps only the keys up to the last of them.
-    pub values: Values<B>,
+    /// DeviceTrace with a row for each of them, and of scores and masks perhaps only the keys up to the last of them.
+    pub values: DeviceTrace<B>,
 }
 
 impl<B: Backend> SomeRows<B> {
     /// Everything that was recorded has all rows.
     pub fn none() -> SomeRows<B> {
-        SomeRows { tokens: Vec::new(), values: Values::new() }
+        SomeRows { tokens: Vec::new(), values: DeviceTrace::new() }
     }
 
     /// `value` of `probe` with what was recorded of it in its place.

@@ -2,13 +2,13 @@
 //! it from top to bottom.
 //!
 //! Formulas are those of Hugging Face's `modeling_gemma2.py`. Where mathematics leaves open how a number is computed (the
-//! order of a sum, whose tanh, what is rounded when it is kept) an [`Arithmetic`] decides.
+//! order of a sum, whose tanh, what is rounded when it is kept) an [`Kernels`] decides.
 
 mod number;
 
 use std::collections::BTreeMap;
 
-pub use number::{Arithmetic, Exact, Number};
+pub use number::{Exact, Kernels, Number};
 
 /// Rows of numbers: a row for each token, or for each output of a projection.
 pub type Matrix<F> = Vec<Vec<F>>;
@@ -41,13 +41,13 @@ pub struct Model<F> {
 
 /// Every value of a forward pass, in computing order: its name, as Loupe's traces have it, and its rows. Scores and
 /// probabilities [N, T, S] have N * T rows; a mask is 1 where a query sees a key and 0 where it does not.
-pub type Values<F> = Vec<(String, Matrix<F>)>;
+pub type Trace<F> = Vec<(String, Matrix<F>)>;
 
 impl<F: Number> Model<F> {
     /// Runs the prompt `token_ids`. Each is below the number of embeddings, and all tensors are there: the model is made
     /// of a checkpoint that was read.
-    pub fn forward(&self, token_ids: &[usize], arithmetic: &impl Arithmetic<F>) -> Values<F> {
-        let mut pass = Pass { model: self, arithmetic, values: Values::new() };
+    pub fn forward(&self, token_ids: &[usize], arithmetic: &impl Kernels<F>) -> Trace<F> {
+        let mut pass = Pass { model: self, arithmetic, values: Trace::new() };
         pass.run(token_ids);
         pass.values
     }
@@ -56,10 +56,10 @@ impl<F: Number> Model<F> {
 struct Pass<'a, F, A> {
     model: &'a Model<F>,
     arithmetic: &'a A,
-    values: Values<F>,
+    values: Trace<F>,
 }
 
-impl<F: Number, A: Arithmetic<F>> Pass<'_, F, A> {
+impl<F: Number, A: Kernels<F>> Pass<'_, F, A> {
     fn run(&mut self, token_ids: &[usize]) {
         let config = &self.model.config;
         let embeddings = self.weight("model.embed_tokens");
@@ -151,7 +151,7 @@ pub fn rms_norm<F: Number>(x: &Matrix<F>, weight: &[F], eps: f64) -> Matrix<F> {
 }
 
 /// `x W^T`: each row of `x` with each row of `weight`.
-pub fn linear<F: Number>(x: &Matrix<F>, weight: &Matrix<F>, arithmetic: &impl Arithmetic<F>) -> Matrix<F> {
+pub fn linear<F: Number>(x: &Matrix<F>, weight: &Matrix<F>, arithmetic: &impl Kernels<F>) -> Matrix<F> {
     let dot = |x: &Vec<F>, w: &Vec<F>| arithmetic.dot(x.iter().copied(), w.iter().copied());
     x.iter().map(|x| weight.iter().map(|w| dot(x, w)).collect()).collect()
 }
@@ -162,7 +162,7 @@ pub fn rope<F: Number>(
     positions: &[usize],
     head_dim: usize,
     theta: f64,
-    arithmetic: &impl Arithmetic<F>,
+    arithmetic: &impl Kernels<F>,
 ) -> Matrix<F> {
     let half = head_dim / 2;
     let mut out = x.clone();
@@ -182,7 +182,7 @@ pub fn rope<F: Number>(
 }
 
 /// `q k / sqrt(query_pre_attn_scalar)`: a row for each head and query, a column for each key. N / K heads share a key head.
-fn scores<F: Number>(q: &Matrix<F>, k: &Matrix<F>, config: &Config, arithmetic: &impl Arithmetic<F>) -> Matrix<F> {
+fn scores<F: Number>(q: &Matrix<F>, k: &Matrix<F>, config: &Config, arithmetic: &impl Kernels<F>) -> Matrix<F> {
     let h = config.head_dim;
     let scale = F::of(config.query_pre_attn_scalar.powf(-0.5));
     let mut out = Matrix::new();
@@ -198,7 +198,7 @@ fn scores<F: Number>(q: &Matrix<F>, k: &Matrix<F>, config: &Config, arithmetic: 
 }
 
 /// `cap * tanh(x / cap)`; without a cap `x`.
-pub fn softcap<F: Number>(x: &Matrix<F>, cap: Option<f64>, arithmetic: &impl Arithmetic<F>) -> Matrix<F> {
+pub fn softcap<F: Number>(x: &Matrix<F>, cap: Option<f64>, arithmetic: &impl Kernels<F>) -> Matrix<F> {
     let Some(cap) = cap.map(F::of) else { return x.clone() };
     map(x, |x| arithmetic.tanh(x / cap) * cap)
 }
@@ -211,7 +211,7 @@ pub fn mask(tokens: usize, window: Option<usize>) -> Vec<Vec<bool>> {
 
 /// `exp(x) / sum of exp(x)` over the keys that a query sees, 0 elsewhere. Rows of `seen` are queries, and come again for
 /// each head.
-pub fn softmax<F: Number>(scores: &Matrix<F>, seen: &[Vec<bool>], arithmetic: &impl Arithmetic<F>) -> Matrix<F> {
+pub fn softmax<F: Number>(scores: &Matrix<F>, seen: &[Vec<bool>], arithmetic: &impl Kernels<F>) -> Matrix<F> {
     let mut out = Matrix::new();
     for (row, scores) in scores.iter().enumerate() {
         let seen = &seen[row % seen.len()];
@@ -226,7 +226,7 @@ pub fn softmax<F: Number>(scores: &Matrix<F>, seen: &[Vec<bool>], arithmetic: &i
 }
 
 /// The values of all keys, by their probabilities; heads side by side.
-fn context<F: Number>(probs: &Matrix<F>, v: &Matrix<F>, config: &Config, arithmetic: &impl Arithmetic<F>) -> Matrix<F> {
+fn context<F: Number>(probs: &Matrix<F>, v: &Matrix<F>, config: &Config, arithmetic: &impl Kernels<F>) -> Matrix<F> {
     let (h, tokens) = (config.head_dim, v.len());
     let mut out = Matrix::new();
     for query in 0..tokens {
@@ -243,7 +243,7 @@ fn context<F: Number>(probs: &Matrix<F>, v: &Matrix<F>, config: &Config, arithme
 }
 
 /// The tanh approximation: `0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`.
-pub fn gelu<F: Number>(x: &Matrix<F>, arithmetic: &impl Arithmetic<F>) -> Matrix<F> {
+pub fn gelu<F: Number>(x: &Matrix<F>, arithmetic: &impl Kernels<F>) -> Matrix<F> {
     let scale = (F::of(2.0) / F::of(std::f64::consts::PI)).sqrt();
     let gelu = |x: F| {
         let inner = scale * (x + F::of(0.044_715) * x * x * x);

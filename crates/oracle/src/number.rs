@@ -56,7 +56,7 @@ number!(f32);
 number!(f64);
 
 /// How an engine computes what the formulas leave open. None of it is a mistake.
-pub trait Arithmetic<F: Number> {
+pub trait Kernels<F: Number> {
     /// `x` as it is kept.
     fn store(&self, x: F) -> F {
         x
@@ -86,4 +86,4 @@ pub trait Arithmetic<F: Number> {
 /// The type's own functions, sums from the first term to the last, nothing rounded.
 pub struct Exact;
 
-impl<F: Number> Arithmetic<F> for Exact {}
+impl<F: Number> Kernels<F> for Exact {}

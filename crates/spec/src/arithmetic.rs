@@ -35,7 +35,7 @@ impl Arithmetic {
         Arithmetic::Q4K,
     ];
 
-    /// Weights rounded to a half; operands of products with 11 or 8 bits; sums kept in a half; matrices quantised in
+    /// Weights rounded to f16 or bf16; operands of products with 11 or 8 bits; sums kept in f16 or bf16; matrices quantised in
     /// blocks, as GGUF names the usual quantisation of so many bits.
     pub fn name(self) -> &'static str {
         match self {

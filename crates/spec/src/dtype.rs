@@ -36,6 +36,17 @@ impl Dtype {
         }
     }
 
+    /// What operations on values of this type compute in, before they store in it: f32, of f64 itself. transformers'
+    /// `x.float()`, and the inside of torch's kernels.
+    pub fn compute_dtype(self) -> Dtype {
+        if self == Dtype::F64 { Dtype::F64 } else { Dtype::F32 }
+    }
+
+    /// Half a unit in the last place, relative: the most that rounding to nearest loses.
+    pub fn half_unit(self) -> f64 {
+        2f64.powi(-self.significand_bits())
+    }
+
     /// Bytes of one element.
     pub fn size(self) -> usize {
         match self {

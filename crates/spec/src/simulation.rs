@@ -1,69 +1,26 @@
 //! Ways to round: what a replay in f64 is asked to lose.
 
-use crate::Dtype;
+use crate::{Dtype, Precision};
 
-/// The precision to be simulated.
+/// A precision, and one way to round in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Simulation {
-    /// What results are stored in, weights included.
-    pub storage: Dtype,
-    /// Bits of the significand that a product's operands keep: 11 for TF32, `None` for all that storage has.
-    pub operand_bits: Option<i32>,
-    /// What a product's sum is kept in.
-    pub accumulator: Accumulator,
-    /// What the engine made of the checkpoint's weights before it used them.
-    pub weights: WeightForm,
+    /// What is lost.
+    pub precision: Precision,
     /// Which of the right ways to round.
     pub rounding: Rounding,
+}
+
+impl Simulation {
+    /// Nothing lost.
+    pub fn exact() -> Simulation {
+        Simulation { precision: Precision::plain(Dtype::F64), rounding: Rounding::Exact }
+    }
 }
 
 /// By how many f32 units in the last place two libraries' exp, tanh, sin or cos may differ: torch's own softmax is off
 /// by about eight.
 pub const LIBRARY_UNITS: f64 = 8.0;
-
-impl Simulation {
-    /// Nothing lost.
-    pub fn exact() -> Simulation {
-        let (accumulator, weights) = (Accumulator::Wide, WeightForm::Stored);
-        Simulation { storage: Dtype::F64, operand_bits: None, accumulator, weights, rounding: Rounding::Exact }
-    }
-}
-
-/// What a sum of products is kept in while it grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accumulator {
-    /// f32; f64 in an f64 run.
-    Wide,
-    /// A half: some kernels sum in what they store.
-    Half(Dtype),
-}
-
-/// What an engine made of the checkpoint's weights. Its code may be right whichever it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WeightForm {
-    /// As the checkpoint stores them, in the model's dtype.
-    Stored,
-    /// Every tensor rounded to a half first.
-    Rounded(Dtype),
-    /// Matrices rounded to a half first; the norms' vectors as stored.
-    RoundedMatrices(Dtype),
-    /// Matrices quantised in blocks of 32, `bits` a weight. Quantisers differ in how they choose a block's steps, so
-    /// this is a spread and no prediction: within one step, anywhere.
-    Blocks {
-        /// Bits of a quantised weight: 8 for Q8_0, 4 for Q4_K.
-        bits: u32,
-    },
-}
-
-impl WeightForm {
-    /// What matrices are rounded to.
-    pub fn half(self) -> Option<Dtype> {
-        match self {
-            WeightForm::Rounded(half) | WeightForm::RoundedMatrices(half) => Some(half),
-            WeightForm::Stored | WeightForm::Blocks { .. } => None,
-        }
-    }
-}
 
 /// Right code differs in where it rounds; these span the difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

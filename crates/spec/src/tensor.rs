@@ -49,7 +49,7 @@ impl Values {
         self.len() == 0
     }
 
-    /// Element `index`, widened without loss (i64 beyond 2^53 excepted).
+    /// Element `index` as f64, without loss (i64 beyond 2^53 excepted).
     ///
     /// # Panics
     /// Where `index` is not below [`Values::len`], as slices do.
@@ -82,7 +82,7 @@ impl Values {
         }
     }
 
-    /// Hands every element to `f` in order, widened as by [`Values::get`]: one loop a type, where `get` looks at the
+    /// Hands every element to `f` in order, as f64 like [`Values::get`]: one loop a type, where `get` looks at the
     /// type of every element.
     pub fn for_each(&self, mut f: impl FnMut(f64)) {
         match self {
@@ -103,7 +103,7 @@ impl Values {
         all
     }
 
-    /// Every element, widened.
+    /// Every element as f64.
     pub fn to_f64(&self) -> Vec<f64> {
         self.mapped(|x| x)
     }
@@ -174,7 +174,7 @@ pub struct HostTensor {
 }
 
 impl HostTensor {
-    /// Row `index` of the last axis: elements `index * width .. (index + 1) * width`, widened.
+    /// Row `index` of the last axis: elements `index * width .. (index + 1) * width`, as f64.
     ///
     /// # Panics
     /// Where the tensor has no such row.
@@ -183,7 +183,7 @@ impl HostTensor {
         (index * width..(index + 1) * width).map(|at| self.values.get(at)).collect()
     }
 
-    /// The elements of one index of the first axis: one token of a [T, …] tensor, widened.
+    /// The elements of one index of the first axis: one token of a [T, …] tensor, as f64.
     ///
     /// # Panics
     /// Where the first axis is not that long.

@@ -1,14 +1,14 @@
 //! `"stimulus": true`: inputs that show what the judged one hides, designed, verified and written as files.
 //!
 //! An engine has no dial for a score gain, so a stimulus is what every engine can load: a checkpoint of which
-//! config.json or some weights differ, and token ids. `part.rs` has the changes, what each aims at, and the recipes; `variant.rs`
+//! config.json or some weights differ, and token ids. `ingredient.rs` has the changes, what each aims at, and the recipes; `variant.rs`
 //! makes checkpoints of them; `measure.rs` runs right and mistaken model on one and says what moves; `cover.rs`
 //! chooses few that show all; `write.rs` writes them.
 
 mod cover;
 mod error;
+mod ingredient;
 mod measure;
-mod part;
 mod reach;
 mod target;
 mod variant;
@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::Compare;
-use loupe_judge::{Level, Shown, Stimulus, Unseen, Verdict, Why};
-use loupe_spec::Probe;
+use loupe_judge::{Shown, Stimulus, Unseen, Verdict, Why};
+use loupe_spec::{Precision, Probe};
 
 use cover::{Chosen, Cover, cover};
 pub use error::StimulusError;
@@ -45,7 +45,7 @@ pub struct Asked<'a> {
     /// Where the folders of its stimuli go, where those are asked for.
     pub folder: Option<PathBuf>,
     /// How a long run is shown.
-    pub shown: loupe_engine::Shown,
+    pub shown: loupe_runtime::Shown,
 }
 
 /// The folder for the stimuli of a run whose output is `prefix`.
@@ -56,12 +56,12 @@ pub fn folder(prefix: &Path) -> PathBuf {
 }
 
 /// Designs stimuli for what `verdict` could not tell, writes them where a folder is given, and says so in it. Without a
-/// folder only mistakes that explain the run alike are told apart, on a model where that takes a moment. `level` is the
+/// folder only mistakes that explain the run alike are told apart, on a model where that takes a moment. `precision` is the
 /// precision that the verdict takes the candidate to have computed in.
 ///
 /// # Errors
 /// A checkpoint that cannot be read, a stage that cannot be recomputed, or a folder that cannot be written to.
-pub fn add(asked: &Asked<'_>, level: Level, verdict: &mut Verdict) -> Result<(), StimulusError> {
+pub fn add(asked: &Asked<'_>, precision: Precision, verdict: &mut Verdict) -> Result<(), StimulusError> {
     let targets = match &asked.folder {
         Some(_) => Target::of(verdict),
         None if is_cheap(asked.checkpoint.graph(), asked.token_ids.len()) => Target::ties(verdict),
@@ -73,7 +73,7 @@ pub fn add(asked: &Asked<'_>, level: Level, verdict: &mut Verdict) -> Result<(),
     let bench = Bench {
         base: Base::measure(asked.checkpoint, asked.tensors, asked.token_ids, asked.shown)?,
         recorded: &asked.recorded,
-        level,
+        precision,
         targets: &targets,
     };
     let Cover { chosen, here, closest } = cover(&bench)?;
@@ -132,7 +132,7 @@ fn reason(unseen: &Unseen, here: Option<Probe>, most: Option<f64>, asked: &Asked
         let how = if recorded { "it would stand out at" } else { "record" };
         return format!("this input can show it: {how} {here}");
     }
-    let own = loupe_engine::mistakes().iter().filter(|mistake| mistake.id == unseen.id);
+    let own = loupe_runtime::mistakes().iter().filter(|mistake| mistake.id == unseen.id);
     let mut stages = asked.checkpoint.graph().probes();
     let first = stages.find(|probe| own.clone().any(|mistake| (mistake.at)(*probe)));
     match (unseen.why, first.filter(|first| !asked.recorded.contains(first))) {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use loupe_judge::{Level, Moved, Visibility};
-use loupe_spec::{Probe, ReplayError};
+use loupe_judge::{Moved, Visibility};
+use loupe_spec::{Precision, Probe, ReplayError};
 
 use crate::StimulusError;
 use crate::reach::within_reach;
@@ -35,7 +35,7 @@ pub struct Bench<'a> {
     /// What the judged run recorded.
     pub recorded: &'a BTreeSet<Probe>,
     /// What it was computed in.
-    pub level: Level,
+    pub precision: Precision,
     pub targets: &'a [Target],
 }
 
@@ -60,7 +60,7 @@ impl Bench<'_> {
             return Ok(vec![None; self.targets.len()]);
         }
         let referee = variant.referee();
-        let visibility = Visibility::open(&referee, &variant.token_ids, &recorded, self.level)?;
+        let visibility = Visibility::open(&referee, &variant.token_ids, &recorded, self.precision)?;
         let found = self.targets.iter().map(|target| {
             let found = target.pairs.iter().map(|(one, other)| Ok(first_shown(&visibility.between(*one, other)?)));
             let found = found.collect::<Result<Vec<_>, ReplayError>>()?;

@@ -3,7 +3,7 @@
 use loupe_judge::{NamedMistake, Verdict, Why};
 use loupe_spec::Mistake;
 
-use crate::part::Part;
+use crate::ingredient::Ingredient;
 
 /// Something that the judged input could not tell.
 pub struct Target {
@@ -52,13 +52,13 @@ impl Target {
         self.pairs.iter().flat_map(|(one, other)| one.iter().copied().chain([*other]))
     }
 
-    /// Whether `part` may help to tell it.
-    pub fn is_aim_of(&self, part: Part) -> bool {
-        self.mistakes().any(|mistake| part.aims_at(mistake))
+    /// Whether `ingredient` may help to tell it.
+    pub fn is_aim_of(&self, ingredient: Ingredient) -> bool {
+        self.mistakes().any(|mistake| ingredient.aims_at(mistake))
     }
 }
 
 /// Every way of the mistake `id`.
 fn called(id: &str) -> Vec<&'static Mistake> {
-    loupe_engine::mistakes().iter().filter(|mistake| mistake.id == id).collect()
+    loupe_runtime::mistakes().iter().filter(|mistake| mistake.id == id).collect()
 }

@@ -1,14 +1,14 @@
-//! A checkpoint with some parts changed, and a prompt for it: nothing is on disk yet.
+//! A checkpoint with some ingredients changed, and a prompt for it: nothing is on disk yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loupe_checkpoint::{Change, Checkpoint, Rows, Tensors};
-use loupe_engine::{Referee, Shown};
+use loupe_checkpoint::{Change, Checkpoint, RowSelection, Tensors};
+use loupe_runtime::{Referee, Shown};
 use loupe_spec::{Config, Dtype, Given, Graph, HostTensor, Probe, Replay, Replayer, Simulation, Trace, Values, Weight};
 use serde_json::{Value, json};
 
 use crate::StimulusError;
-use crate::part::Part;
+use crate::ingredient::Ingredient;
 use crate::reach::layers_in_reach;
 
 /// Tokens of a prompt that goes past the positions which bf16 counts.
@@ -17,7 +17,7 @@ const LATE: usize = 300;
 const WINDOWED: usize = 8;
 /// A longer prompt is cut: what it shows beyond, a short one with a small window shows too.
 const LONGEST: usize = 320;
-/// Rows of the embedding table read at a time.
+/// RowSelection of the embedding table read at a time.
 const ROWS: usize = 4096;
 /// What a branch ends with: the projection before its norm.
 const BRANCHES: [&str; 2] = ["self_attn.o_proj", "mlp.down_proj"];
@@ -40,7 +40,7 @@ pub struct Base<'a> {
 
 /// One way of changing it.
 pub struct Variant {
-    /// The parts, joined.
+    /// The ingredients, joined.
     pub name: String,
     /// The model.
     pub graph: Graph,
@@ -83,9 +83,9 @@ impl<'a> Base<'a> {
             sizes.sort_by(f64::total_cmp);
             sizes.get(sizes.len() / 2).copied().unwrap_or(1.0)
         });
-        let norm = tensors.read(Weight::NORM, Rows::All, Dtype::F32)?.values.to_f64();
+        let norm = tensors.read(Weight::NORM, RowSelection::All, Dtype::F32)?.values.to_f64();
         let norm: Vec<f64> = norm.into_iter().map(|w| 1.0 + w).collect();
-        let some = Rows::Range(0..config.vocab_size.min(ROWS));
+        let some = RowSelection::Range(0..config.vocab_size.min(ROWS));
         let head = tensors.read(Weight::head(config), some, Dtype::F32)?.values.to_f64();
         // A sum of D products of independent values.
         let logits = (config.hidden_size as f64).sqrt() * rms(&norm) * rms(&head);
@@ -97,11 +97,11 @@ impl<'a> Base<'a> {
         self.checkpoint.config()
     }
 
-    /// The checkpoint with `parts` changed.
-    pub fn with(&self, parts: &BTreeSet<Part>) -> Result<Variant, StimulusError> {
+    /// The checkpoint with `ingredients` changed.
+    pub fn with(&self, ingredients: &BTreeSet<Ingredient>) -> Result<Variant, StimulusError> {
         let mut document: Value =
             serde_json::from_str(self.checkpoint.config_json()).map_err(StimulusError::ConfigJson)?;
-        let (token_ids, mut changed) = self.prompt(parts)?;
+        let (token_ids, mut changed) = self.prompt(ingredients)?;
         let mut weights = BTreeMap::new();
         let mut set = |key: &str, value: Value, from: String| {
             let to = value.to_string();
@@ -121,22 +121,22 @@ impl<'a> Base<'a> {
             set("max_position_embeddings", json!(token_ids.len()), from);
         }
         let mut scaled = Vec::new();
-        for part in parts {
-            match part {
-                Part::Tokens | Part::Late => {}
-                Part::Window => {
+        for ingredient in ingredients {
+            match ingredient {
+                Ingredient::Tokens | Ingredient::Late => {}
+                Ingredient::Window => {
                     let window = (token_ids.len() / 2).clamp(2, WINDOWED / 2);
                     set("sliding_window", json!(window), config.sliding_window.to_string());
                 }
-                Part::Scales => {
+                Ingredient::Scales => {
                     let from = config.query_pre_attn_scalar;
                     set("query_pre_attn_scalar", json!(another_scale(config)), from.to_string());
                 }
-                Part::Norms => {
+                Ingredient::Norms => {
                     weights.extend(of_each_layer("post_attention_layernorm", Change::NormTimes(2.0)));
                     scaled.push("1 + post_attention_layernorm of every layer times 2".to_string());
                 }
-                Part::Logits => {
+                Ingredient::Logits => {
                     let cap = config.final_logit_softcapping.unwrap_or(CAPS[1]);
                     if config.final_logit_softcapping.is_none() {
                         set("final_logit_softcapping", json!(cap), "null".to_string());
@@ -145,7 +145,7 @@ impl<'a> Base<'a> {
                     weights.insert(Weight::NORM, Change::NormTimes(factor));
                     scaled.push(format!("1 + the final norm's weight times {factor}"));
                 }
-                Part::Quiet => {
+                Ingredient::Quiet => {
                     let eps = config.rms_norm_eps.max(1e-20).sqrt();
                     for (path, size) in BRANCHES.into_iter().zip(self.branches) {
                         let factor = power_of_two(eps / size).min(1.0);
@@ -154,12 +154,12 @@ impl<'a> Base<'a> {
                         scaled.push(format!("{name} of every layer times 2^{}", factor.log2()));
                     }
                 }
-                Part::Gain | Part::Saturate => {
+                Ingredient::Gain | Ingredient::Saturate => {
                     let cap = config.attn_logit_softcapping.unwrap_or(CAPS[0]);
                     if config.attn_logit_softcapping.is_none() {
                         set("attn_logit_softcapping", json!(cap), "null".to_string());
                     }
-                    let reach = if *part == Part::Gain { 0.5 } else { 2.0 };
+                    let reach = if *ingredient == Ingredient::Gain { 0.5 } else { 2.0 };
                     let factor = power_of_two(reach * cap / self.scores).max(1.0);
                     weights.extend(of_each_layer("self_attn.q_proj", Change::Times(factor)));
                     scaled.push(format!("q_proj of every layer times {factor}"));
@@ -171,7 +171,7 @@ impl<'a> Base<'a> {
         let config =
             Config::from_json(&document.to_string()).map_err(|source| StimulusError::Config(source.to_string()))?;
         let tensors = self.checkpoint.tensors()?.changed(weights);
-        let name = parts.iter().map(|part| part.name()).collect::<Vec<_>>().join("-");
+        let name = ingredients.iter().map(|ingredient| ingredient.name()).collect::<Vec<_>>().join("-");
         Ok(Variant {
             name,
             graph: Graph::of(&config),
@@ -184,18 +184,18 @@ impl<'a> Base<'a> {
         })
     }
 
-    /// The prompt that `parts` ask for, and what is new about it.
-    fn prompt(&self, parts: &BTreeSet<Part>) -> Result<(Vec<usize>, Vec<String>), StimulusError> {
+    /// The prompt that `ingredients` ask for, and what is new about it.
+    fn prompt(&self, ingredients: &BTreeSet<Ingredient>) -> Result<(Vec<usize>, Vec<String>), StimulusError> {
         let mut changed = Vec::new();
         let mut ids = self.token_ids.to_vec();
-        if parts.contains(&Part::Tokens) {
+        if ingredients.contains(&Ingredient::Tokens) {
             ids.truncate(1);
             ids.extend(self.smallest_rows(self.token_ids.len().clamp(4, 64) - 1)?);
             changed.push("token ids: the first, then those with the smallest embedding rows".to_string());
         }
-        let at_least = if parts.contains(&Part::Late) {
+        let at_least = if ingredients.contains(&Ingredient::Late) {
             LATE
-        } else if parts.contains(&Part::Window) {
+        } else if ingredients.contains(&Ingredient::Window) {
             WINDOWED
         } else {
             0
@@ -216,7 +216,8 @@ impl<'a> Base<'a> {
         let mut rows: Vec<(f64, usize)> = Vec::new();
         for start in (0..config.vocab_size).step_by(ROWS) {
             let range = start..(start + ROWS).min(config.vocab_size);
-            let values = self.tensors.read(Weight::EMBED_TOKENS, Rows::Range(range), Dtype::F32)?.values.to_f64();
+            let values =
+                self.tensors.read(Weight::EMBED_TOKENS, RowSelection::Range(range), Dtype::F32)?.values.to_f64();
             let sizes = values.chunks(config.hidden_size).map(rms).enumerate();
             rows.extend(sizes.filter(|(_, size)| *size > 0.0).map(|(at, size)| (size, start + at)));
             rows.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -2,7 +2,7 @@
 //!
 //! Names are those of burn's own `Tensor`, and each method is a call of burn's `Backend`. What is left out is why this
 //! crate is there: burn's `Tensor` may hold quantised values at any place, and whoever uses it compiles every operation a
-//! second time for those, on every backend. Without them loupe-engine compiles in three quarters of the time. And what is
+//! second time for those, on every backend. Without them loupe-runtime compiles in three quarters of the time. And what is
 //! listed here, with the matrix product, is all that a backend must get right.
 
 use std::ops::{Add, Div, Mul, Neg, Range, Sub};

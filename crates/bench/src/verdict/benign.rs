@@ -6,10 +6,10 @@ use loupe_spec::{Axis, Config, Dtype, HostTensor, Probe, Values};
 use miette::Result;
 use serde_json::{Map, Value, json};
 
-use super::arithmetic::{Arithmetic, PLAIN, Sum, Weights};
 use super::backends::Present;
 use super::bench::Bench;
 use super::engine::{Engine, printed};
+use super::kernels::{Kernels, PLAIN, Sum, Weights};
 use super::random::Random;
 use super::recording::{Extent, Recording, write_dump};
 use super::runner::{Run, pool};
@@ -75,10 +75,10 @@ enum Kind {
     /// f32 values printed with four decimals.
     Printed,
     /// Another engine, with this arithmetic; of several, one after the other. All of it, layer outputs or logits.
-    Engine(&'static str, &'static [Arithmetic]),
+    Engine(&'static str, &'static [Kernels]),
 }
 
-const F16: Arithmetic = Arithmetic { storage: Dtype::F16, ..PLAIN };
+const F16: Kernels = Kernels { storage: Dtype::F16, ..PLAIN };
 
 const KINDS: [Kind; 30] = [
     Kind::Plain("ndarray", Dtype::F32),
@@ -101,49 +101,49 @@ const KINDS: [Kind; 30] = [
     Kind::Layout { batch: true, flat: true },
     Kind::Casts,
     Kind::Printed,
-    Kind::Engine("TF32", &[Arithmetic { tf32: true, ..PLAIN }]),
+    Kind::Engine("TF32", &[Kernels { tf32: true, ..PLAIN }]),
     Kind::Engine(
         "other orders of summation",
         &[
-            Arithmetic { sum: Sum::Forward, ..PLAIN },
-            Arithmetic { sum: Sum::Backward, ..PLAIN },
-            Arithmetic { sum: Sum::Lanes(4), ..PLAIN },
-            Arithmetic { sum: Sum::Lanes(16), ..PLAIN },
-            Arithmetic { sum: Sum::Pairwise, ..PLAIN },
-            Arithmetic { sum: Sum::Wide, ..PLAIN },
+            Kernels { sum: Sum::Forward, ..PLAIN },
+            Kernels { sum: Sum::Backward, ..PLAIN },
+            Kernels { sum: Sum::Lanes(4), ..PLAIN },
+            Kernels { sum: Sum::Lanes(16), ..PLAIN },
+            Kernels { sum: Sum::Pairwise, ..PLAIN },
+            Kernels { sum: Sum::F64, ..PLAIN },
         ],
     ),
     Kind::Engine(
         "f16 accumulation",
         &[
-            Arithmetic { sum: Sum::F16(16), ..F16 },
-            Arithmetic { sum: Sum::F16(8), ..F16 },
-            Arithmetic { sum: Sum::F16(4), ..F16 },
-            Arithmetic { sum: Sum::F16(1), ..F16 },
+            Kernels { sum: Sum::F16(16), ..F16 },
+            Kernels { sum: Sum::F16(8), ..F16 },
+            Kernels { sum: Sum::F16(4), ..F16 },
+            Kernels { sum: Sum::F16(1), ..F16 },
         ],
     ),
     Kind::Engine(
         "tanh and exp a few ulp off",
         &[
-            Arithmetic { tanh_ulps: 2, ..PLAIN },
-            Arithmetic { tanh_ulps: 4, ..PLAIN },
-            Arithmetic { fast_exp: true, ..PLAIN },
-            Arithmetic { tanh_ulps: 4, fast_exp: true, ..PLAIN },
+            Kernels { tanh_ulps: 2, ..PLAIN },
+            Kernels { tanh_ulps: 4, ..PLAIN },
+            Kernels { fast_exp: true, ..PLAIN },
+            Kernels { tanh_ulps: 4, fast_exp: true, ..PLAIN },
         ],
     ),
     Kind::Engine(
         "sin and cos a few ulp off",
         &[
-            Arithmetic { sin_cos_ulps: 2, ..PLAIN },
-            Arithmetic { sin_cos_ulps: 4, ..PLAIN },
-            Arithmetic { sin_cos_ulps: 2, tanh_ulps: 2, fast_exp: true, ..PLAIN },
+            Kernels { sin_cos_ulps: 2, ..PLAIN },
+            Kernels { sin_cos_ulps: 4, ..PLAIN },
+            Kernels { sin_cos_ulps: 2, tanh_ulps: 2, fast_exp: true, ..PLAIN },
         ],
     ),
-    Kind::Engine("one rounding a stage", &[Arithmetic { storage: Dtype::Bf16, ..PLAIN }, F16]),
-    Kind::Engine("weights rounded to bf16", &[Arithmetic { weights: Weights::Rounded(Dtype::Bf16), ..PLAIN }]),
-    Kind::Engine("weights rounded to f16", &[Arithmetic { weights: Weights::Rounded(Dtype::F16), ..PLAIN }]),
-    Kind::Engine("weights in Q8_0", &[Arithmetic { weights: Weights::Q8_0, ..PLAIN }]),
-    Kind::Engine("weights in Q4_K", &[Arithmetic { weights: Weights::Q4K, ..PLAIN }]),
+    Kind::Engine("one rounding a stage", &[Kernels { storage: Dtype::Bf16, ..PLAIN }, F16]),
+    Kind::Engine("weights rounded to bf16", &[Kernels { weights: Weights::Rounded(Dtype::Bf16), ..PLAIN }]),
+    Kind::Engine("weights rounded to f16", &[Kernels { weights: Weights::Rounded(Dtype::F16), ..PLAIN }]),
+    Kind::Engine("weights in Q8_0", &[Kernels { weights: Weights::Q8_0, ..PLAIN }]),
+    Kind::Engine("weights in Q4_K", &[Kernels { weights: Weights::Q4K, ..PLAIN }]),
 ];
 /// What [`Kind::Cut`] and [`Kind::Sparse`] are cut from.
 const SOURCES: [(&str, Dtype); 5] = [
@@ -185,7 +185,7 @@ impl Kind {
         match self {
             Kind::Plain(backend @ ("wgpu" | "cuda"), _) => present.has(backend),
             // What the file holds in 16 bits is not moved by rounding to them.
-            Kind::Engine(_, &[Arithmetic { weights: Weights::Rounded(dtype), .. }]) => !holds(dtype),
+            Kind::Engine(_, &[Kernels { weights: Weights::Rounded(dtype), .. }]) => !holds(dtype),
             _ => true,
         }
     }
@@ -200,7 +200,7 @@ impl Kind {
     }
 
     fn changes_weights(self) -> bool {
-        matches!(self, Kind::Engine(_, [Arithmetic { weights, .. }]) if *weights != Weights::AsTheyAre)
+        matches!(self, Kind::Engine(_, [Kernels { weights, .. }]) if *weights != Weights::AsTheyAre)
     }
 }
 

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use loupe_checkpoint::{Checkpoint, CheckpointError, Rows};
+use loupe_checkpoint::{Checkpoint, CheckpointError, RowSelection};
 use loupe_oracle::{Config, Matrix, Model};
 use loupe_spec::{Dtype, Graph, HostTensor, Kind, Probe, Trace, Values};
 use miette::{Result, miette};
 
-use super::arithmetic::Arithmetic;
+use super::kernels::Kernels;
 use super::recording::Recording;
 
 /// A checkpoint in f32.
@@ -25,7 +25,7 @@ impl Engine {
             let tensors = checkpoint.tensors()?;
             let mut weights = BTreeMap::new();
             for weight in checkpoint.graph().weights() {
-                let tensor = tensors.read(weight, Rows::All, Dtype::F64)?;
+                let tensor = tensors.read(weight, RowSelection::All, Dtype::F64)?;
                 let columns = tensor.shape.last().copied().unwrap_or(1);
                 let values: Vec<f32> = tensor.values.to_f64().into_iter().map(|x| x as f32).collect();
                 weights.insert(weight.to_string(), values.chunks(columns).map(<[f32]>::to_vec).collect());
@@ -36,7 +36,7 @@ impl Engine {
     }
 
     /// The full trace of a forward pass, computed as `arithmetic` says. No report: it is another engine's dump.
-    pub fn run(&self, token_ids: &[usize], arithmetic: Arithmetic) -> Recording {
+    pub fn run(&self, token_ids: &[usize], arithmetic: Kernels) -> Recording {
         let stored = |rows: &Matrix<f32>| {
             let columns = rows.first().map_or(1, Vec::len);
             let values = arithmetic.weights.of(&rows.concat(), columns, rows.len() > 1);
@@ -93,7 +93,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::verdict::arithmetic::{PLAIN, Sum, Weights};
+    use crate::verdict::kernels::{PLAIN, Sum, Weights};
 
     fn relative(a: &HostTensor, b: &HostTensor) -> f64 {
         let (a, b) = (a.values.to_f64(), b.values.to_f64());
@@ -102,7 +102,7 @@ mod tests {
     }
 
     /// The largest relative error of any tensor against transformers' own trace.
-    fn worst(arithmetic: Arithmetic, extension: &str) -> f64 {
+    fn worst(arithmetic: Kernels, extension: &str) -> f64 {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
         let mut worst = 0.0f64;
         for name in ["parity", "sharded", "layer_types", "mini"] {
@@ -124,18 +124,18 @@ mod tests {
     fn it_computes_what_transformers_does() {
         let f32 = worst(PLAIN, "f32");
         assert!(f32 < 2e-6, "{f32:e}");
-        let bf16 = worst(Arithmetic { storage: Dtype::Bf16, ..PLAIN }, "bf16");
+        let bf16 = worst(Kernels { storage: Dtype::Bf16, ..PLAIN }, "bf16");
         assert!(bf16 < 6e-2 && bf16 > 1e-4, "{bf16:e}");
     }
 
     #[test]
     fn each_arithmetic_differs_as_much_as_it_should() {
         for (arithmetic, least, most) in [
-            (Arithmetic { tf32: true, ..PLAIN }, 1e-4, 1e-2),
-            (Arithmetic { sum: Sum::F16(1), storage: Dtype::F16, ..PLAIN }, 1e-4, 5e-2),
-            (Arithmetic { weights: Weights::Rounded(Dtype::Bf16), ..PLAIN }, 1e-3, 1e-1),
-            (Arithmetic { weights: Weights::Q8_0, ..PLAIN }, 1e-3, 2e-1),
-            (Arithmetic { weights: Weights::Q4K, ..PLAIN }, 1e-2, 2.0),
+            (Kernels { tf32: true, ..PLAIN }, 1e-4, 1e-2),
+            (Kernels { sum: Sum::F16(1), storage: Dtype::F16, ..PLAIN }, 1e-4, 5e-2),
+            (Kernels { weights: Weights::Rounded(Dtype::Bf16), ..PLAIN }, 1e-3, 1e-1),
+            (Kernels { weights: Weights::Q8_0, ..PLAIN }, 1e-3, 2e-1),
+            (Kernels { weights: Weights::Q4K, ..PLAIN }, 1e-2, 2.0),
         ] {
             let off = worst(arithmetic, "f32");
             assert!(off > least && off < most, "{arithmetic:?}: {off:e}");

@@ -1,7 +1,6 @@
 //! `cargo xtask bench-verdict`: how well the judge names mistakes, and how seldom it calls right code wrong. Everything
 //! goes through `loupe` itself, as a user would run it.
 
-mod arithmetic;
 mod backends;
 mod bars;
 mod bench;
@@ -9,6 +8,7 @@ mod benign;
 mod cases;
 mod engine;
 mod json;
+mod kernels;
 mod leave_one_out;
 mod output;
 mod pairs;

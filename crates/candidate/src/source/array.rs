@@ -13,21 +13,21 @@ use super::opened::Reader;
 #[derive(Clone, Debug)]
 pub(super) enum Array {
     Held(HostTensor),
-    Part(Part),
+    Extent(Extent),
 }
 
 impl Array {
     pub fn shape(&self) -> Vec<usize> {
         match self {
             Array::Held(tensor) => tensor.shape.clone(),
-            Array::Part(part) => part.shape.clone(),
+            Array::Extent(part) => part.shape.clone(),
         }
     }
 
     pub fn get(&self) -> Result<HostTensor, SourceError> {
         match self {
             Array::Held(tensor) => Ok(tensor.clone()),
-            Array::Part(part) => part.get(),
+            Array::Extent(part) => part.get(),
         }
     }
 }
@@ -43,7 +43,7 @@ impl Reader for Arrays {
 
 /// A tensor's place in a file.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(super) struct Extent {
     pub file: PathBuf,
     pub dtype: Dtype,
     pub shape: Vec<usize>,
@@ -51,9 +51,9 @@ pub(super) struct Part {
     pub offset: u64,
 }
 
-impl Part {
+impl Extent {
     pub fn get(&self) -> Result<HostTensor, SourceError> {
-        let Part { file: path, dtype, shape, offset } = self;
+        let Extent { file: path, dtype, shape, offset } = self;
         let mut file = loupe_files::open(path).map_err(SourceError::io(path))?;
         let length = file.metadata().map_err(SourceError::io(path))?.len();
         let size = shape.iter().try_fold(dtype.size(), |bytes, length| bytes.checked_mul(*length));

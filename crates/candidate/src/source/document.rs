@@ -9,7 +9,7 @@ use loupe_spec::{Dtype, HostTensor, Values};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::array::{Array, Part};
+use super::array::{Array, Extent};
 
 /// The arrays, in their order; those in an object called "tensors" as if they stood beside it.
 pub(super) struct Document(pub Vec<(String, Entry)>);
@@ -96,7 +96,7 @@ impl Described {
             }
             (None, Some(file)) => {
                 let shape = self.shape.ok_or("\"file\" needs \"shape\" beside it")?;
-                Ok(Array::Part(Part { file: folder.join(file), dtype, shape, offset: self.offset }))
+                Ok(Array::Extent(Extent { file: folder.join(file), dtype, shape, offset: self.offset }))
             }
             (None, None) => Err("expected a list of numbers, or \"data\" or \"file\" with \"shape\"".to_string()),
         }

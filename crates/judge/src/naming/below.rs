@@ -1,34 +1,34 @@
-//! Below the budget: no stage fails by itself, but the residual may still point a mistake's way. And what no recording
-//! here could show.
+//! Below the budget: no stage fails, but all residuals together may still have a mistake in them. And which mistakes these
+//! recordings cannot show.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_spec::{Mistake, MistakeKind, Probe, ReplayError};
 
 use crate::limits::{LARGEST_STAGE, MOST_ROUNDS, MOST_WEIGHTS, SAMPLED_WEIGHTS};
+use crate::naming::comparison::{Comparison, Planting, Trial};
 use crate::naming::findings::Findings;
 use crate::naming::fit::Below;
 use crate::naming::hypothesis::{Scope, scopes};
-use crate::naming::scene::{Made, Scene, Trial};
-use crate::naming::slope::{Part, Slope, excludes};
+use crate::naming::slope::{Slope, Sums, excludes};
 use crate::verdict::{Unseen, Why};
 
-/// The recorded stages that a mistake was not tried on, by its name.
+/// For each mistake by name, the recorded stages that it was not tried on.
 type LeftOut = BTreeMap<String, BTreeSet<Probe>>;
 
-/// A mistake whose slope is near 1.
+/// A mistake that the slope says was made.
 struct Present<'t> {
     trial: &'t Trial,
     /// The stages that show it.
     stages: BTreeSet<Probe>,
-    /// Whether it is made wherever it would show.
+    /// Whether these are all the stages that would show it.
     everywhere: bool,
     slope: Slope,
 }
 
-impl Scene<'_> {
-    /// Names what is present below the budget, where `naming` asks for it, one mistake after the other; then says what
-    /// these recordings cannot show.
+impl Comparison<'_> {
+    /// If `naming`: names the mistakes that are there below the budget, one after the other. Then adds which mistakes these
+    /// recordings cannot show.
     pub fn below_the_budget(&mut self, naming: bool, findings: &mut Findings) -> Result<(), ReplayError> {
         let mut rounds = 1;
         let (trials, not_tried) = loop {
@@ -41,7 +41,7 @@ impl Scene<'_> {
                 }
             }
             match found {
-                Some(made) => self.plant(&made)?,
+                Some(planting) => self.plant(&planting)?,
                 None => break (trials, not_tried),
             }
             rounds += 1;
@@ -53,14 +53,13 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// Every mistake, on every stage that it changes; and what was left out where those cost too much: of a large model it
-    /// is tried on the first stages alone. Single stages of those that hide several are tried where nothing was found so
-    /// far.
+    /// Tries every mistake on every stage that it changes. Of a large model only the first stages are tried; the second list says
+    /// what was left out. While nothing has been found, the mistake is also tried at single stages inside each segment.
     fn try_all(&self) -> Result<(Vec<Trial>, LeftOut), ReplayError> {
         let recorded: BTreeSet<Probe> = self.segments.own.keys().copied().collect();
         let (mut trials, mut not_tried) = (Vec::new(), BTreeMap::new());
         for mistake in self.replayer.mistakes() {
-            // Of a layer's half each stage is tried by itself.
+            // A layer's half is not tried: each of its stages is.
             let is_tried = |scope: Scope| match scope {
                 Scope::Half(_) => false,
                 _ => self.planted.is_empty() || !scope.is_fine(),
@@ -91,7 +90,7 @@ impl Scene<'_> {
         Ok((trials, not_tried))
     }
 
-    /// As many of `stages`, from the first on, as can be recomputed for each mistake of the catalogue in a few seconds.
+    /// As many of `stages`, from the first on, as can be recomputed for every mistake of the catalogue in a few seconds.
     fn cheap_stages(&self, stages: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool + Copy) -> BTreeSet<Probe> {
         let mut sample = BTreeSet::new();
         for probe in stages {
@@ -104,10 +103,11 @@ impl Scene<'_> {
         sample
     }
 
-    /// Adds the mistake that is most plainly present; what to plant for it. Those that only seemed to be are refuted.
-    fn name_the_present(&self, trials: &mut [Trial], findings: &mut Findings) -> Result<Option<Made>, ReplayError> {
+    /// Names the mistake that explains most of the residual, if a second look confirms it, and returns what to plant. Those that the
+    /// second look does not confirm are marked as refuted.
+    fn name_the_present(&self, trials: &mut [Trial], findings: &mut Findings) -> Result<Option<Planting>, ReplayError> {
         let mut refuted = BTreeSet::new();
-        let mut made = None;
+        let mut planting = None;
         let mut present: Vec<(usize, Present<'_>)> =
             trials.iter().enumerate().filter_map(|(at, trial)| Some((at, self.present(trial)?))).collect();
         present.sort_by(|(_, a), (_, b)| b.slope.explained.total_cmp(&a.slope.explained));
@@ -115,7 +115,7 @@ impl Scene<'_> {
             match self.confirms(best.trial, &best.stages)? {
                 Some(slope) => {
                     let others = present.iter().filter(|(at, _)| !refuted.contains(at)).map(|(_, other)| other);
-                    made = Some(self.name_the_plainest(best, slope, others, findings)?);
+                    planting = Some(self.name_the_plainest(best, slope, others, findings)?);
                     break;
                 }
                 None => refuted.insert(*at),
@@ -124,18 +124,18 @@ impl Scene<'_> {
         for at in refuted {
             trials[at].refuted = true;
         }
-        Ok(made)
+        Ok(planting)
     }
 
-    /// Names `best`, or the plainest of those in `others` that the recordings do not tell from it and that stand a second
-    /// look as well.
+    /// Names `best`; or, of the `others` that the recordings do not tell from it, the one with the plainest scope, if a second look
+    /// confirms that too.
     fn name_the_plainest<'p>(
         &self,
         best: &'p Present<'_>,
         slope: Slope,
         others: impl Iterator<Item = &'p Present<'p>>,
         findings: &mut Findings,
-    ) -> Result<Made, ReplayError> {
+    ) -> Result<Planting, ReplayError> {
         let stages = self.by_probe();
         let tied = |other: &&Present<'_>| {
             let both: BTreeSet<Probe> = best.stages.union(&other.stages).copied().collect();
@@ -149,21 +149,25 @@ impl Scene<'_> {
         let hypothesis = found.trial.hypothesis;
         let others = tied.iter().map(|other| other.trial.hypothesis.mistake.id);
         let alternatives: BTreeSet<&str> = others.filter(|id| *id != hypothesis.mistake.id).collect();
-        let made = self.made(hypothesis, &found.stages, found.everywhere);
+        let planting = self.planting(hypothesis, &found.stages, found.everywhere);
         let alternatives = alternatives.into_iter().map(str::to_string).collect();
         let first = found.stages.first().copied();
-        let sites = self.changed(found.trial, &made.sites);
+        let sites = self.changed(found.trial, &planting.sites);
         findings.name(hypothesis.mistake, first, &sites, alternatives, slope.evidence());
-        Ok(made)
+        Ok(planting)
     }
 
-    /// Adds the number whose wrong value shows below the budget, by the name of the mistake that it is where one has that
-    /// value; what to plant for it.
-    fn value_below_the_budget(&self, trials: &[Trial], findings: &mut Findings) -> Result<Option<Made>, ReplayError> {
+    /// Looks for a parameter with a wrong value below the budget, adds it, and returns what to plant. Where a mistake of the
+    /// catalogue is this very value, that mistake is named.
+    fn value_below_the_budget(
+        &self,
+        trials: &[Trial],
+        findings: &mut Findings,
+    ) -> Result<Option<Planting>, ReplayError> {
         let Some(Below { fitted, predicted, stages }) = self.fit_below()? else { return Ok(None) };
         let by_probe = self.by_probe();
         let has_it = |trial: &&Trial| {
-            trial.parts.keys().eq(&stages) && !excludes(&by_probe, stages.iter().copied(), &predicted, &trial.compared)
+            trial.sums.keys().eq(&stages) && !excludes(&by_probe, stages.iter().copied(), &predicted, &trial.compared)
         };
         let present = |trial| {
             let slope = Trial::slope(trial, stages.iter().copied());
@@ -176,27 +180,27 @@ impl Scene<'_> {
             }
         }
         findings.fitted.push(fitted.report());
-        Ok(Some(fitted.made()))
+        Ok(Some(fitted.planting()))
     }
 
-    /// Where `trial`'s mistake is present, if it is: in the layers, and there at the stages, that are likelier with it
-    /// than without. Of a cast in another place, else the stages that show it by themselves: it has more to prove there,
-    /// and among so many stages a mistake as small as another epsilon would be seen by chance.
+    /// Where the mistake of `trial` was made, if it was: at the stages whose slope is nearer to 1 than to 0, if all of these together
+    /// show it. For a misplaced cast, else at the stages that show it by themselves. (Not for other mistakes: among so many stages
+    /// one as small as a wrong epsilon would be seen by chance. A cast has more to prove.)
     fn present<'t>(&self, trial: &'t Trial) -> Option<Present<'t>> {
         let slope = |probes: &BTreeSet<Probe>| trial.slope(probes.iter().copied());
         let shows = |probe: &Probe| slope(&BTreeSet::from([*probe])).present();
         let stages = trial.likelier();
-        let alone: BTreeSet<Probe> = trial.parts.keys().copied().filter(shows).collect();
+        let alone: BTreeSet<Probe> = trial.sums.keys().copied().filter(shows).collect();
         let policy = trial.hypothesis.mistake.kind == MistakeKind::DtypePolicy;
         let stages = if policy && !slope(&stages).present() { alone } else { stages };
         let slope = slope(&stages);
         // Of a large model it was tried on some stages only.
         let affected = self.affected(|probe| trial.hypothesis.touches(probe)).len();
-        let everywhere = stages.len() == trial.parts.len() && affected == trial.parts.len();
+        let everywhere = stages.len() == trial.sums.len() && affected == trial.sums.len();
         trial.shows(slope).then_some(Present { trial, stages, everywhere, slope })
     }
 
-    /// Adds what the trials of `mistake` could not show, and where it was `not_tried`.
+    /// Adds where `mistake` could not be seen in its `trials`, and where it was `not_tried`.
     fn unseen(
         &self,
         mistake: &Mistake,
@@ -220,7 +224,7 @@ impl Scene<'_> {
         };
         let slope = everywhere.whole_slope();
         if !everywhere.decides(slope) {
-            // It may show in the stages that were left out.
+            // The stages that were left out might show it.
             let why = match not_tried {
                 Some(_) => Why::NotTried,
                 None if slope.information == 0.0 => Why::IdenticalHere,
@@ -237,7 +241,7 @@ impl Scene<'_> {
         }
     }
 
-    /// Layers, and probes of other layers, at which a mistake that shows elsewhere would not.
+    /// Where a mistake that these recordings can show elsewhere cannot be seen: whole layers, and single probes.
     fn hidden_sites(&self, trials: &[&Trial]) -> Vec<String> {
         let by_layer = trials.iter().any(|trial| matches!(trial.hypothesis.scope, Scope::Layer(_)));
         let (mut layers, mut probes) = (BTreeSet::new(), BTreeSet::new());
@@ -254,7 +258,7 @@ impl Scene<'_> {
                             .filter(|(_, on)| !trial.decides(trial.slope(on.iter().copied())));
                         layers.extend(blunt.filter_map(|(layer, _)| layer));
                     }
-                    // Of tokens that were not recorded every layer is tried by itself, whether or not segments hide stages.
+                    // Where some tokens were not recorded, layers are tried one by one even if no segment hides a stage.
                     if !by_layer || self.segments.in_part {
                         let blunt = self.blunt_sites(trial).into_iter().filter(|(_, alone)| *alone);
                         probes.extend(blunt.map(|(site, _)| site));
@@ -271,13 +275,13 @@ impl Scene<'_> {
         layers.iter().map(ToString::to_string).chain(others.map(|probe| probe.to_string())).collect()
     }
 
-    /// The probes at which `trial` plants its mistake and no recorded stage would tell; and whether each is alone in its
-    /// segment.
+    /// The probes at which `trial` plants its mistake and the recorded stage does not decide; and whether the segment has no other
+    /// such probe.
     fn blunt_sites(&self, trial: &Trial) -> Vec<(Probe, bool)> {
         let mut blunt = Vec::new();
-        for (recorded, part) in &trial.parts {
+        for (recorded, sums) in &trial.sums {
             let touched = self.touched_own(&BTreeSet::from([*recorded]), |probe| trial.hypothesis.touches(probe));
-            if !trial.decides(Slope::of(std::iter::once::<&Part>(part))) {
+            if !trial.decides(Slope::of(std::iter::once::<&Sums>(sums))) {
                 let alone = touched.len() == 1;
                 blunt.extend(touched.into_iter().map(|probe| (probe, alone)));
             }
@@ -286,7 +290,7 @@ impl Scene<'_> {
     }
 }
 
-/// `probes` as one writes them after `id@`: a layer for all of its stages.
+/// `probes` as they are written after `id@`: a layer's number for all of its stages.
 fn by_layer(probes: &BTreeSet<Probe>) -> Vec<String> {
     let layers: BTreeSet<usize> = probes.iter().filter_map(|probe| probe.layer()).collect();
     let others = probes.iter().filter(|probe| probe.layer().is_none());

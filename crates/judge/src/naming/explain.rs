@@ -1,35 +1,35 @@
-//! The one mistake that explains most of what fails, and those that explain it as well.
+//! The one mistake that explains most of the failing stages, and the mistakes that explain them as well.
 
 use std::collections::BTreeSet;
 
 use loupe_spec::{Kind, Mistake, Probe, ReplayError};
 
 use crate::limits::MOST_WEIGHTS;
+use crate::naming::comparison::{Comparison, Trial};
 use crate::naming::hypothesis::{Hypothesis, Scope, scopes};
-use crate::naming::scene::{Scene, Trial};
 use crate::naming::slope::excludes;
 
-/// What explains some of the failing stages.
+/// A mistake that explains some of the failing stages.
 pub struct Explanation<'t> {
     pub trial: &'t Trial,
     /// The stages that it brings inside the budget.
     pub explained: BTreeSet<Probe>,
-    /// Ids that the recordings do not tell from it.
+    /// Ids of mistakes that the recordings do not tell from it.
     pub alternatives: BTreeSet<&'static str>,
-    /// Whether it is made wherever it would show, so far as was recorded.
+    /// Whether it was made wherever the recordings would show it.
     pub everywhere: bool,
 }
 
 impl Explanation<'_> {
-    /// Whether it leaves a stage failing that it changes: it may have been made in fewer places.
+    /// Whether a stage that it changes still fails: then it may have been made in fewer places.
     pub fn is_too_wide(&self) -> bool {
         self.trial.fits.iter().any(|(_, fit)| !fit.passes())
     }
 }
 
-impl Scene<'_> {
-    /// Every mistake that may explain a stage of `failing`, in the `fine` scopes or in the others, tried on those stages
-    /// and, where that is cheap, on all others that it changes.
+impl Comparison<'_> {
+    /// Tries every mistake that changes a stage of `failing`: on those stages and, where that is cheap, on all others that it
+    /// changes. If `fine`, in the fine scopes ([`Scope::is_fine`]), else in the others.
     pub fn trials(&self, failing: &BTreeSet<Probe>, fine: bool) -> Result<Vec<Trial>, ReplayError> {
         let mut trials = Vec::new();
         for mistake in self.replayer.mistakes() {
@@ -38,7 +38,7 @@ impl Scene<'_> {
         Ok(trials)
     }
 
-    /// The same of one mistake.
+    /// The same for one mistake.
     pub fn trials_of(
         &self,
         mistake: &'static Mistake,
@@ -67,7 +67,7 @@ impl Scene<'_> {
             .map(|trial| (trial, trial.explained(open), trial.breaks(open)))
             .filter(|(trial, explained, breaks)| !explained.is_empty() && whole_mask(trial, explained, *breaks, open))
             .collect();
-        // Most explained, least broken, then what accounts for most of the residual.
+        // First the one that explains most stages, then the one that breaks fewest, then the one that leaves least residual.
         fitting.sort_by(|(a, ea, ba), (b, eb, bb)| {
             let gone = |trial: &Trial, on: &BTreeSet<Probe>| trial.slope(on.iter().copied()).explained;
             eb.len().cmp(&ea.len()).then(ba.cmp(bb)).then_with(|| gone(b, eb).total_cmp(&gone(a, ea)))
@@ -76,19 +76,19 @@ impl Scene<'_> {
         let stages = self.by_probe();
         let tied = |(trial, others, other_breaks): &&(&'t Trial, BTreeSet<Probe>, usize)| {
             explained.is_subset(others)
-                // What a mistake would break elsewhere tells it apart only from one that was made everywhere.
+                // A mistake that would break other stages is ruled out by one that breaks none.
                 && (*breaks > 0 || *other_breaks == 0)
                 && !excludes(&stages, explained.iter().copied(), &champion.compared, &trial.compared)
         };
         let tied: Vec<&(&Trial, BTreeSet<Probe>, usize)> = fitting.iter().filter(tied).collect();
-        // Of those that the recordings do not tell apart, the plainest.
+        // Of those that the recordings do not tell apart, the one with the plainest scope.
         let (trial, explained, breaks) = tied
             .iter()
             .copied()
             .min_by_key(|(trial, _, breaks)| (*breaks, trial.hypothesis.scope))
             .unwrap_or(fitting.first()?);
         let id = trial.hypothesis.mistake.id;
-        // Of a large model only what fails was predicted.
+        // Of a large model only failing stages were predicted.
         let affected = self.affected(|probe| trial.hypothesis.touches(probe)).len();
         let everywhere = *breaks == 0 && trial.fits.len() == affected;
         let others = tied.iter().map(|(trial, ..)| trial.hypothesis.mistake.id).filter(|other| *other != id);
@@ -96,8 +96,8 @@ impl Scene<'_> {
     }
 }
 
-/// A mask fits bit for bit or not at all, and in one layer several mistakes make the same mask. One that would explain
-/// some layers and break others is not what was made, unless it was made in that layer alone.
+/// Whether a mistake of masks fits in all layers that it changes, or in one layer alone. In one layer several mistakes make the same
+/// mask: one that fits some layers and breaks others is not the one.
 fn whole_mask(trial: &Trial, explained: &BTreeSet<Probe>, breaks: usize, open: &BTreeSet<Probe>) -> bool {
     let of_mask = |hypothesis: &Hypothesis| hypothesis.mistake.touches(|probe| probe.kind() == Kind::Mask);
     if !of_mask(&trial.hypothesis) {

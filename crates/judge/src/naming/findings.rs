@@ -12,9 +12,9 @@ use crate::verdict::Unseen;
 pub struct Findings {
     /// Mistakes, in order of their first stage.
     pub named: Vec<NamedMistake>,
-    /// Their kinds.
+    /// Their kinds, in the same order.
     pub kinds: Vec<MistakeKind>,
-    /// Numbers that explain what no mistake of the catalogue does.
+    /// Parameters with a wrong value that is no mistake of the catalogue.
     pub fitted: Vec<FittedParameter>,
     /// Failing stages that nothing explains.
     pub unnamed: Vec<Probe>,
@@ -23,7 +23,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// What was named is not unseen, at the sites where it was.
+    /// Takes mistakes that were named off the list of the unseen ones, at the sites where they were.
     pub fn forget_the_named(&mut self) {
         for unseen in &mut self.unseen {
             let Some(named) = self.named.iter().find(|named| named.id == unseen.id) else { continue };
@@ -34,8 +34,7 @@ impl Findings {
         self.unseen.retain(|unseen| unseen.sites.as_ref().is_none_or(|sites| !sites.is_empty()));
     }
 
-    /// Adds a mistake made at `sites`, which first shows at `first`. One that is there already, made elsewhere too, is
-    /// one mistake.
+    /// Adds a mistake made at `sites`, which first shows at `first`. If it was named before, the sites are added to those.
     pub fn name(
         &mut self,
         mistake: &Mistake,

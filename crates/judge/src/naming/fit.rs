@@ -1,4 +1,4 @@
-//! A number with a wrong value: the scale, cap, epsilon or theta that explains what no mistake of the catalogue does.
+//! A parameter with a wrong value: a scale, cap, epsilon or theta, fitted by Gauss-Newton where no mistake of the catalogue fits.
 
 use std::collections::BTreeSet;
 
@@ -6,29 +6,29 @@ use loupe_spec::{Edit, Parameter, Probe, ReplayError, Trace, What};
 
 use crate::finding::{FittedParameter, layers};
 use crate::limits::{FOUND, LEAST_BITS, LEAST_CHANGE, MOST_WEIGHTS, NUDGE, NUMBER_ERRORS, OCTAVES, STEPS};
-use crate::naming::scene::{Made, Scene};
-use crate::naming::slope::{Part, Slope, excludes};
+use crate::naming::comparison::{Comparison, Planting};
+use crate::naming::slope::{Slope, Sums, excludes};
 use crate::stage::Stage;
 use crate::words::count;
 
-/// A parameter that may be fitted, and where.
+/// A parameter to fit, and the stages to fit it to.
 struct Asked {
     parameter: Parameter,
     /// The right value.
     expected: f64,
-    /// The recorded stages to be explained.
+    /// The recorded stages that depend on it.
     stages: BTreeSet<Probe>,
-    /// Where it is used on the way to them.
+    /// The probes in whose formula it stands, on the way to those stages.
     sites: BTreeSet<Probe>,
 }
 
 impl Asked {
-    /// The number with `value`.
+    /// The parameter with this value.
     fn edits(&self, value: f64) -> [Edit; 1] {
         [number(self.parameter, value, &self.sites)]
     }
 
-    /// The value that takes what it belongs to away: no cap, no epsilon.
+    /// The value that stands for "none": no cap, no epsilon.
     fn none(&self) -> Option<f64> {
         match self.parameter {
             Parameter::AttnSoftcap | Parameter::FinalSoftcap => Some(f64::INFINITY),
@@ -38,26 +38,26 @@ impl Asked {
     }
 }
 
-/// A parameter, its value, and where it is used.
+/// A parameter with the value that was fitted.
 pub struct Fitted {
     parameter: Parameter,
     /// Infinite: no cap.
     value: f64,
-    /// Of the value, relative.
+    /// The relative standard error of the value.
     error: f64,
     expected: f64,
     explained: BTreeSet<Probe>,
-    /// Of the worst stage that it explains.
+    /// How well the worst of the explained stages fits.
     misfit: f64,
     sites: BTreeSet<Probe>,
-    /// Below the budget: the slope of all stages together.
+    /// If it was found below the budget: the slope over all stages.
     below: Option<Slope>,
 }
 
 impl Fitted {
     /// What to plant.
-    pub fn made(&self) -> Made {
-        Made { edits: vec![number(self.parameter, self.value, &self.sites)], sites: self.sites.clone() }
+    pub fn planting(&self) -> Planting {
+        Planting { edits: vec![number(self.parameter, self.value, &self.sites)], sites: self.sites.clone() }
     }
 
     fn fits_better(&self, other: &Fitted) -> bool {
@@ -87,10 +87,10 @@ impl Fitted {
     }
 }
 
-/// A value that no stage shows by itself.
+/// A parameter that was found below the budget.
 pub struct Below {
     pub fitted: Fitted,
-    /// The stages as they are with it.
+    /// The stages as predicted with it.
     pub predicted: Trace,
     pub stages: BTreeSet<Probe>,
 }
@@ -99,16 +99,18 @@ fn number(parameter: Parameter, value: f64, sites: &BTreeSet<Probe>) -> Edit {
     Edit { what: What::Number(parameter, value), sites: sites.iter().copied().collect() }
 }
 
-/// How far a value leaves the stages from fitting. Of two that leave nothing beyond the noise, the nearer is the better.
+/// How badly the stages fit with a value. Compared field by field.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 struct Misfit {
-    /// 0 within the noise; logarithms, so that one stage far off does not hide what the others gain.
+    /// The sum of the logarithms of the residuals' sizes, of stages beyond the noise: logarithms, so that one stage far off does not
+    /// outweigh the others.
     beyond: f64,
+    /// The sum of the squares of all sizes, which tells values apart that leave nothing beyond the noise.
     squares: f64,
 }
 
-impl Scene<'_> {
-    /// The parameter that explains most of `open`.
+impl Comparison<'_> {
+    /// The parameter that explains most stages of `open`.
     pub fn fit_a_parameter(&self, open: &BTreeSet<Probe>) -> Result<Option<Fitted>, ReplayError> {
         let mut best: Option<Fitted> = None;
         for asked in self.parameters(|probe| open.contains(probe)) {
@@ -122,7 +124,7 @@ impl Scene<'_> {
         Ok(best)
     }
 
-    /// Whether `fitted` explains more than a number that is free does of any recordings: one value it hits whatever that is.
+    /// Whether `fitted` explains more than any free number would: a number that is fitted to one value always hits it.
     fn is_no_chance(&self, asked: &Asked, fitted: &Fitted) -> Result<bool, ReplayError> {
         let explained = self.stages.iter().filter(|stage| fitted.explained.contains(&stage.probe));
         let values: usize = explained.map(|stage| stage.values() + stage.statistics()).sum();
@@ -131,8 +133,8 @@ impl Scene<'_> {
         Ok(bits * others >= (Parameter::ALL.len() as f64).log2() + LEAST_BITS)
     }
 
-    /// The parameter whose wrong value no stage shows by itself, but all of them together: of several, the one that
-    /// accounts for most.
+    /// The parameter with a wrong value that no stage shows by itself, but all stages together do. Of several, the one that
+    /// explains most of the residual.
     pub fn fit_below(&self) -> Result<Option<Below>, ReplayError> {
         let mut best: Option<(Slope, Below)> = None;
         for asked in self.parameters(|_| true) {
@@ -154,7 +156,7 @@ impl Scene<'_> {
         Ok(best.map(|(_, below)| below))
     }
 
-    /// The parameters that stages picked by `pick` depend on, where trying values is not too dear.
+    /// The parameters that the stages picked by `pick` depend on, if predicting those stages is cheap enough to try values.
     fn parameters(&self, pick: impl Fn(&Probe) -> bool) -> Vec<Asked> {
         let asked = |parameter: Parameter| {
             let affected = self.affected(|probe| parameter.is_at(probe));
@@ -168,7 +170,7 @@ impl Scene<'_> {
         Parameter::ALL.into_iter().filter_map(asked).collect()
     }
 
-    /// The stages as they would be with `value`.
+    /// Predicts the stages with `value` for the parameter.
     fn with_value(&self, asked: &Asked, value: f64) -> Result<Trace, ReplayError> {
         self.predict(&asked.edits(value), asked.sites.first().copied(), &asked.stages)
     }
@@ -196,7 +198,7 @@ impl Scene<'_> {
                 error = f64::INFINITY;
                 break;
             }
-            // In units of the nudge; a step is kept within a factor of two.
+            // The slope is in units of the nudge. A step is kept within a factor of two.
             let step = (slope.beta * NUDGE).clamp(-0.5, 1.0);
             error = NUDGE / slope.information.sqrt();
             value *= 1.0 + step;
@@ -204,7 +206,7 @@ impl Scene<'_> {
                 break;
             }
         }
-        // What is not told from none at all, which explains as much: no cap, no epsilon.
+        // If "no cap" or "no epsilon" fits as well, and the recordings do not tell the two apart, that is the plainer answer.
         if let Some(none) = asked.none().filter(|none| *none != value) {
             let (with, without) = (self.with_value(asked, value)?, self.with_value(asked, none)?);
             let as_much = self.misfit(&without).beyond <= self.misfit(&with).beyond;
@@ -241,8 +243,8 @@ impl Scene<'_> {
     fn direction(&self, here: &Trace, there: &Trace) -> Slope {
         let of = |stage: &Stage| {
             let (here, there) = (stage.seen(here.get(&stage.probe)?), stage.seen(there.get(&stage.probe)?));
-            Some(Part::of(stage, &here, &there, &[]))
+            Some(Sums::of(stage, &here, &there, &[]))
         };
-        Slope::of(self.stages.iter().filter_map(of).collect::<Vec<Part>>().iter())
+        Slope::of(self.stages.iter().filter_map(of).collect::<Vec<Sums>>().iter())
     }
 }

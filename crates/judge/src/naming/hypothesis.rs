@@ -1,4 +1,4 @@
-//! What may be wrong, and where: a mistake with the places it is made in.
+//! A hypothesis: a mistake, and where it is made.
 
 use std::collections::BTreeSet;
 
@@ -16,21 +16,21 @@ pub enum Half {
 }
 
 impl Half {
-    /// The one that `probe` is of, if it is of a layer.
+    /// The half that `probe` is in, if it is in a layer.
     fn of(probe: Probe) -> Option<Half> {
         let joined = probe.beside("residual_attn")?;
         Some(if probe <= joined { Half::Attention } else { Half::Feedforward })
     }
 }
 
-/// Where a mistake is made.
+/// Where a mistake is made. The order is from plain to particular: of two that fit, the first is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Wherever it can be.
+    /// Wherever it can be made.
     Everywhere,
     /// In one half of every layer.
     Half(Half),
-    /// At one stage of every layer: this of layer 0.
+    /// At one stage of every layer; the probe is that of layer 0.
     Stage(Probe),
     /// In one layer.
     Layer(usize),
@@ -39,7 +39,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Whether it is one stage, or a layer's half, among several that the mistake is made at.
+    /// Whether it is a part of what a layer has of this mistake: one stage, or one half.
     pub fn is_fine(self) -> bool {
         matches!(self, Scope::Half(_) | Scope::Stage(_) | Scope::Site(_))
     }
@@ -53,7 +53,7 @@ pub struct Hypothesis {
 }
 
 impl Hypothesis {
-    /// Whether it changes how `probe` is computed.
+    /// Whether `probe` is computed otherwise if this is so.
     pub fn touches(&self, probe: Probe) -> bool {
         let inside = match self.scope {
             Scope::Everywhere => true,
@@ -65,7 +65,7 @@ impl Hypothesis {
         inside && (self.mistake.at)(probe)
     }
 
-    /// As a replay plants it: at one stage only where it is `touched`.
+    /// The change of the graph. In a fine scope it is limited to the probes `touched`.
     pub fn edit(&self, graph: &Graph, touched: &BTreeSet<Probe>) -> Edit {
         let what = What::Mistake(self.mistake);
         match self.scope {
@@ -78,9 +78,11 @@ impl Hypothesis {
     }
 }
 
-/// The scopes to try `mistake` in on the stages of `probes`, the plainest first. A recording that is cut at every stage
-/// needs only the first: each of its stages is predicted by itself, and shows where the mistake is. Segments that hide
-/// several stages need more; and where tokens were not recorded, what was made in one layer of theirs is seen in others.
+/// The scopes in which to try `mistake` on the stages `probes`, the plainest first.
+///
+/// Where every stage was recorded, [`Scope::Everywhere`] is enough: each stage is predicted by itself, and the stages that fit say where
+/// the mistake is. A segment of several stages or layers has to be tried part by part. So has every layer where some tokens were not
+/// recorded: a mistake in one layer of those tokens shows in later layers of the recorded ones.
 pub fn scopes(mistake: &'static Mistake, segments: &Segments, probes: &BTreeSet<Probe>) -> Vec<Hypothesis> {
     let (mut stages, mut layers, mut sites) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     if segments.in_part {
@@ -100,15 +102,15 @@ pub fn scopes(mistake: &'static Mistake, segments: &Segments, probes: &BTreeSet<
         if several_layers {
             layers.extend(own_layers.iter().flatten().map(|layer| Scope::Layer(*layer)));
         }
-        // What is made at one stage of every layer changes what attention takes in of tokens that were not recorded: at
-        // one stage of one layer it is another mistake, also where only that layer is recomputed.
+        // A mistake at one stage of every layer also changes the tokens that were not recorded, which attention reads. At one stage
+        // of one layer it does not, so the two are tried separately even if only that layer is recomputed.
         if several_layers || segments.in_part {
             sites.extend(
                 touched.iter().filter(|probe| several_stages || probe.layer().is_none()).map(|p| Scope::Site(*p)),
             );
         }
     }
-    // A half of which one stage is touched is that stage.
+    // A half with one such stage is that stage.
     let of_half = |half: &Half| stages.iter().filter(|stage| Half::of(**stage) == Some(*half)).count();
     let both = [Half::Attention, Half::Feedforward];
     let halves = both.into_iter().filter(|half| of_half(half) > 1 && of_half(half) < stages.len()).map(Scope::Half);

@@ -1,66 +1,67 @@
-//! Which mistake: the one that, planted in the reference, brings the failing stages inside the budget.
+//! Which mistake? The one that, planted in the reference, brings the failing stages inside their limits.
 //!
-//! Each mistake predicts a direction in which the residual must point, `d` = mistaken minus right stage. The slope of
-//! the residual on `d`, weighted by the noise, is near 1 where the mistake is made and near 0 where it is not: the
-//! strong statistic, which finds a mistake even below the budget (erf-GELU under bf16's noise).
-//!
-//! What is found is planted in the reference, and the search goes on from there: two mistakes at once are both named.
+//! 1. Every mistake of the catalogue is planted in the reference and tried on the failing stages (`comparison.rs`), in several scopes
+//!    (`hypothesis.rs`). A regression of the residual on what the mistake changes says whether it was made (`slope.rs`); the mistake that
+//!    explains most is named, with those that the recordings do not tell from it (`explain.rs`).
+//! 2. Where none fits, a parameter with a wrong value is fitted (`fit.rs`), then sets of up to three mistakes (`sets.rs`).
+//! 3. What is found is planted for good, and the search begins again with what still fails.
+//! 4. When nothing fails any more, the residuals of all stages together are looked at in the same way, below the limits (`below.rs`), and
+//!    what seems to be there is looked at twice (`confirm.rs`). What could not have been seen goes into the verdict, too.
 
 mod below;
+mod comparison;
 mod confirm;
 mod explain;
 mod findings;
 mod fit;
 mod hypothesis;
-mod scene;
 mod sets;
 mod slope;
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Given, Kind, Probe, ReplayError, Replayer};
+use loupe_spec::{Given, Kind, Precision, Probe, ReplayError, Replayer};
 
 use crate::limits::{LEAST_BITS, MOST_ROUNDS, TENSOR_LIMIT};
-use crate::noise::Level;
 use crate::segments::Segments;
 use crate::stage::Stage;
 use crate::words::{and, count, share};
 
+use comparison::{Comparison, Planting};
 use explain::Explanation;
 pub use findings::Findings;
-use scene::{Made, Scene};
 use sets::Member;
 
-/// Everything the search starts from.
+/// What the search starts from.
 pub struct Search<'a> {
     /// The model.
     pub replayer: &'a dyn Replayer,
     /// What was recorded.
     pub given: Given<'a>,
-    /// What each recorded probe is recomputed through.
+    /// For each recorded probe, the stages that are recomputed to predict it.
     pub segments: &'a Segments,
     /// The recorded stages with their right predictions and noise.
     pub stages: &'a [Stage],
     /// The candidate's precision.
-    pub level: Level,
+    pub precision: Precision,
 }
 
 impl Search<'_> {
-    /// Names what explains `failing`; and what shows below the budget, where `sound` says that no stage is a fault.
+    /// Names what explains the stages `failing`. If `sound`, which says that no stage is broken, names what shows below the budget, too.
     ///
     /// # Errors
     /// What the replayer says.
     pub fn run(&self, failing: &BTreeSet<Probe>, sound: bool) -> Result<Findings, ReplayError> {
         let mut findings = Findings::default();
-        let mut scene = Scene::open(self.replayer, self.given, self.segments, self.stages, self.level)?;
+        let mut comparison = Comparison::open(self.replayer, self.given, self.segments, self.stages, self.precision)?;
         let mut open = failing.clone();
         for _ in 0..MOST_ROUNDS {
-            if open.is_empty() || !scene.explain(&open, &mut findings)? {
+            if open.is_empty() || !comparison.explain(&open, &mut findings)? {
                 break;
             }
-            open = scene.failing().intersection(failing).copied().collect();
+            open = comparison.failing().intersection(failing).copied().collect();
         }
-        scene.below_the_budget(sound && open.is_empty(), &mut findings)?;
+        comparison.below_the_budget(sound && open.is_empty(), &mut findings)?;
         findings.unnamed = open.into_iter().collect();
         findings.forget_the_named();
         findings.unseen.sort_by(|a, b| (a.why, &a.id, &a.sites).cmp(&(b.why, &b.id, &b.sites)));
@@ -71,11 +72,11 @@ impl Search<'_> {
     }
 }
 
-impl Scene<'_> {
-    /// Finds what explains some of `open` and plants it: one mistake, a parameter with another value, several mistakes
-    /// together. Whether anything did.
+impl Comparison<'_> {
+    /// Finds what explains some stages of `open`, adds it to `findings` and plants it: one mistake, else a parameter with a wrong
+    /// value, else several mistakes. Returns whether anything was found.
     fn explain(&mut self, open: &BTreeSet<Probe>, findings: &mut Findings) -> Result<bool, ReplayError> {
-        // Too few values for any name.
+        // So few values were recorded that no name could be sure.
         let most = self.most_bits(open);
         if most < LEAST_BITS + (self.replayer.mistakes().len() as f64).log2() {
             return Ok(false);
@@ -92,13 +93,13 @@ impl Scene<'_> {
         let by_chance = (trials.len() as f64).log2() + LEAST_BITS;
         let sure = |best: &Explanation<'_>| self.bits(&best.explained, &best.trial.compared) >= by_chance;
         if let Some(best) = self.best(&trials, open).filter(sure) {
-            // A layer that is within its limit with the mistake and without it may still be likelier without.
+            // A layer that is within its limits with the mistake and without it counts only if its slope is nearer to 1.
             let mut stages = best.explained.clone();
             if best.everywhere {
                 stages.extend(best.trial.likelier());
             }
-            let everywhere = best.everywhere && stages.len() == best.trial.parts.len();
-            let made = self.made(best.trial.hypothesis, &stages, everywhere);
+            let everywhere = best.everywhere && stages.len() == best.trial.sums.len();
+            let planting = self.planting(best.trial.hypothesis, &stages, everywhere);
             let worst = best.explained.iter().map(|probe| best.trial.fits[probe].tensor).fold(0.0, f64::max);
             let of_masks = best.explained.iter().all(|probe| probe.kind() == Kind::Mask);
             let told = count(best.explained.len(), "failing stage");
@@ -115,28 +116,28 @@ impl Scene<'_> {
             };
             let mistake = best.trial.hypothesis.mistake;
             let alternatives = best.alternatives.iter().map(ToString::to_string).collect();
-            let sites = self.changed(best.trial, &made.sites);
+            let sites = self.changed(best.trial, &planting.sites);
             findings.name(mistake, best.explained.first().copied(), &sites, alternatives, evidence);
-            self.plant(&made)?;
+            self.plant(&planting)?;
             return Ok(true);
         }
         if let Some(fitted) = self.fit_a_parameter(open)? {
-            self.plant(&fitted.made())?;
+            self.plant(&fitted.planting())?;
             findings.fitted.push(fitted.report());
             return Ok(true);
         }
         let Some(set) = self.several_together(&trials, open)? else { return Ok(false) };
-        let all = Made {
-            edits: set.iter().flat_map(|member| member.made.edits.clone()).collect(),
-            sites: set.iter().flat_map(|member| member.made.sites.iter().copied()).collect(),
+        let all = Planting {
+            edits: set.iter().flat_map(|member| member.planting.edits.clone()).collect(),
+            sites: set.iter().flat_map(|member| member.planting.sites.iter().copied()).collect(),
         };
         let texts: Vec<String> = all.edits.iter().flat_map(|edit| edit.texts(self.replayer.graph())).collect();
-        for Member { mistake, made, alternatives } in &set {
+        for Member { mistake, planting, alternatives } in &set {
             let evidence =
                 format!("put into the reference together, {} make every failing stage agree with yours", and(&texts));
-            let first = self.affected(|probe| made.sites.contains(&probe)).intersection(open).next().copied();
+            let first = self.affected(|probe| planting.sites.contains(&probe)).intersection(open).next().copied();
             let alternatives = alternatives.iter().map(ToString::to_string).collect();
-            findings.name(mistake, first, &made.sites, alternatives, evidence);
+            findings.name(mistake, first, &planting.sites, alternatives, evidence);
         }
         self.plant(&all)?;
         Ok(true)

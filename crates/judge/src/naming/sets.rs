@@ -1,36 +1,36 @@
-//! Two or three mistakes at once, where one segment hides several stages (candle's gemma2 has three).
+//! Several mistakes at once, which one segment hides together (candle's gemma2 had three): a beam search over sets.
 
 use std::collections::BTreeSet;
 
 use loupe_spec::{Edit, Mistake, MistakeKind, Probe, ReplayError, Trace};
 
 use crate::limits::{LEAST_BITS, MOST_WEIGHTS, SET_SIZE, SETS_KEPT, WORTH_MEASURING};
+use crate::naming::comparison::{Comparison, Planting, Trial};
 use crate::naming::hypothesis::{Hypothesis, Scope};
-use crate::naming::scene::{Made, Scene, Trial};
-use crate::naming::slope::{Part, Slope, excludes};
+use crate::naming::slope::{Slope, Sums, excludes};
 
-/// One of several.
+/// A mistake of a set.
 #[derive(Clone)]
 pub struct Member {
     pub mistake: &'static Mistake,
-    pub made: Made,
-    /// Ids that explain as much in its place.
+    pub planting: Planting,
+    /// Ids of mistakes that would explain as much in its place.
     pub alternatives: BTreeSet<&'static str>,
 }
 
-/// A set with what it predicts, and how far that leaves the failing stages from fitting.
+/// A set of mistakes, what it predicts, and how badly the failing stages fit that.
 struct Set {
     members: Vec<Member>,
     predicted: Trace,
     /// 0 where every token is within the noise.
     cost: f64,
-    /// The same in squares of the noise, which tells those apart that are within it.
+    /// The sum of the squares of the sizes, which tells sets apart whose cost is 0.
     squares: f64,
 }
 
 impl Set {
     fn edits(&self) -> Vec<Edit> {
-        self.members.iter().flat_map(|member| member.made.edits.clone()).collect()
+        self.members.iter().flat_map(|member| member.planting.edits.clone()).collect()
     }
 
     fn has(&self, id: &str) -> bool {
@@ -38,8 +38,8 @@ impl Set {
     }
 }
 
-impl Scene<'_> {
-    /// The smallest set that brings all of `open` inside the budget, each member of which is needed for it.
+impl Comparison<'_> {
+    /// The smallest set that brings all stages of `open` inside the budget, and of which every member is needed.
     pub fn several_together(
         &self,
         trials: &[Trial],
@@ -49,7 +49,7 @@ impl Scene<'_> {
             return Ok(None);
         }
         let changes = |trial: &&Trial| {
-            trial.hypothesis.mistake.kind == MistakeKind::Architectural && trial.parts.values().any(Part::is_there)
+            trial.hypothesis.mistake.kind == MistakeKind::Architectural && trial.sums.values().any(Sums::is_there)
         };
         let singles = trials.iter().filter(changes).map(|trial| self.single(trial));
         let everywhere: Vec<Member> = trials
@@ -66,7 +66,7 @@ impl Scene<'_> {
         let sets = singles.map(|member| self.set(vec![member], open)).collect::<Result<_, _>>()?;
         let mut beam = nearest(sets);
         for _ in 1..SET_SIZE {
-            // As many sets could have been tried: the beam leaves out only what comes less near.
+            // The beam tries few of these sets, but it picks the nearest: by chance, all count.
             by_chance += (everywhere.len() as f64).log2();
             if most < by_chance {
                 break;
@@ -96,16 +96,16 @@ impl Scene<'_> {
         let recorded = self.affected(|probe| trial.hypothesis.touches(probe));
         let sites = self.touched(&recorded, |probe| trial.hypothesis.touches(probe));
         let edits = vec![trial.hypothesis.edit(self.replayer.graph(), &sites)];
-        let made = Made { edits, sites };
-        Member { mistake, made, alternatives: BTreeSet::new() }
+        let planting = Planting { edits, sites };
+        Member { mistake, planting, alternatives: BTreeSet::new() }
     }
 
     fn set(&self, members: Vec<Member>, open: &BTreeSet<Probe>) -> Result<Set, ReplayError> {
-        let first = members.iter().filter_map(|own| own.made.sites.first().copied()).min();
+        let first = members.iter().filter_map(|own| own.planting.sites.first().copied()).min();
         let mut set = Set { members, predicted: Trace::new(), cost: 0.0, squares: 0.0 };
         set.predicted = self.predict(&set.edits(), first, open)?;
-        // Token by token: an early token sees few others, so that one mistake of the attention pattern leaves it alone and
-        // the other mistake explains it whole.
+        // Token by token. An early token sees few others: a mistake of the attention pattern does not reach it, and the set's other
+        // mistake alone brings it inside the noise.
         for stage in self.stages.iter().filter(|stage| open.contains(&stage.probe)) {
             let sizes = match set.predicted.get(&stage.probe) {
                 Some(predicted) => stage.row_sizes(&stage.seen(predicted)),
@@ -117,8 +117,8 @@ impl Scene<'_> {
         Ok(set)
     }
 
-    /// Whether `set`, by its own noise, leaves nothing of `open` failing, and each member earns its place: what it adds
-    /// to the others is in the residual, in its full size.
+    /// Whether no stage of `open` fails with `set` planted, by the noise of its own predictions, and each member is needed: what
+    /// it changes beside the others has a slope near 1.
     fn explains(&self, set: &Set, open: &BTreeSet<Probe>) -> Result<bool, ReplayError> {
         if set.cost > WORTH_MEASURING.ln() * open.len() as f64 {
             return Ok(false);
@@ -129,24 +129,24 @@ impl Scene<'_> {
         }
         for left_out in 0..set.members.len() {
             let others = set.members.iter().enumerate().filter(|(at, _)| *at != left_out);
-            let edits: Vec<Edit> = others.flat_map(|(_, member)| member.made.edits.clone()).collect();
+            let edits: Vec<Edit> = others.flat_map(|(_, member)| member.planting.edits.clone()).collect();
             let without = self.predict(&edits, None, open)?;
-            let parts: Vec<Part> = with
+            let sums: Vec<Sums> = with
                 .iter()
                 .filter_map(|stage| {
                     let right = stage.seen(without.get(&stage.probe)?);
-                    Some(Part::of(stage, &right, &stage.exact, &stage.noise))
+                    Some(Sums::of(stage, &right, &stage.exact, &stage.noise))
                 })
                 .collect();
-            if !Slope::of(parts.iter()).earns() {
+            if !Slope::of(sums.iter()).earns() {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Of sets that explain everything, the nearest. Those that the recordings do not tell from it are alternatives of the
-    /// members that they do without.
+    /// Of the sets that explain everything, the one that fits best. Another set that the recordings do not tell from it gives
+    /// alternatives for the members that it has not.
     fn best_set(&self, explaining: &[&Set], open: &BTreeSet<Probe>) -> Option<Vec<Member>> {
         let best = explaining.iter().min_by(|a, b| a.squares.total_cmp(&b.squares))?;
         let stages = self.by_probe();

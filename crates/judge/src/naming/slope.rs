@@ -1,4 +1,15 @@
-//! The slope of a residual on the direction in which a mistake would push it.
+//! Is a mistake in the residual? A linear regression through the origin answers, each value weighted by one over its variance.
+//!
+//! For every recorded value, with `right` and `mistaken` as the reference computes it without the mistake and with it:
+//!
+//! ```text
+//! r = recorded - right      the residual
+//! d = mistaken - right      what the mistake changes
+//! beta = sum(r d / s²) / sum(d² / s²)      s²: the variance of the noise
+//! ```
+//!
+//! The regression coefficient `beta`, called the slope, is 1 where the mistake was made and 0 where it was not. Its standard error
+//! is the larger of two: what the scatter of the residual gives, and how far runs of right code, which have no mistake, are from 0.
 
 use std::collections::BTreeMap;
 
@@ -7,42 +18,46 @@ use loupe_spec::{Probe, Trace};
 use crate::limits::{AGREEMENT, APART, BAND, BLUNT, LEAST_INFORMATION, MOST_OF_IT, SLOPE_ERRORS};
 use crate::stage::Stage;
 
-/// Sums over one stage, weighted by the noise: of r = recorded - right and d = mistaken - right.
+/// The sums of the regression, of one stage. Those of several stages are added.
 #[derive(Clone, Debug, Default)]
-pub struct Part {
+pub struct Sums {
+    /// `sum(r d / s²)`
     rd: f64,
+    /// `sum(d² / s²)`
     dd: f64,
+    /// `sum(r² / s²)`
     rr: f64,
+    /// How many values.
     count: usize,
-    /// As `dd`, of what is left of d when both sides are stored.
+    /// `sum(d² / s²)` with `right` and `mistaken` rounded to the storage dtype.
     stored: f64,
-    /// What each run of right code projects on d.
+    /// `sum(n d / s²)` of each run of right code, where n is what that run differs by from `right`.
     noise: Vec<f64>,
-    /// The mistake changes a value that has no noise: a mask, or what a mask hides.
+    /// Whether the mistake changes a value that has no noise: a mask, or what a mask hides.
     changes_mask: bool,
 }
 
-impl Part {
-    /// Of `stage`, predicted as `right` and as `mistaken`; `noise` is what other right code differs from `right`.
-    pub fn of(stage: &Stage, right: &[f64], mistaken: &[f64], noise: &[Vec<f64>]) -> Part {
-        let mut part = Part { noise: vec![0.0; noise.len()], ..Part::default() };
+impl Sums {
+    /// The sums of `stage`. `noise` has, for each run of right code, its difference from `right`.
+    pub fn of(stage: &Stage, right: &[f64], mistaken: &[f64], noise: &[Vec<f64>]) -> Sums {
+        let mut sums = Sums { noise: vec![0.0; noise.len()], ..Sums::default() };
         for at in stage.indices() {
             let (d, r, variance) = (mistaken[at] - right[at], stage.recorded[at] - right[at], stage.variance[at]);
-            part.changes_mask |=
+            sums.changes_mask |=
                 d != 0.0 && variance == 0.0 || stage.is_hidden(right[at]) != stage.is_hidden(mistaken[at]);
             if d == 0.0 || variance == 0.0 || !d.is_finite() || !r.is_finite() {
                 continue;
             }
-            part.rd += r * d / variance;
-            part.dd += d * d / variance;
-            part.rr += r * r / variance;
-            part.count += 1;
-            part.stored += (stage.stored(mistaken[at]) - stage.stored(right[at])).powi(2) / variance;
-            for (sum, run) in part.noise.iter_mut().zip(noise) {
+            sums.rd += r * d / variance;
+            sums.dd += d * d / variance;
+            sums.rr += r * r / variance;
+            sums.count += 1;
+            sums.stored += (stage.stored(mistaken[at]) - stage.stored(right[at])).powi(2) / variance;
+            for (sum, run) in sums.noise.iter_mut().zip(noise) {
                 *sum += run[at] * d / variance;
             }
         }
-        part
+        sums
     }
 
     /// Whether the mistake changes anything here.
@@ -50,7 +65,7 @@ impl Part {
         self.dd > 0.0 || self.changes_mask
     }
 
-    fn add(&mut self, other: &Part) {
+    fn add(&mut self, other: &Sums) {
         self.rd += other.rd;
         self.dd += other.dd;
         self.rr += other.rr;
@@ -64,36 +79,36 @@ impl Part {
     }
 }
 
-/// Slope of the residual on a mistake's direction: near 1 where the mistake is made, near 0 where it is not.
+/// The regression coefficient of the residual on what a mistake changes, with its error.
 #[derive(Clone, Copy, Debug)]
 pub struct Slope {
-    /// The slope.
+    /// The coefficient: 1 where the mistake was made, 0 where it was not.
     pub beta: f64,
     /// Its standard error.
     pub error: f64,
-    /// How much the mistake moves, in squares of the noise; 0: nothing.
+    /// `sum(d² / s²)`: the size of what the mistake changes, squared, in units of the noise. 0: it changes nothing.
     pub information: f64,
-    /// The same of what is left when values are stored: less than a rounding is mostly rounded away, and a slope of 0
-    /// then says nothing.
+    /// The same after rounding to the storage dtype. Where rounding takes most of the change away, a slope of 0 says nothing.
     stored: f64,
-    /// Share of the residual, over the values that the mistake moves, that is gone with the mistake planted.
+    /// The share of the residual's square that is gone with the mistake planted, over the values that it changes.
     pub explained: f64,
+    /// Whether the mistake changes a mask, or what a mask hides: then any difference decides.
     masks: bool,
 }
 
 impl Slope {
-    /// Pooled over several stages.
-    pub fn of<'a>(parts: impl Iterator<Item = &'a Part>) -> Slope {
-        let mut all = Part::default();
-        for part in parts {
-            all.add(part);
+    /// The slope over all stages together whose sums these are.
+    pub fn of<'a>(sums: impl Iterator<Item = &'a Sums>) -> Slope {
+        let mut all = Sums::default();
+        for sums in sums {
+            all.add(sums);
         }
         if all.dd == 0.0 {
             let masks = all.changes_mask;
             return Slope { beta: 0.0, error: f64::INFINITY, information: 0.0, stored: 0.0, explained: 0.0, masks };
         }
         let beta = all.rd / all.dd;
-        // What is left after the slope is taken out, as the spread of the residual.
+        // The variance of what the regression leaves of the residual.
         let spread = (all.rr - beta * all.rd).max(0.0) / all.count.max(1) as f64;
         let of_residual = (spread / all.dd).sqrt();
         let projected: f64 = all.noise.iter().map(|sum| (sum / all.dd).powi(2)).sum();
@@ -108,12 +123,12 @@ impl Slope {
         }
     }
 
-    /// The residual points the mistake's way, and about as far.
+    /// The mistake was made: the slope is near 1, and well above 1/2.
     pub fn present(self) -> bool {
         self.tells() && (self.beta - 1.0).abs() < BAND && (self.beta - 0.5) / self.error > SLOPE_ERRORS
     }
 
-    /// In words, of what no stage shows by itself.
+    /// The sentence in a verdict for a mistake that no stage shows by itself.
     pub fn evidence(self) -> String {
         let Slope { beta, error, .. } = self;
         format!(
@@ -121,12 +136,13 @@ impl Slope {
         )
     }
 
-    /// What right code does not explain is mostly the mistake's, and right code hardly goes so far its way.
+    /// The mistake accounts for most of the residual, the slope is near 1, and right code seldom has a slope so far from 0. A
+    /// weaker claim than [`Slope::present`].
     pub fn stands_out(self) -> bool {
         self.explained >= MOST_OF_IT && (self.beta - 1.0).abs() < BAND && self.beta / self.error > SLOPE_ERRORS
     }
 
-    /// The mistake would be seen, and is not there.
+    /// The mistake was not made: it would have been seen, and the slope is well below 1/2.
     pub fn absent(self) -> bool {
         self.tells()
             && self.stored * BLUNT * BLUNT >= 1.0
@@ -134,25 +150,25 @@ impl Slope {
             && (0.5 - self.beta) / self.error > SLOPE_ERRORS
     }
 
-    /// Whether it says that the mistake is there or that it is not.
+    /// Whether these values decide the question, one way or the other.
     pub fn decides(self) -> bool {
         self.masks || self.present() || self.absent()
     }
 
-    /// Whether it tells anything. A mask has no noise, hence no slope: a changed one is seen bit for bit.
+    /// Whether the slope is known well enough to say anything. Of a mask there is no slope: it is compared bit for bit.
     pub fn tells(self) -> bool {
         self.masks || (self.information >= LEAST_INFORMATION && self.error <= BLUNT)
     }
 
-    /// Not known well, but near 1 for all that is known, and not near 0.
+    /// A slope that is not known well agrees with 1, within its error, and not with 0.
     pub fn agrees(self) -> bool {
         (self.beta - 1.0).abs() < BAND.max(AGREEMENT * self.error) && self.beta > AGREEMENT * self.error
     }
 
-    /// Whether a mistake that brings stages inside the budget is what was made there: the residual goes as far as the
-    /// mistake pushes, known well enough. What merely happens to fit, or is noisy enough to fit anything, does not.
+    /// Whether a mistake that brings stages inside the budget may be named for it: the slope is known well, and near 1. A mistake
+    /// that fits by chance, or one with so much noise of its own that anything fits, does not pass.
     pub fn earns(self) -> bool {
-        // A leak of e^-50 moves nothing else by as much as the noise, and has no slope.
+        // A leak of e^-50 through a mask changes nothing else by more than the noise: the mask alone decides.
         if self.information < LEAST_INFORMATION && self.masks {
             return true;
         }
@@ -160,20 +176,21 @@ impl Slope {
     }
 }
 
-/// Whether the recordings exclude `other` in favour of `best`, both being predictions of `probes`.
+/// Whether the recordings exclude the prediction `other` in favour of `best`: the slope with `best` for right and `other` for mistaken is
+/// well below 1/2. Both predict `probes`.
 pub fn excludes(
     stages: &BTreeMap<Probe, &Stage>,
     probes: impl Iterator<Item = Probe>,
     best: &Trace,
     other: &Trace,
 ) -> bool {
-    let mut parts = Vec::new();
+    let mut sums = Vec::new();
     for probe in probes {
         let (Some(stage), Some(best), Some(other)) = (stages.get(&probe), best.get(&probe), other.get(&probe)) else {
             return true;
         };
-        parts.push(Part::of(stage, &stage.seen(best), &stage.seen(other), &stage.noise));
+        sums.push(Sums::of(stage, &stage.seen(best), &stage.seen(other), &stage.noise));
     }
-    let slope = Slope::of(parts.iter());
+    let slope = Slope::of(sums.iter());
     if slope.information == 0.0 { slope.masks } else { (0.5 - slope.beta) / slope.error > APART }
 }

@@ -3,7 +3,7 @@
 use burn::tensor::backend::Backend;
 use loupe_tensor::Tensor;
 
-use crate::Precision;
+use crate::Numerics;
 
 /// Each key/value head serves `groups` consecutive query heads: k0 k0 k1 k1, not k0 k1 k0 k1.
 ///
@@ -23,7 +23,7 @@ pub fn repeat_kv<B: Backend>(kv: Tensor<B, 3>, groups: usize) -> Tensor<B, 3> {
 /// `q` [T, N, H] and `k` [S, N, H] stored, after RoPE → [N, T, S] stored.
 ///
 /// Source: transformers `eager_attention_forward`: `torch.matmul(query, key.transpose(2, 3)) * scaling`.
-pub fn scores<B: Backend>(q: Tensor<B, 3>, k: Tensor<B, 3>, scale: f64, p: &Precision<B>) -> Tensor<B, 3> {
+pub fn scores<B: Backend>(q: Tensor<B, 3>, k: Tensor<B, 3>, scale: f64, p: &Numerics<B>) -> Tensor<B, 3> {
     let q = q.swap_dims(0, 1); // [N, T, H]
     let k = k.permute([1, 2, 0]); // [N, H, S]
     p.op(p.matmul(q, k), |x| x.mul_scalar(scale))
@@ -34,6 +34,6 @@ pub fn scores<B: Backend>(q: Tensor<B, 3>, k: Tensor<B, 3>, scale: f64, p: &Prec
 /// `probs` [N, T, S], `v` [S, N, H] stored → [T, N, H] stored.
 ///
 /// Source: transformers `eager_attention_forward`: `torch.matmul(attn_weights, value_states)`.
-pub fn context<B: Backend>(probs: Tensor<B, 3>, v: Tensor<B, 3>, p: &Precision<B>) -> Tensor<B, 3> {
+pub fn context<B: Backend>(probs: Tensor<B, 3>, v: Tensor<B, 3>, p: &Numerics<B>) -> Tensor<B, 3> {
     p.matmul(probs, v.swap_dims(0, 1)).swap_dims(0, 1)
 }

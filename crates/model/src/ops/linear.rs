@@ -3,7 +3,7 @@
 use burn::tensor::backend::Backend;
 use loupe_tensor::Tensor;
 
-use crate::Precision;
+use crate::Numerics;
 
 /// `x @ weight^T`, stored.
 ///
@@ -14,6 +14,6 @@ use crate::Precision;
 /// transposed weight at every call).
 ///
 /// Source: torch `nn.Linear`.
-pub fn linear<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>, p: &Precision<B>) -> Tensor<B, 2> {
+pub fn linear<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>, p: &Numerics<B>) -> Tensor<B, 2> {
     p.project(weight, x.transpose()).transpose()
 }

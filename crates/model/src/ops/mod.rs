@@ -1,6 +1,7 @@
 //! The operations of Gemma 2, one a file: formula, shapes, dtype and source in each doc comment.
 //!
-//! "stored" in these docs means: in the model's dtype (config's `dtype`); "wide" means f32, or f64 in an f64 run.
+//! "stored" in these docs means: in the storage dtype, which is the model's (config's `dtype`). The compute dtype is f32, or f64 in
+//! an f64 run.
 
 pub mod attention;
 pub mod embed;

@@ -4,17 +4,17 @@ use burn::tensor::DType;
 use burn::tensor::backend::Backend;
 use loupe_tensor::Tensor;
 
-use crate::Precision;
+use crate::Numerics;
 
-/// `x / sqrt(mean(x^2) + eps) * (1 + w)`, all of it wide, then stored.
+/// `x / sqrt(mean(x^2) + eps) * (1 + w)`, all of it in the compute dtype, then stored.
 ///
 /// `x` [T, D] stored, `weight` [D] stored → [T, D] stored. The checkpoint holds `w`, not `1 + w`: zero is the
 /// identity. The cast comes after the weight, where Llama's comes before it.
 ///
 /// Source: transformers `Gemma2RMSNorm.forward`; Zhang & Sennrich 2019, equation 4.
-pub fn rms_norm<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 1>, eps: f64, p: &Precision<B>) -> Tensor<B, 2> {
+pub fn rms_norm<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 1>, eps: f64, p: &Numerics<B>) -> Tensor<B, 2> {
     let [_t, d] = x.dims();
-    let weight = p.widen(weight).add_scalar(1.0).reshape([1, d]);
+    let weight = p.to_compute(weight).add_scalar(1.0).reshape([1, d]);
     p.op(x, |x| normalise(x, eps) * weight)
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use loupe_spec::Dtype;
 use loupe_tensor::Tensor;
 
-use crate::Precision;
+use crate::Numerics;
 
 /// Cosines and sines of every position's angles, and what they were made from. Row-major [T, H/2].
 #[derive(Clone, Debug, PartialEq)]
@@ -21,13 +21,13 @@ pub struct Rotations {
 
 /// `inv_freq[i] = theta^(-2i/H)`, `angle = position * inv_freq`, on the host.
 ///
-/// `wide` F64: all of it in f64. Otherwise each step in f32, as transformers does whatever the model's dtype
+/// `compute_dtype` F64: all of it in f64. Otherwise each step in f32, as transformers does whatever the model's dtype
 /// (angles in f32 drift from f64 by 1.7e-4 at position 4095, so the reference must drift with it).
 ///
 /// Source: transformers `Gemma2RotaryEmbedding`; Su et al. 2021, section 3.2.2.
-pub fn rotations(positions: &[usize], head_dim: usize, theta: f64, wide: Dtype) -> Rotations {
+pub fn rotations(positions: &[usize], head_dim: usize, theta: f64, compute_dtype: Dtype) -> Rotations {
     let half = head_dim / 2;
-    if wide == Dtype::F64 {
+    if compute_dtype == Dtype::F64 {
         let inv_freq: Vec<f64> = (0..half).map(|i| theta.powf(-((2 * i) as f64) / head_dim as f64)).collect();
         let angles = outer(positions, &inv_freq, |position, frequency| position as f64 * frequency);
         let (cos, sin) = (angles.iter().map(|a| a.cos()).collect(), angles.iter().map(|a| a.sin()).collect());
@@ -60,7 +60,7 @@ pub fn rotate_halves<B: Backend>(
     x: Tensor<B, 3>,
     cos: Tensor<B, 3>,
     sin: Tensor<B, 3>,
-    p: &Precision<B>,
+    p: &Numerics<B>,
 ) -> Tensor<B, 3> {
     let [_t, _heads, h] = x.dims();
     let first = x.clone().narrow(2, 0, h / 2);
@@ -75,8 +75,8 @@ pub fn rotate_pair<B: Backend>(
     b: Tensor<B, 3>,
     cos: Tensor<B, 3>,
     sin: Tensor<B, 3>,
-    p: &Precision<B>,
+    p: &Numerics<B>,
 ) -> [Tensor<B, 3>; 2] {
-    let times = |x: &Tensor<B, 3>, y: &Tensor<B, 3>| p.store(x.clone() * y.clone());
-    [p.store(times(&a, &cos) - times(&b, &sin)), p.store(times(&b, &cos) + times(&a, &sin))]
+    let times = |x: &Tensor<B, 3>, y: &Tensor<B, 3>| p.to_storage(x.clone() * y.clone());
+    [p.to_storage(times(&a, &cos) - times(&b, &sin)), p.to_storage(times(&b, &cos) + times(&a, &sin))]
 }

@@ -4,9 +4,9 @@ use burn::tensor::backend::Backend;
 use loupe_tensor::Tensor;
 
 use super::mask::Mask;
-use crate::Precision;
+use crate::Numerics;
 
-/// `exp(x - max) / sum(exp(x - max))` over the visible keys, wide, then stored. Hidden keys get exactly 0.
+/// `exp(x - max) / sum(exp(x - max))` over the visible keys, in the compute dtype, then stored. Hidden keys get exactly 0.
 ///
 /// `capped` [N, T, S] stored → [N, T, S] stored. The cap comes before the mask: capping a masked score would make
 /// it -cap, and the future would leak.
@@ -16,12 +16,12 @@ use crate::Precision;
 ///
 /// Source: transformers `eager_attention_forward`: `attn_weights + attention_mask`, then
 /// `softmax(dim=-1, dtype=torch.float32).to(query.dtype)`.
-pub fn masked_softmax<B: Backend>(capped: Tensor<B, 3>, mask: &Mask, p: &Precision<B>) -> Tensor<B, 3> {
+pub fn masked_softmax<B: Backend>(capped: Tensor<B, 3>, mask: &Mask, p: &Numerics<B>) -> Tensor<B, 3> {
     softmax_with(capped, mask, f64::from(f32::MIN), p)
 }
 
 /// The same with `hidden` added to the scores of hidden keys.
-pub fn softmax_with<B: Backend>(capped: Tensor<B, 3>, mask: &Mask, hidden: f64, p: &Precision<B>) -> Tensor<B, 3> {
+pub fn softmax_with<B: Backend>(capped: Tensor<B, 3>, mask: &Mask, hidden: f64, p: &Numerics<B>) -> Tensor<B, 3> {
     let device = capped.device();
     p.op(capped, |x| {
         let bias = mask.bias(hidden, x.dtype(), &device);

@@ -1,8 +1,8 @@
 //! In which dtype a value is held, and where it is rounded: data beside the mathematics.
 //!
-//! transformers computes each operation in f32 ("wide") inside its kernel and stores the result in the dtype
-//! of the model. The operations in [`crate::ops`] say so explicitly: [`Precision::widen`] where a kernel goes
-//! wide, [`Precision::store`] where a result is stored. In a run those are casts. In a simulation of another
+//! transformers computes each operation in f32 (the compute dtype) inside its kernel and stores the result in the dtype
+//! of the model. The operations in [`crate::ops`] say so explicitly: [`Numerics::to_compute`] where a kernel
+//! computes, [`Numerics::to_storage`] where a result is stored. In a run those are casts. In a simulation of another
 //! precision they are roundings, which is how the noise budget is measured on a CPU in f64.
 
 use std::sync::Arc;
@@ -25,11 +25,11 @@ pub fn burn_dtype(dtype: Dtype) -> DType {
 
 /// The places where arithmetic loses bits, each of which knows the value `at` which it is, on burn's primitive tensors so that
 /// a `dyn` can hold them.
-pub trait Arithmetic<B: Backend>: Send + Sync {
+pub trait Kernels<B: Backend>: Send + Sync {
     /// Goes to the dtype that kernels compute in.
-    fn widen(&self, at: Probe, x: FloatTensor<B>) -> FloatTensor<B>;
+    fn to_compute(&self, at: Probe, x: FloatTensor<B>) -> FloatTensor<B>;
     /// Goes to the dtype that results are stored in.
-    fn store(&self, at: Probe, x: FloatTensor<B>) -> FloatTensor<B>;
+    fn to_storage(&self, at: Probe, x: FloatTensor<B>) -> FloatTensor<B>;
     /// `lhs @ rhs` of two values over the last two axes, stored.
     fn matmul(&self, at: Probe, lhs: FloatTensor<B>, rhs: FloatTensor<B>) -> FloatTensor<B>;
     /// `weight` [out, in] `@ x` [in, T], stored.
@@ -44,60 +44,60 @@ pub trait Arithmetic<B: Backend>: Send + Sync {
 
 /// The precision of a run. Cheap to clone.
 #[derive(Clone)]
-pub struct Precision<B: Backend> {
+pub struct Numerics<B: Backend> {
     /// The dtype results are stored in: what config's `dtype` says.
     pub dtype: Dtype,
     /// The dtype of the tensors on the device. A simulation holds bf16 values in f64 tensors; else it is `dtype`.
     pub device: Dtype,
-    arithmetic: Arc<dyn Arithmetic<B>>,
+    kernels: Arc<dyn Kernels<B>>,
     /// The value that is computed.
     at: Probe,
 }
 
-impl<B: Backend> Precision<B> {
+impl<B: Backend> Numerics<B> {
     /// A run in `dtype` itself, with the backend's `matmul`.
-    pub fn native(dtype: Dtype, matmul: fn(FloatTensor<B>, FloatTensor<B>) -> FloatTensor<B>) -> Precision<B> {
-        Precision::simulated(dtype, dtype, Arc::new(Native { dtype, matmul }))
+    pub fn native(dtype: Dtype, matmul: fn(FloatTensor<B>, FloatTensor<B>) -> FloatTensor<B>) -> Numerics<B> {
+        Numerics::simulated(dtype, dtype, Arc::new(Native { dtype, matmul }))
     }
 
-    /// A run in which `arithmetic` decides what is lost, holding values of `dtype` in tensors of `device`.
-    pub fn simulated(dtype: Dtype, device: Dtype, arithmetic: Arc<dyn Arithmetic<B>>) -> Precision<B> {
-        Precision { dtype, device, arithmetic, at: Probe::TOKEN_IDS }
+    /// A run in which `kernels` decide what is lost, holding values of `dtype` in tensors of `device`.
+    pub fn simulated(dtype: Dtype, device: Dtype, kernels: Arc<dyn Kernels<B>>) -> Numerics<B> {
+        Numerics { dtype, device, kernels, at: Probe::TOKEN_IDS }
     }
 
     /// The same, for the value `at`.
-    pub fn at(&self, at: Probe) -> Precision<B> {
-        Precision { at, ..self.clone() }
+    pub fn at(&self, at: Probe) -> Numerics<B> {
+        Numerics { at, ..self.clone() }
     }
 
     /// f64 in an f64 run, else f32: transformers' `x.float()` and the inside of torch's kernels.
-    pub fn widen<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        Tensor::from_primitive(self.arithmetic.widen(self.at, x.into_primitive()))
+    pub fn to_compute<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        Tensor::from_primitive(self.kernels.to_compute(self.at, x.into_primitive()))
     }
 
     /// The result in the dtype of the model: transformers' `.type_as(x)`, and what every torch operation ends with.
-    pub fn store<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        Tensor::from_primitive(self.arithmetic.store(self.at, x.into_primitive()))
+    pub fn to_storage<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        Tensor::from_primitive(self.kernels.to_storage(self.at, x.into_primitive()))
     }
 
-    /// One torch operation on one tensor: computed wide, stored.
+    /// One torch operation on one tensor: computed in the compute dtype, stored.
     pub fn op<const D: usize>(&self, x: Tensor<B, D>, f: impl FnOnce(Tensor<B, D>) -> Tensor<B, D>) -> Tensor<B, D> {
-        self.store(f(self.widen(x)))
+        self.to_storage(f(self.to_compute(x)))
     }
 
     /// [.., m, k] @ [.., k, n] → [.., m, n], stored.
     pub fn matmul<const D: usize>(&self, lhs: Tensor<B, D>, rhs: Tensor<B, D>) -> Tensor<B, D> {
-        Tensor::from_primitive(self.arithmetic.matmul(self.at, lhs.into_primitive(), rhs.into_primitive()))
+        Tensor::from_primitive(self.kernels.matmul(self.at, lhs.into_primitive(), rhs.into_primitive()))
     }
 
     /// `weight` [out, in] @ `x` [in, T] → [out, T], stored. An engine may hold weights in another precision than values.
     pub fn project(&self, weight: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        Tensor::from_primitive(self.arithmetic.project(self.at, weight.into_primitive(), x.into_primitive()))
+        Tensor::from_primitive(self.kernels.project(self.at, weight.into_primitive(), x.into_primitive()))
     }
 
     /// The finished value.
     pub(crate) fn finish<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        Tensor::from_primitive(self.arithmetic.finish(self.at, x.into_primitive()))
+        Tensor::from_primitive(self.kernels.finish(self.at, x.into_primitive()))
     }
 
     /// A constant as the model's dtype holds it.
@@ -106,8 +106,8 @@ impl<B: Backend> Precision<B> {
     }
 
     /// The dtype tables computed on the host are computed in: transformers uses f32 for all but f64 runs.
-    pub fn wide(&self) -> Dtype {
-        if self.dtype == Dtype::F64 { Dtype::F64 } else { Dtype::F32 }
+    pub fn compute_dtype(&self) -> Dtype {
+        self.dtype.compute_dtype()
     }
 }
 
@@ -117,13 +117,13 @@ pub struct Native<B: Backend> {
     matmul: fn(FloatTensor<B>, FloatTensor<B>) -> FloatTensor<B>,
 }
 
-impl<B: Backend> Arithmetic<B> for Native<B> {
-    fn widen(&self, _at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
-        let wide = if self.dtype == Dtype::F64 { DType::F64 } else { DType::F32 };
-        Tensor::<B, 1>::from_primitive(x).cast(wide).into_primitive()
+impl<B: Backend> Kernels<B> for Native<B> {
+    fn to_compute(&self, _at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
+        let dtype = burn_dtype(self.dtype.compute_dtype());
+        Tensor::<B, 1>::from_primitive(x).cast(dtype).into_primitive()
     }
 
-    fn store(&self, _at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
+    fn to_storage(&self, _at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
         Tensor::<B, 1>::from_primitive(x).cast(burn_dtype(self.dtype)).into_primitive()
     }
 

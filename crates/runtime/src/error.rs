@@ -7,7 +7,7 @@ use loupe_model::ModelError;
 /// Each cause in its own words.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages say it
-pub enum EngineError {
+pub enum RuntimeError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
@@ -20,18 +20,18 @@ pub enum EngineError {
     Device(String),
 }
 
-impl EngineError {
+impl RuntimeError {
     /// Whether the backend is not on this machine, or not in this program: exit code 5, where other errors have 2.
     pub fn is_absent(&self) -> bool {
-        matches!(self, EngineError::Backend(BackendError::Absent { .. } | BackendError::NotBuilt { .. }))
+        matches!(self, RuntimeError::Backend(BackendError::Absent { .. } | BackendError::NotBuilt { .. }))
     }
 
     /// Whether the backend is at fault: exit code 3.
     pub fn is_fault(&self) -> bool {
         match self {
-            EngineError::Backend(error) => error.is_fault(),
-            EngineError::Device(_) => true,
-            EngineError::Checkpoint(_) | EngineError::Model(_) | EngineError::Mistake(_) => false,
+            RuntimeError::Backend(error) => error.is_fault(),
+            RuntimeError::Device(_) => true,
+            RuntimeError::Checkpoint(_) | RuntimeError::Model(_) | RuntimeError::Mistake(_) => false,
         }
     }
 }

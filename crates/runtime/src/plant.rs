@@ -8,7 +8,7 @@ use loupe_model::Formulas;
 use loupe_spec::{Edit, Graph, Mistake};
 use serde_json::Value;
 
-use crate::EngineError;
+use crate::RuntimeError;
 
 /// The mistakes that can be planted.
 pub fn mistakes() -> &'static [Mistake] {
@@ -20,7 +20,7 @@ pub fn mistakes() -> &'static [Mistake] {
 ///
 /// # Errors
 /// A name that cannot be planted, or two of which only one would be: they give one operation, or one number, two meanings.
-pub fn edits(names: &[String], graph: &Graph) -> Result<Vec<Edit>, EngineError> {
+pub fn edits(names: &[String], graph: &Graph) -> Result<Vec<Edit>, RuntimeError> {
     Ok(loupe_mistakes::parse_all(names, graph)?)
 }
 
@@ -28,7 +28,7 @@ pub fn edits(names: &[String], graph: &Graph) -> Result<Vec<Edit>, EngineError> 
 ///
 /// # Errors
 /// A mistake that no config.json can say.
-pub fn plant_in_config(edits: &[Edit], graph: &Graph, document: &mut Value) -> Result<(), EngineError> {
+pub fn plant_in_config(edits: &[Edit], graph: &Graph, document: &mut Value) -> Result<(), RuntimeError> {
     let keys = loupe_mistakes::config_with(edits, graph)?.keys_changed(graph.config());
     if let Some(document) = document.as_object_mut() {
         document.extend(keys.into_iter().map(|(key, value)| (key.to_string(), value)));
@@ -51,8 +51,8 @@ impl<B: Backend> Planted<B> {
     }
 }
 
-impl From<PlantError> for EngineError {
-    fn from(error: PlantError) -> EngineError {
-        EngineError::Mistake(error.to_string())
+impl From<PlantError> for RuntimeError {
+    fn from(error: PlantError) -> RuntimeError {
+        RuntimeError::Mistake(error.to_string())
     }
 }

@@ -8,7 +8,7 @@ const BLOCK: usize = 32;
 
 /// One way to compute Gemma 2 right.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Arithmetic {
+pub struct Kernels {
     /// What every recorded stage is rounded to.
     pub storage: Dtype,
     /// Whether the operands of matrix products are rounded to TF32.
@@ -33,7 +33,7 @@ pub enum Sum {
     /// Halves, their halves, …
     Pairwise,
     /// In f64, rounded once.
-    Wide,
+    F64,
     /// Chunks of so many terms in f32, each added to a sum in f16.
     F16(usize),
 }
@@ -50,7 +50,7 @@ pub enum Weights {
 }
 
 /// f32 throughout.
-pub const PLAIN: Arithmetic = Arithmetic {
+pub const PLAIN: Kernels = Kernels {
     storage: Dtype::F32,
     tf32: false,
     sum: Sum::Lanes(8),
@@ -60,14 +60,14 @@ pub const PLAIN: Arithmetic = Arithmetic {
     weights: Weights::AsTheyAre,
 };
 
-impl Arithmetic {
+impl Kernels {
     /// `x` as it is kept.
     pub fn kept(&self, x: f32) -> f32 {
         round(x, self.storage)
     }
 }
 
-impl loupe_oracle::Arithmetic<f32> for Arithmetic {
+impl loupe_oracle::Kernels<f32> for Kernels {
     fn store(&self, x: f32) -> f32 {
         self.kept(x)
     }
@@ -83,7 +83,7 @@ impl loupe_oracle::Arithmetic<f32> for Arithmetic {
                 (0..lanes).map(|lane| terms.iter().skip(lane).step_by(lanes).map(product).sum::<f32>()).sum()
             }
             Sum::Pairwise => pairwise(&terms.iter().map(product).collect::<Vec<f32>>()),
-            Sum::Wide => terms.iter().map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32,
+            Sum::F64 => terms.iter().map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32,
             Sum::F16(chunk) => terms
                 .chunks(chunk)
                 .fold(0.0, |sum, chunk| round(sum + chunk.iter().map(product).sum::<f32>(), Dtype::F16)),
@@ -185,7 +185,7 @@ fn q4_k(row: &[f32]) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use loupe_oracle::Arithmetic as _;
+    use loupe_oracle::Kernels as _;
 
     use super::*;
 
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn every_order_sums_to_the_same_within_its_precision() {
-        let (a, wide) = (row(), Arithmetic { sum: Sum::Wide, ..PLAIN });
+        let (a, wide) = (row(), Kernels { sum: Sum::F64, ..PLAIN });
         let exact = wide.dot(a.iter().copied(), a.iter().copied());
         for (sum, limit) in [
             (Sum::Forward, 1e-6),
@@ -220,16 +220,16 @@ mod tests {
             (Sum::F16(1), 1e-2),
             (Sum::F16(16), 3e-3),
         ] {
-            let got = Arithmetic { sum, ..wide }.dot(a.iter().copied(), a.iter().copied());
+            let got = Kernels { sum, ..wide }.dot(a.iter().copied(), a.iter().copied());
             assert!((got / exact - 1.0).abs() < limit, "{sum:?}: {got} for {exact}");
         }
-        let got = Arithmetic { tf32: true, ..wide }.dot(a.iter().copied(), a.iter().copied());
+        let got = Kernels { tf32: true, ..wide }.dot(a.iter().copied(), a.iter().copied());
         assert!(got != exact && (got / exact - 1.0).abs() < 1e-3);
     }
 
     #[test]
     fn a_rough_library_is_a_few_units_off() {
-        let rough = Arithmetic { tanh_ulps: 3, sin_cos_ulps: 3, fast_exp: true, ..PLAIN };
+        let rough = Kernels { tanh_ulps: 3, sin_cos_ulps: 3, fast_exp: true, ..PLAIN };
         let (mut moved, mut most) = ([0; 3], [0; 3]);
         for at in 1..200 {
             let x = at as f32 * 0.02;

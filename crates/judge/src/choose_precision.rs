@@ -1,66 +1,67 @@
-//! Which precision a candidate was computed in: what it loses shows in every layer and in every token.
+//! Which precision a candidate was computed in. A low precision shows in every layer and in every token; a mistake, in some.
 
 use std::collections::BTreeSet;
 
-use loupe_spec::{Accumulator, Arithmetic, Kind, Probe, ReplayError};
+use loupe_spec::{Accumulator, Arithmetic, Kind, Precision, Probe, ReplayError};
 
 use crate::case::Case;
 use crate::error::JudgeError;
 use crate::limits::{ELEVATED, FAR, MOST_FAIL, TENSOR_LIMIT};
-use crate::noise::{Level, Noise, measure};
+use crate::noise::{Noise, measure};
 use crate::precision::{infer_decimals, infer_storage, ladder, median};
 use crate::stage::Stage;
 
-/// Whether some tokens of `stage` are right where others are far off: a precision loses in every row.
+/// Whether some tokens of `stage` are within the limit and others far beyond it, which no precision explains.
 fn is_off_in_part(stage: &Stage) -> bool {
     let sizes = stage.row_sizes(&stage.exact);
     sizes.iter().any(|size| *size <= TENSOR_LIMIT) && sizes.iter().any(|size| *size > FAR * TENSOR_LIMIT)
 }
 
-/// Picks stages by their probe and its segment.
+/// Picks stages, by their probe and the stages that are recomputed to predict it.
 type Pick<'p> = &'p dyn Fn(Probe, &BTreeSet<Probe>) -> bool;
 
-/// A precision.
+/// The precision to judge a candidate by.
 pub struct Chosen {
-    /// How far right code in it may be off.
+    /// That precision, with the noise of right code in it.
     pub noise: Noise,
-    /// Where it was climbed to with no projection to tell it by: the one that loses least.
+    /// The most exact precision, if another was chosen only because everything fits in it, with no projection to tell it by.
     pub strictest: Option<Noise>,
-    /// Those that lose more, where the projections are off as a body.
-    pub lesser: Vec<Level>,
+    /// Lower precisions that may still be the candidate's, if the projections are off as a body.
+    pub lesser: Vec<Precision>,
 }
 
 impl Case<'_> {
-    /// The first precision at which the projections are right as a body: a mistake spoils some of them, a precision
-    /// all. Without projections of their own, the first at which everything is.
-    pub fn choose_level(&self) -> Result<Chosen, JudgeError> {
+    /// The first precision in which the projections are right as a body (by their median), since a mistake makes some of them wrong
+    /// and a low precision all. Where no projection was recorded together with its input: the first in which everything is right.
+    pub fn choose_precision(&self) -> Result<Chosen, JudgeError> {
         let (trace, fragments) = (&self.candidate.trace, self.candidate.fragments_as_tensors());
         let storage = self.candidate.declared.unwrap_or_else(|| infer_storage(trace, &self.candidate.fragments));
-        // Where there are tensors, the decimals of a fragment are its own.
+        // The decimals of a fragment say nothing of whole tensors, where there are any.
         let printed = if self.segments.given.is_empty() { &fragments } else { trace };
-        let mut levels = ladder(storage, self.replayer.weights_dtype(), infer_decimals(printed));
+        let mut precisions = ladder(storage, self.replayer.weights_dtype(), infer_decimals(printed));
         if let Some(arithmetic) = self.candidate.arithmetic {
-            let known: BTreeSet<&str> = levels.iter().filter_map(|l| l.arithmetic()).map(Arithmetic::name).collect();
+            let known: BTreeSet<&str> =
+                precisions.iter().filter_map(|l| l.arithmetic()).map(Arithmetic::name).collect();
             if !known.contains(arithmetic.name()) {
                 let (path, known) = (self.candidate.path.clone(), known.into_iter().map(str::to_string).collect());
                 return Err(JudgeError::Arithmetic { path, arithmetic, storage, known });
             }
-            levels.retain(|level| level.arithmetic() == Some(arithmetic));
+            precisions.retain(|precision| precision.arithmetic() == Some(arithmetic));
         }
         let mut first: Option<Noise> = None;
         let mut off_as_a_body = false;
         let mut lesser = Vec::new();
-        for (at, level) in levels.iter().enumerate() {
-            let noise = measure(self.replayer, self.given(), &self.recorded, &[], *level)?;
+        for (at, precision) in precisions.iter().enumerate() {
+            let noise = measure(self.replayer, self.given(), &self.recorded, &[], *precision)?;
             let stages = self.stages(&noise);
-            // Products with a weight tell how precise operands are.
+            // The precision of operands shows in products with a weight.
             let is_linear = |probe: Probe| probe.kind() == Kind::Linear;
             let is_alone = |probe: Probe, segment: &BTreeSet<Probe>| is_linear(probe) && segment.len() == 1;
             let projections = self.misfits(&stages, is_alone);
             let alone = projections.is_empty();
             let middle = median(&projections);
-            // A lesser precision would show in all of them, or in all segments that projections are hidden in. The head's is
-            // its own matter: many engines keep it as it is.
+            // A lower precision would show in all projections, or in all segments that contain one. The head is left out where
+            // possible: many engines keep it in a higher precision.
             let is_hidden = |segment: &BTreeSet<Probe>| segment.iter().any(|inner| is_linear(*inner));
             let bodies: [Pick<'_>; 4] = [
                 &|probe, segment| !probe.is_logits() && is_alone(probe, segment),
@@ -77,7 +78,7 @@ impl Case<'_> {
                 None => stages.iter().all(|stage| stage.fit(&stage.exact).passes()),
             };
             if fits {
-                let lesser = if off_as_a_body { levels[at + 1..].to_vec() } else { Vec::new() };
+                let lesser = if off_as_a_body { precisions[at + 1..].to_vec() } else { Vec::new() };
                 return Ok(Chosen { noise, strictest: first.filter(|_| alone), lesser });
             }
             let is_first = first.is_none();
@@ -86,10 +87,11 @@ impl Case<'_> {
             let in_part =
                 stages.iter().any(|stage| is_hidden(&self.segments.own[&stage.probe]) && is_off_in_part(stage));
             let some_right = passing * MOST_FAIL > body.len() || in_part;
-            // A report that says strict is held to it where no projection says otherwise.
+            // A report that says "strict" is taken at its word, unless a projection says otherwise.
             if is_first && some_right {
-                // Some right by chance and all off as a body: sums in a half lose about as much as the limit allows.
-                let halves = levels.iter().filter(|level| matches!(level.accumulator, Accumulator::Half(_)));
+                // Sums kept in 16 bits lose about as much as the limit allows: some projections pass although all are off as a body.
+                let halves =
+                    precisions.iter().filter(|precision| matches!(precision.accumulator, Accumulator::Half(_)));
                 lesser = if off_as_a_body { halves.copied().collect() } else { Vec::new() };
                 break;
             }
@@ -97,12 +99,12 @@ impl Case<'_> {
                 break;
             }
         }
-        // Nothing fits: judge by the strictest, where a mistake stands out most.
+        // Nothing fits. The most exact precision shows a mistake best.
         let noise = first.ok_or_else(|| ReplayError("no precision to judge by".to_string()))?;
         Ok(Chosen { noise, strictest: None, lesser })
     }
 
-    /// How far the stages that `pick` picks, by their probe and its segment, are off.
+    /// The sizes of the residuals of the stages picked by `pick`, in units of the noise.
     fn misfits(&self, stages: &[Stage], pick: impl Fn(Probe, &BTreeSet<Probe>) -> bool) -> Vec<f64> {
         let picked = stages.iter().filter(|stage| pick(stage.probe, &self.segments.own[&stage.probe]));
         picked.map(|stage| stage.fit(&stage.exact).tensor).collect()

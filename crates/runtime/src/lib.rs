@@ -20,7 +20,7 @@ mod round_trip;
 mod simulate;
 mod trace;
 
-pub use error::EngineError;
+pub use error::RuntimeError;
 pub use loupe_backends::{BackendError, Info, Spec, referee};
 pub use loupe_model::ops::rope::{Rotations, rotations};
 pub use loupe_model::{Bytes, Limits, ModelError};

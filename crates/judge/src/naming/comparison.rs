@@ -1,74 +1,74 @@
-//! The candidate beside the reference with the mistakes that were found so far: what is still unexplained.
+//! The candidate beside the reference, in which the mistakes found so far are planted; and one more mistake tried.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_spec::{
-    Edit, Given, Kind, Mistake, MistakeKind, Probe, Replay, ReplayError, Replayer, Rounding, Trace, What,
+    Edit, Given, Kind, Mistake, MistakeKind, Precision, Probe, Replay, ReplayError, Replayer, Rounding, Trace, What,
 };
 
 use crate::limits::{NEARER, SHARE_OF_A_CAST};
 use crate::naming::hypothesis::{Hypothesis, Scope};
-use crate::naming::slope::{Part, Slope};
-use crate::noise::{Level, measure};
+use crate::naming::slope::{Slope, Sums};
+use crate::noise::measure;
 use crate::segments::Segments;
 use crate::stage::{Fit, Stage};
 
-/// What the naming works on.
-pub struct Scene<'a> {
+/// What every step of the search works on. It changes when a mistake is found: that is planted, and the stages are predicted anew.
+pub struct Comparison<'a> {
     /// The model.
     pub replayer: &'a dyn Replayer,
     /// What was recorded.
     pub given: Given<'a>,
-    /// What each recorded probe is recomputed through.
+    /// For each recorded probe, the stages that are recomputed to predict it.
     pub segments: &'a Segments,
     /// The candidate's precision.
-    pub level: Level,
-    /// The recorded stages, predicted with what is planted.
+    pub precision: Precision,
+    /// The recorded stages, each with its prediction by the reference with what is planted.
     pub stages: Vec<Stage>,
-    /// What was found so far.
+    /// The mistakes found so far.
     pub planted: Vec<Edit>,
-    /// The stream into layers that begin inside a segment, with what is planted: a mistake further on changes nothing
-    /// before it.
+    /// The inputs of layers that were not recorded, computed with what is planted. A mistake in a later layer changes nothing before
+    /// that layer, so trying it starts from here and not from the token ids.
     stream: Trace,
 }
 
-/// Something wrong, and where.
+/// What to plant in the reference.
 #[derive(Clone)]
-pub struct Made {
-    /// What it is.
+pub struct Planting {
+    /// The changes of the graph.
     pub edits: Vec<Edit>,
-    /// The probes at which it is made.
+    /// The probes that they change.
     pub sites: BTreeSet<Probe>,
 }
 
-/// One hypothesis held against the recordings.
+/// A hypothesis that was tried: how the reference with it planted compares with the recordings.
 pub struct Trial {
     pub hypothesis: Hypothesis,
-    /// How well the recorded stages that it changes fit as it would have them.
+    /// For each recorded stage that the mistake changes, how well the stage fits the prediction with the mistake.
     pub fits: BTreeMap<Probe, Fit>,
-    /// The prediction that `parts` are of: rounded where transformers rounds for a cast in another place.
+    /// The predictions that `sums` compare with. For a misplaced cast they are rounded where transformers rounds, else not at all.
     pub compared: Trace,
-    /// Sums for the slope, stage by stage.
-    pub parts: BTreeMap<Probe, Part>,
-    /// It seemed present below the budget, and a second look said that right code looks like that too.
+    /// The sums of the regression, for each stage.
+    pub sums: BTreeMap<Probe, Sums>,
+    /// Below the budget it seemed to be there, and a second look showed that right code looks the same.
     pub refuted: bool,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Comparison<'a> {
     pub fn open(
         replayer: &'a dyn Replayer,
         given: Given<'a>,
         segments: &'a Segments,
         stages: &[Stage],
-        level: Level,
-    ) -> Result<Scene<'a>, ReplayError> {
+        precision: Precision,
+    ) -> Result<Comparison<'a>, ReplayError> {
         let (stages, planted, stream) = (stages.to_vec(), Vec::new(), Trace::new());
-        let mut scene = Scene { replayer, given, segments, level, stages, planted, stream };
-        scene.stream = scene.stream_now()?;
-        Ok(scene)
+        let mut comparison = Comparison { replayer, given, segments, precision, stages, planted, stream };
+        comparison.stream = comparison.stream_now()?;
+        Ok(comparison)
     }
 
-    /// The inputs of layers that begin inside a segment; where tokens were not recorded, of all layers.
+    /// The inputs of the layers that were not recorded; where some tokens were not recorded, of all layers.
     fn stream_now(&self) -> Result<Trace, ReplayError> {
         let given = &self.segments.given;
         let begins = |probe: &&Probe| {
@@ -82,7 +82,7 @@ impl<'a> Scene<'a> {
             return Ok(Trace::new());
         }
         let mut stream = self.replay(self.given, &wanted, &self.planted)?;
-        // Of a recorded input it is the prediction: the layer itself starts from the recorded rows.
+        // Where an input was recorded in some rows, those rows are the recorded ones.
         for stage in self.stages.iter().filter(|stage| wanted.contains(&stage.probe) && given.contains(&stage.probe)) {
             if let Some(tensor) = stream.get_mut(&stage.probe) {
                 *tensor = stage.in_place(tensor);
@@ -92,23 +92,23 @@ impl<'a> Scene<'a> {
     }
 
     fn replay(&self, given: Given<'_>, wanted: &BTreeSet<Probe>, mistakes: &[Edit]) -> Result<Trace, ReplayError> {
-        let simulation = self.level.simulation(Rounding::Exact);
+        let simulation = self.precision.simulation(Rounding::Exact);
         self.replayer.replay(Replay { given, wanted, mistakes, simulation })
     }
 
-    /// The stages that do not pass.
+    /// The stages beyond their limit.
     pub fn failing(&self) -> BTreeSet<Probe> {
         let failing = self.stages.iter().filter(|stage| !stage.fit(&stage.exact).passes());
         failing.map(|stage| stage.probe).collect()
     }
 
-    /// The bits by which `predicted` explains the stages `probes`, over what is planted.
+    /// By how many bits the predictions `predicted` explain the stages `probes` better than the reference as it is now.
     pub fn bits(&self, probes: &BTreeSet<Probe>, predicted: &Trace) -> f64 {
         let stages = self.stages.iter().filter(|stage| probes.contains(&stage.probe));
         stages.filter_map(|stage| Some(stage.bits(&stage.seen(predicted.get(&stage.probe)?)))).sum()
     }
 
-    /// The bits by which the best of all predictions would explain the stages `probes`.
+    /// The same of predictions that hit every recorded value: no mistake can explain more.
     pub fn most_bits(&self, probes: &BTreeSet<Probe>) -> f64 {
         let stages = self.stages.iter().filter(|stage| probes.contains(&stage.probe));
         stages.map(|stage| stage.bits(&stage.recorded)).sum()
@@ -119,30 +119,30 @@ impl<'a> Scene<'a> {
         self.stages.iter().map(|stage| (stage.probe, stage)).collect()
     }
 
-    /// The recorded stages that a change of the probes which `touches` picks can reach.
+    /// The recorded stages that change when the probes picked by `touches` change.
     pub fn affected(&self, touches: impl Fn(Probe) -> bool) -> BTreeSet<Probe> {
         let touched = |(_, reach): &(&Probe, &BTreeSet<Probe>)| reach.iter().any(|inner| touches(*inner));
         self.segments.reach.iter().filter(touched).map(|(probe, _)| *probe).collect()
     }
 
-    /// The probes that `touches` picks among those that `recorded` are computed through, of any token.
+    /// Of the stages that are recomputed to predict `recorded`, those picked by `touches`: in any token.
     pub fn touched(&self, recorded: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool) -> BTreeSet<Probe> {
         picked(&self.segments.reach, recorded, touches)
     }
 
-    /// The same of the tokens that were recorded.
+    /// The same, in the recorded tokens alone.
     pub fn touched_own(&self, recorded: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool) -> BTreeSet<Probe> {
         picked(&self.segments.own, recorded, touches)
     }
 
-    /// Where what shows in `stages` was made: in the recorded tokens, or else in the others.
+    /// Where a mistake that shows in `stages` was made: in the recorded tokens if it can have been, else in the others.
     pub fn sites(&self, stages: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool + Copy) -> BTreeSet<Probe> {
         let own = self.touched_own(stages, touches);
         if own.is_empty() { self.touched(stages, touches) } else { own }
     }
 
-    /// How many weights recomputing `recorded` reads where the probes that `touches` picks are changed: of the embedding
-    /// only the prompt's rows. Of tokens that were not recorded, what comes before the first change is known.
+    /// How many weights must be read to predict `recorded` with the probes picked by `touches` changed. Of the embedding only the
+    /// prompt's rows count; of tokens that were not recorded, only what comes after the first change.
     pub fn weights_read(&self, recorded: &BTreeSet<Probe>, touches: impl Fn(Probe) -> bool) -> usize {
         let graph = self.replayer.graph();
         let first = self.touched(recorded, touches).first().and_then(|probe| probe.layer());
@@ -158,12 +158,12 @@ impl<'a> Scene<'a> {
         own + others.into_iter().filter(|probe| probe.layer() >= first).map(read).sum::<usize>()
     }
 
-    /// `edits` on top of what is planted.
+    /// `edits` after what is planted.
     pub fn with(&self, edits: &[Edit]) -> Vec<Edit> {
         self.planted.iter().chain(edits).cloned().collect()
     }
 
-    /// `wanted` with `edits` planted too; the first probe that they touch is `first`.
+    /// Predicts `wanted` with `edits` planted as well. `first` is the first probe that they change.
     pub fn predict(
         &self,
         edits: &[Edit],
@@ -176,7 +176,7 @@ impl<'a> Scene<'a> {
         self.replay(Given { trace: &trace, ..self.given }, wanted, &self.with(edits))
     }
 
-    /// Holds `hypothesis` against the stages of `wanted` that it changes.
+    /// Tries `hypothesis` on those stages of `wanted` that it changes.
     pub fn attempt(&self, hypothesis: Hypothesis, wanted: &BTreeSet<Probe>) -> Result<Trial, ReplayError> {
         let touches = |probe| hypothesis.touches(probe);
         let affected: BTreeSet<Probe> = self.affected(touches).intersection(wanted).copied().collect();
@@ -189,7 +189,7 @@ impl<'a> Scene<'a> {
         for stage in self.stages.iter().filter(|stage| predicted.contains_key(&stage.probe)) {
             let fit = stage.fit(&stage.seen(&predicted[&stage.probe]));
             let right = stage.fit(&stage.exact);
-            // A mistake may be noisier than what is right: where it comes near, its own noise decides.
+            // Wrong code may have more noise than right code. Where the prediction comes near, it is judged by its own noise.
             if !fit.passes() && !right.passes() && (policy || fit.size() < NEARER * right.size()) {
                 nearer.insert(stage.probe);
             }
@@ -198,9 +198,9 @@ impl<'a> Scene<'a> {
         for stage in self.noisy(&nearer, &self.with(&edits))? {
             fits.insert(stage.probe, stage.fit(&stage.exact));
         }
-        let (compared, parts) = if self.moves_a_cast(hypothesis.mistake) {
-            // A cast moved is seen in how values round, so both sides are rounded where transformers rounds.
-            let simulation = self.level.simulation(Rounding::EveryOperation);
+        let (compared, sums) = if self.is_misplaced_cast(hypothesis.mistake) {
+            // In exact arithmetic a misplaced cast changes nothing: both predictions are rounded where transformers rounds.
+            let simulation = self.precision.simulation(Rounding::EveryOperation);
             let mistakes = self.with(&edits);
             let rounded = self.replayer.replay(Replay {
                 given: self.given,
@@ -208,41 +208,41 @@ impl<'a> Scene<'a> {
                 mistakes: &mistakes,
                 simulation,
             })?;
-            let parts = self.parts(&rounded, |stage| (stage.rounded(), stage.other_rounding()));
-            (rounded, parts)
+            let sums = self.sums(&rounded, |stage| (stage.rounded(), stage.other_rounding()));
+            (rounded, sums)
         } else {
-            let parts = self.parts(&predicted, |stage| (&stage.exact, stage.noise.clone()));
-            (predicted, parts)
+            let sums = self.sums(&predicted, |stage| (&stage.exact, stage.noise.clone()));
+            (predicted, sums)
         };
-        Ok(Trial { hypothesis, compared, fits, parts, refuted: false })
+        Ok(Trial { hypothesis, compared, fits, sums, refuted: false })
     }
 
-    /// Whether `mistake` shows in how values round, and in nothing else: a cast moved, in a half.
-    pub fn moves_a_cast(&self, mistake: &Mistake) -> bool {
-        mistake.kind == MistakeKind::DtypePolicy && self.level.storage.significand_bits() < 24
+    /// Whether `mistake` changes nothing but how values round: a misplaced cast, in f16 or bf16.
+    pub fn is_misplaced_cast(&self, mistake: &Mistake) -> bool {
+        mistake.kind == MistakeKind::DtypePolicy && self.precision.storage.significand_bits() < 24
     }
 
-    /// The stages `probes`, predicted with `mistakes` and their own noise.
+    /// The stages `probes`, predicted with `mistakes` planted, and with the noise of those predictions.
     pub fn noisy(&self, probes: &BTreeSet<Probe>, mistakes: &[Edit]) -> Result<Vec<Stage>, ReplayError> {
         if probes.is_empty() {
             return Ok(Vec::new());
         }
-        let noise = measure(self.replayer, self.given, probes, mistakes, self.level)?;
+        let noise = measure(self.replayer, self.given, probes, mistakes, self.precision)?;
         let asked = self.stages.iter().filter(|stage| probes.contains(&stage.probe));
         Ok(asked.filter_map(|stage| stage.again(&noise)).collect())
     }
 
-    fn parts(&self, predicted: &Trace, right: impl Fn(&Stage) -> (&[f64], Vec<Vec<f64>>)) -> BTreeMap<Probe, Part> {
+    fn sums(&self, predicted: &Trace, right: impl Fn(&Stage) -> (&[f64], Vec<Vec<f64>>)) -> BTreeMap<Probe, Sums> {
         let of = |stage: &Stage| {
             let mistaken = stage.seen(predicted.get(&stage.probe)?);
             let (right, noise) = right(stage);
-            Some((stage.probe, Part::of(stage, right, &mistaken, &noise)))
+            Some((stage.probe, Sums::of(stage, right, &mistaken, &noise)))
         };
         self.stages.iter().filter_map(of).collect()
     }
 
-    /// What `hypothesis` is made of where it shows in `stages`; `everywhere`: wherever it can be.
-    pub fn made(&self, hypothesis: Hypothesis, stages: &BTreeSet<Probe>, everywhere: bool) -> Made {
+    /// What to plant for `hypothesis`: at the probes that can have changed `stages`, or `everywhere` that the hypothesis allows.
+    pub fn planting(&self, hypothesis: Hypothesis, stages: &BTreeSet<Probe>, everywhere: bool) -> Planting {
         let recorded = if everywhere { self.segments.own.keys().copied().collect() } else { stages.clone() };
         let sites = self.sites(&recorded, |probe| hypothesis.touches(probe));
         let what = What::Mistake(hypothesis.mistake);
@@ -250,13 +250,13 @@ impl<'a> Scene<'a> {
             true => Edit::everywhere(what, self.replayer.graph()),
             false => Edit { what, sites: sites.iter().copied().collect() },
         };
-        Made { edits: vec![edit], sites }
+        Planting { edits: vec![edit], sites }
     }
 
-    /// Those of `sites` at which the mistake of `trial` changes what was recorded: a wider window changes nothing in a layer
-    /// that has none.
+    /// Those of `sites` at which the mistake changes anything that was recorded: another window changes nothing in a layer without
+    /// one.
     pub fn changed(&self, trial: &Trial, sites: &BTreeSet<Probe>) -> BTreeSet<Probe> {
-        let is_unchanged = |stage: &Probe| trial.parts.get(stage).is_some_and(|part| !part.is_there());
+        let is_unchanged = |stage: &Probe| trial.sums.get(stage).is_some_and(|sums| !sums.is_there());
         let shows = |site: &&Probe| {
             let mut reached = self.segments.reach.iter().filter(|(_, reach)| reach.contains(*site));
             !reached.all(|(stage, _)| is_unchanged(stage))
@@ -265,8 +265,8 @@ impl<'a> Scene<'a> {
         if changed.is_empty() { sites.clone() } else { changed }
     }
 
-    /// Plants `edits`, which are made at `sites`, for good.
-    pub fn plant(&mut self, Made { edits, sites }: &Made) -> Result<(), ReplayError> {
+    /// Plants a mistake that was found, for the rest of the search.
+    pub fn plant(&mut self, Planting { edits, sites }: &Planting) -> Result<(), ReplayError> {
         self.planted.extend_from_slice(edits);
         for new in self.noisy(&self.affected(|probe| sites.contains(&probe)), &self.planted)? {
             if let Some(old) = self.stages.iter_mut().find(|old| old.probe == new.probe) {
@@ -278,7 +278,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// The probes that `touches` picks in the `segments` of `recorded`.
+/// The probes picked by `touches` in the `segments` of `recorded`.
 fn picked(
     segments: &BTreeMap<Probe, BTreeSet<Probe>>,
     recorded: &BTreeSet<Probe>,
@@ -289,8 +289,8 @@ fn picked(
 }
 
 impl Trial {
-    /// The stages of `open` that pass with the mistake planted, where it is what was made there. Of a stage of few values the
-    /// slope is not known well: where all stages together say that the mistake was made, it has to agree with them.
+    /// The stages of `open` that this mistake explains: they pass with it planted, and their slope is near 1. A stage of few values
+    /// has a slope that is not known well: there it is enough to agree, if all stages together have a slope near 1.
     pub fn explained(&self, open: &BTreeSet<Probe>) -> BTreeSet<Probe> {
         let passes = |probe: &Probe| self.fits.get(probe).is_some_and(|fit| fit.passes());
         let fitting: BTreeSet<Probe> = open.iter().copied().filter(passes).collect();
@@ -302,32 +302,32 @@ impl Trial {
         fitting.into_iter().filter(earned).collect()
     }
 
-    /// How many stages that were right the mistake would make wrong.
+    /// How many stages outside `failing` would fail with the mistake planted.
     pub fn breaks(&self, failing: &BTreeSet<Probe>) -> usize {
         self.fits.iter().filter(|(probe, fit)| !failing.contains(probe) && !fit.passes()).count()
     }
 
     /// The slope over `probes`.
     pub fn slope(&self, probes: impl Iterator<Item = Probe>) -> Slope {
-        Slope::of(probes.filter_map(|probe| self.parts.get(&probe)).collect::<Vec<&Part>>().into_iter())
+        Slope::of(probes.filter_map(|probe| self.sums.get(&probe)).collect::<Vec<&Sums>>().into_iter())
     }
 
-    /// The slope over all that it changes.
+    /// The slope over all stages that the mistake changes.
     pub fn whole_slope(&self) -> Slope {
-        Slope::of(self.parts.values())
+        Slope::of(self.sums.values())
     }
 
-    /// The stages that it changes, by layer.
+    /// The stages that the mistake changes, by layer.
     pub fn layers(&self) -> BTreeMap<Option<usize>, BTreeSet<Probe>> {
         let mut layers: BTreeMap<Option<usize>, BTreeSet<Probe>> = BTreeMap::new();
-        for probe in self.parts.keys() {
+        for probe in self.sums.keys() {
             layers.entry(probe.layer()).or_default().insert(*probe);
         }
         layers
     }
 
-    /// The stages that are likelier with the mistake than without it, in layers of which that is so. Where it changes no
-    /// value, nothing speaks against it.
+    /// The stages whose slope is nearer to 1 than to 0, in layers whose slope is. A stage in which the mistake changes nothing
+    /// counts as one.
     pub fn likelier(&self) -> BTreeSet<Probe> {
         let likelier = |probes: &BTreeSet<Probe>| {
             let slope = self.slope(probes.iter().copied());
@@ -337,15 +337,15 @@ impl Trial {
         layers.flatten().filter(|probe| likelier(&BTreeSet::from([*probe]))).collect()
     }
 
-    /// Whether `slope` says that the mistake is there. How a run rounds is a matter of chance that any other way to round
-    /// shares half of: a cast in another place has to account for most of it.
+    /// Whether `slope` says that the mistake was made. A misplaced cast must also account for most of the residual: any other way
+    /// to round shares half of it.
     pub fn shows(&self, slope: Slope) -> bool {
         slope.present()
             && !self.refuted
             && (self.hypothesis.mistake.kind != MistakeKind::DtypePolicy || slope.explained >= SHARE_OF_A_CAST)
     }
 
-    /// Whether `slope` says that the mistake is there or that it is not.
+    /// Whether `slope` says that the mistake was made, or that it was not.
     pub fn decides(&self, slope: Slope) -> bool {
         if slope.present() { self.shows(slope) } else { slope.decides() }
     }

@@ -10,7 +10,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{TensorData, TensorMetadata};
 use loupe_backends::MatMul;
-use loupe_model::Arithmetic;
+use loupe_model::Kernels;
 use loupe_spec::{Accumulator, Dtype, Kind, LIBRARY_UNITS, Probe, Random, Rounding, Simulation};
 use loupe_tensor::Tensor;
 
@@ -43,30 +43,30 @@ impl<B: Backend> Simulated<B> {
     }
 
     fn round(&self, x: FloatTensor<B>) -> FloatTensor<B> {
-        let storage = self.simulation.storage;
+        let storage = self.simulation.precision.storage;
         if storage == Dtype::F64 { x } else { self.map(x, |v, _| storage.round(v)) }
     }
 
     /// To nearest, after a nudge that few roundings feel: what two right engines differ by below the storage's unit.
     fn round_nudged(&self, x: FloatTensor<B>) -> FloatTensor<B> {
-        let storage = self.simulation.storage;
+        let storage = self.simulation.precision.storage;
         let unit = NUDGE * 2f64.powi(1 - storage.significand_bits());
         let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.map(x, |v, _| storage.round(v + exponent(v) * unit * (random.uniform() - 0.5)))
     }
 
     fn round_at_random(&self, x: FloatTensor<B>) -> FloatTensor<B> {
-        let storage = self.simulation.storage;
-        let wide = if storage == Dtype::F64 { f64::EPSILON / 2.0 } else { 2f64.powi(-24) };
+        let storage = self.simulation.precision.storage;
+        let computing = storage.compute_dtype().half_unit();
         let unit = 2f64.powi(1 - storage.significand_bits());
         let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let shared = Cell::new(0.0);
         self.map(x, |v, row_starts| {
-            // What a row has in common, such as a norm's factor, is itself off by about one wide rounding.
+            // A factor that all values of a row share, such as a norm's, is off by about one rounding of the compute dtype.
             if row_starts {
-                shared.set(wide * random.normal());
+                shared.set(computing * random.normal());
             }
-            let v = v * (1.0 + shared.get() + wide * random.normal());
+            let v = v * (1.0 + shared.get() + computing * random.normal());
             // Anywhere within one unit in the last place, then to nearest: up or down by nearness.
             let spread = exponent(v) * unit * (random.uniform() - 0.5);
             if storage == Dtype::F64 { v + spread } else { storage.round(v + spread) }
@@ -97,7 +97,7 @@ impl<B: Backend> Simulated<B> {
     /// `x` as another library's exp, tanh, sin and cos would have it; a rotation [T, .., H] by angles that are off by a
     /// unit for each position.
     fn of_another_library(&self, probe: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
-        let wide = if self.simulation.storage == Dtype::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
+        let unit = self.simulation.precision.storage.compute_dtype().half_unit();
         let shape = x.shape();
         let per_token: usize = shape.iter().skip(1).product();
         let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -106,12 +106,12 @@ impl<B: Backend> Simulated<B> {
         self.map(x, |v, _| {
             let position = if is_rotated { at / per_token.max(1) } else { 0 };
             at += 1;
-            v * (1.0 + (LIBRARY_UNITS + position as f64) * wide * random.normal())
+            v * (1.0 + (LIBRARY_UNITS + position as f64) * unit * random.normal())
         })
     }
 
     fn operand(&self, x: FloatTensor<B>) -> FloatTensor<B> {
-        let Some(bits) = self.simulation.operand_bits else { return x };
+        let Some(bits) = self.simulation.precision.operand_bits else { return x };
         let unit = 2f64.powi(1 - bits);
         self.map(x, |v, _| {
             let step = exponent(v) * unit;
@@ -125,12 +125,12 @@ fn exponent(x: f64) -> f64 {
     if x == 0.0 || !x.is_finite() { 0.0 } else { f64::from_bits(x.abs().to_bits() & 0x7ff0_0000_0000_0000) }
 }
 
-impl<B: Backend> Arithmetic<B> for Simulated<B> {
-    fn widen(&self, _at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
+impl<B: Backend> Kernels<B> for Simulated<B> {
+    fn to_compute(&self, _at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
         x
     }
 
-    fn store(&self, _at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
+    fn to_storage(&self, _at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {
         match self.simulation.rounding {
             Rounding::Exact | Rounding::EveryStage => x,
             Rounding::EveryOperation => self.round(x),
@@ -146,19 +146,19 @@ impl<B: Backend> Arithmetic<B> for Simulated<B> {
         let (lhs, rhs) = (self.operand(lhs), self.operand(rhs));
         let product = (self.matmul)(lhs.clone(), rhs.clone());
         // A sum of k products walks at random: each of its steps rounds by a quarter unit of the typical partial sum.
-        let step = match (self.simulation.accumulator, self.simulation.rounding) {
-            (Accumulator::Half(half), _) => 2f64.powi(-half.significand_bits() - 1),
-            (Accumulator::Wide, Rounding::Stochastic(_) | Rounding::Reordered(_)) => {
-                if self.simulation.storage == Dtype::F64 { 2f64.powi(-54) } else { 2f64.powi(-25) }
+        let step = match (self.simulation.precision.accumulator, self.simulation.rounding) {
+            (Accumulator::Half(half), _) => half.half_unit() / 2.0,
+            (Accumulator::ComputeDtype, Rounding::Stochastic(_) | Rounding::Reordered(_)) => {
+                self.simulation.precision.storage.compute_dtype().half_unit() / 2.0
             }
-            (Accumulator::Wide, _) => return self.store(at, product),
+            (Accumulator::ComputeDtype, _) => return self.to_storage(at, product),
         };
         let energy = self.energy(lhs, rhs);
         let noise = {
             let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             self.map(energy, |v, _| step * v.sqrt() * random.normal())
         };
-        self.store(at, B::float_add(product, noise))
+        self.to_storage(at, B::float_add(product, noise))
     }
 
     fn finish(&self, at: Probe, x: FloatTensor<B>) -> FloatTensor<B> {

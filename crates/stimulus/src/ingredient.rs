@@ -2,11 +2,11 @@
 
 use loupe_spec::{Kind, Mistake, MistakeKind, Probe};
 
-use Part::{Gain, Late, Logits, Norms, Quiet, Saturate, Scales, Tokens, Window};
+use Ingredient::{Gain, Late, Logits, Norms, Quiet, Saturate, Scales, Tokens, Window};
 
 /// A change of prompt, config.json or weights. In rising order of what it costs the one who runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum Ingredient {
     /// A prompt of the tokens with the smallest embedding rows, where a norm's epsilon weighs most.
     Tokens,
     /// A window shorter than the prompt.
@@ -27,19 +27,19 @@ pub enum Part {
     Saturate,
 }
 
-impl Part {
+impl Ingredient {
     /// Its share of a folder's name.
     pub fn name(self) -> &'static str {
         match self {
-            Part::Tokens => "tokens",
-            Part::Window => "window",
-            Part::Scales => "scales",
-            Part::Late => "late",
-            Part::Norms => "norms",
-            Part::Logits => "logits",
-            Part::Quiet => "quiet",
-            Part::Gain => "gain",
-            Part::Saturate => "saturate",
+            Ingredient::Tokens => "tokens",
+            Ingredient::Window => "window",
+            Ingredient::Scales => "scales",
+            Ingredient::Late => "late",
+            Ingredient::Norms => "norms",
+            Ingredient::Logits => "logits",
+            Ingredient::Quiet => "quiet",
+            Ingredient::Gain => "gain",
+            Ingredient::Saturate => "saturate",
         }
     }
 
@@ -49,26 +49,26 @@ impl Part {
         let norms = ["input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm"];
         let is_of_attention =
             |probe: Probe| probe.has_keys() && probe.kind() != Kind::Mask || probe.kind() == Kind::Rope;
-        // A moved cast shows by how values round, which no size of theirs changes; rounded angles grow with positions.
+        // A misplaced cast changes how values round, whatever their size. Only rounded angles grow, with positions.
         let policy = mistake.kind == MistakeKind::DtypePolicy;
-        if policy || self == Part::Late {
-            return policy && self == Part::Late && touches(&["self_attn.q_rope"]);
+        if policy || self == Ingredient::Late {
+            return policy && self == Ingredient::Late && touches(&["self_attn.q_rope"]);
         }
         match self {
-            Part::Tokens | Part::Quiet => touches(&norms),
-            Part::Window => touches(&["self_attn.mask"]),
-            Part::Scales => touches(&["self_attn.scores"]),
-            Part::Late => false,
-            Part::Norms => touches(&["post_attention_layernorm"]) && !touches(&["norm"]),
-            Part::Logits => mistake.touches(Probe::is_logits),
-            Part::Gain | Part::Saturate => mistake.touches(is_of_attention),
+            Ingredient::Tokens | Ingredient::Quiet => touches(&norms),
+            Ingredient::Window => touches(&["self_attn.mask"]),
+            Ingredient::Scales => touches(&["self_attn.scores"]),
+            Ingredient::Late => false,
+            Ingredient::Norms => touches(&["post_attention_layernorm"]) && !touches(&["norm"]),
+            Ingredient::Logits => mistake.touches(Probe::is_logits),
+            Ingredient::Gain | Ingredient::Saturate => mistake.touches(is_of_attention),
         }
     }
 }
 
-/// What is tried, in this order, each cut to the parts that aim at something: all that go together, since parts seldom disturb
+/// What is tried, in this order, each cut to the ingredients that aim at something: all that go together, since ingredients seldom disturb
 /// each other, then each alone. (Gain and Saturate say different things of one weight.)
-pub const RECIPES: [&[Part]; 11] = [
+pub const RECIPES: [&[Ingredient]; 11] = [
     &[Tokens, Window, Scales, Late, Norms, Logits, Quiet, Gain],
     &[Tokens, Window, Scales, Late, Norms, Logits, Quiet, Saturate],
     &[Tokens],

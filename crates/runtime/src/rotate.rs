@@ -1,20 +1,20 @@
 //! The rotation of RoPE alone.
 
 use burn::tensor::backend::Backend;
-use loupe_backends::{Engine, Info, Spec, Task, dispatch};
-use loupe_model::Precision;
+use loupe_backends::{Info, Opened, Spec, Task, dispatch};
+use loupe_model::Numerics;
 use loupe_model::ops::rope::{Rotations, rotate_halves};
 use loupe_spec::{Dtype, HostTensor, Values};
 use loupe_tensor::Tensor;
 
-use crate::EngineError;
+use crate::RuntimeError;
 use crate::host::{download, upload};
 
 /// Rotates `vector` [H] by the model's own operation on the backend of `spec`, and by pairs of neighbours.
 ///
 /// # Errors
 /// What the backend says.
-pub fn rotate(spec: &Spec, vector: &[f64], tables: &Rotations) -> Result<Rotated, EngineError> {
+pub fn rotate(spec: &Spec, vector: &[f64], tables: &Rotations) -> Result<Rotated, RuntimeError> {
     Ok(dispatch(spec, Rotate { vector, tables, dtype: spec.dtype })?)
 }
 
@@ -37,17 +37,17 @@ pub struct Rotated {
 impl Task for Rotate<'_> {
     type Output = Rotated;
 
-    fn run<B: Backend>(self, engine: Engine<B>) -> Rotated {
+    fn run<B: Backend>(self, backend: Opened<B>) -> Rotated {
         let dim = self.vector.len();
-        let precision = Precision::<B>::native(self.dtype, engine.matmul);
+        let numerics = Numerics::<B>::native(self.dtype, backend.matmul);
         let three = |values: &[f64]| -> Tensor<B, 3> {
             let rounded = values.iter().map(|v| self.dtype.round(*v)).collect();
             let host = HostTensor { shape: vec![1, 1, values.len()], values: Values::F64(rounded) };
-            upload(host, self.dtype, &engine.device)
+            upload(host, self.dtype, &backend.device)
         };
         let rotate = |values: &[f64]| {
             let (cos, sin) = (three(&self.tables.cos), three(&self.tables.sin));
-            let mut rotated = download(rotate_halves(three(values), cos, sin, &precision));
+            let mut rotated = download(rotate_halves(three(values), cos, sin, &numerics));
             rotated.shape = vec![dim];
             rotated
         };
@@ -60,6 +60,6 @@ impl Task for Rotate<'_> {
             neighbours[*lane] = rotated.values.get(at);
         }
         let neighbours = HostTensor { shape: vec![dim], values: Values::F64(neighbours) };
-        Rotated { halves: rotate(self.vector), neighbours, info: engine.info }
+        Rotated { halves: rotate(self.vector), neighbours, info: backend.info }
     }
 }

@@ -5,8 +5,8 @@ use std::thread::Scope;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
-use loupe_backends::Engine;
-use loupe_checkpoint::{CheckpointError, Rows, Tensors};
+use loupe_backends::Opened;
+use loupe_checkpoint::{CheckpointError, RowSelection, Tensors};
 use loupe_model::{Read, Reads, WeightError, Weights};
 use loupe_spec::{Dtype, HostTensor, Weight};
 use loupe_tensor::Tensor;
@@ -23,7 +23,7 @@ pub struct Loader<'scope, 'env, B: Backend> {
     pub tensors: &'env Tensors,
     /// The model's dtype: weights are rounded to it as transformers' `from_pretrained(dtype=…)` does, and held in it.
     pub dtype: Dtype,
-    pub engine: &'env Engine<B>,
+    pub backend: &'env Opened<B>,
     pub scope: &'scope Scope<'scope, 'env>,
     /// From so many elements in a list on, they are read ahead.
     pub ahead_from: usize,
@@ -35,7 +35,7 @@ impl<B: Backend> Loader<'_, '_, B> {
     /// Whether `weight` goes up as bf16 and becomes f32 on the device.
     fn goes_up_as_bf16(&self, weight: Weight) -> bool {
         let stored = self.tensors.entry(weight).map(|entry| entry.dtype);
-        (self.dtype, stored.ok()) == (Dtype::F32, Some(Dtype::Bf16)) && self.engine.widen_bf16.is_some()
+        (self.dtype, stored.ok()) == (Dtype::F32, Some(Dtype::Bf16)) && self.backend.widen_bf16.is_some()
     }
 
     /// The dtype in which `weight` leaves the host.
@@ -44,9 +44,9 @@ impl<B: Backend> Loader<'_, '_, B> {
     }
 
     fn put(&self, weight: Weight, host: HostTensor) -> FloatTensor<B> {
-        match self.engine.widen_bf16 {
-            Some(widen) if self.goes_up_as_bf16(weight) => widen(to_data(host), &self.engine.device),
-            _ => upload::<B, 2>(host, self.dtype, &self.engine.device).into_primitive(),
+        match self.backend.widen_bf16 {
+            Some(widen) if self.goes_up_as_bf16(weight) => widen(to_data(host), &self.backend.device),
+            _ => upload::<B, 2>(host, self.dtype, &self.backend.device).into_primitive(),
         }
     }
 }
@@ -57,7 +57,7 @@ impl<B: Backend> Weights<B> for Loader<'_, '_, B> {
         let asked: Vec<(Read, Dtype)> = reads.into_iter().map(|r| (r.clone(), self.host_dtype(r.weight))).collect();
         let tensors = self.tensors;
         let on_host = move |(read, dtype): (Read, Dtype)| {
-            let rows = if read.of.len() > 1 { Rows::Range(read.rows.clone()) } else { Rows::All };
+            let rows = if read.of.len() > 1 { RowSelection::Range(read.rows.clone()) } else { RowSelection::All };
             let host = tensors.read(read.weight, rows, dtype);
             (read, host)
         };
@@ -84,7 +84,7 @@ impl<B: Backend> Weights<B> for Loader<'_, '_, B> {
     }
 
     fn gather(&self, weight: Weight, indices: &[usize]) -> Result<Tensor<B, 2>, WeightError> {
-        let host = self.tensors.read(weight, Rows::List(indices), self.host_dtype(weight))?;
+        let host = self.tensors.read(weight, RowSelection::List(indices), self.host_dtype(weight))?;
         Ok(Tensor::from_primitive(self.put(weight, host)))
     }
 }

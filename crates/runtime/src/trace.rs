@@ -5,15 +5,15 @@ use std::thread;
 use std::time::Instant;
 
 use burn::tensor::backend::Backend;
-use loupe_backends::{Engine, Info, Spec, Task, dispatch};
+use loupe_backends::{Info, Opened, Spec, Task, dispatch};
 use loupe_checkpoint::Tensors;
-use loupe_model::{Limits, Model, ModelError, Precision, Run, SomeRows, Values, Weights};
+use loupe_model::{DeviceTrace, Limits, Model, ModelError, Numerics, Run, SomeRows, Weights};
 use loupe_spec::{Dtype, Edit, Graph, HostTensor, Probe, Trace};
 
 use crate::host::{from_value, to_value};
 use crate::loader::Loader;
 use crate::plant::Planted;
-use crate::{EngineError, Progress, free_memory};
+use crate::{Progress, RuntimeError, free_memory};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ impl Recorded {
     ///
     /// # Errors
     /// It was not wanted.
-    pub fn get(&self, probe: Probe) -> Result<&HostTensor, EngineError> {
+    pub fn get(&self, probe: Probe) -> Result<&HostTensor, RuntimeError> {
         self.values.get(&probe).ok_or_else(|| ModelError::Missing { probe, missing: probe }.into())
     }
 
@@ -68,34 +68,34 @@ impl Recorded {
 ///
 /// # Errors
 /// What the backend, the checkpoint or the model says.
-pub fn trace(spec: &Spec, job: TraceJob<'_>) -> Result<Recorded, EngineError> {
+pub fn trace(spec: &Spec, job: TraceJob<'_>) -> Result<Recorded, RuntimeError> {
     dispatch(spec, job)?
 }
 
 impl Task for TraceJob<'_> {
-    type Output = Result<Recorded, EngineError>;
+    type Output = Result<Recorded, RuntimeError>;
 
-    fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
+    fn run<B: Backend>(self, backend: Opened<B>) -> Self::Output {
         let started = Instant::now();
-        let precision = Precision::<B>::native(self.dtype, engine.matmul);
+        let numerics = Numerics::<B>::native(self.dtype, backend.matmul);
         let planted = Planted::new(self.mistakes, self.graph);
-        let start = values_on(&engine, &self.given, self.dtype)?;
+        let start = values_on(&backend, &self.given, self.dtype)?;
         let mut values = BTreeMap::new();
         thread::scope(|scope| {
             let (ahead_from, progress) = (self.limits.ahead_from_elements, self.progress);
-            let (tensors, dtype, engine) = (self.tensors, self.dtype, &engine);
-            let loader = Loader { tensors, dtype, engine, scope, ahead_from, progress };
+            let (tensors, dtype, backend) = (self.tensors, self.dtype, &backend);
+            let loader = Loader { tensors, dtype, backend, scope, ahead_from, progress };
             let limits = within(self.limits, free_memory());
-            let model = model(engine, &planted, &loader, self.dtype, limits);
-            let runs = vec![Run { precision, values: start, rows: SomeRows::none() }];
+            let model = model(backend, &planted, &loader, self.dtype, limits);
+            let runs = vec![Run { numerics, values: start, rows: SomeRows::none() }];
             model.run(&self.positions, runs, &self.wanted, &mut |_, probe, value| {
                 values.insert(probe, from_value(value));
                 Ok(())
             })
         })?;
         // A GPU's queue may hide a failure until it is waited for.
-        B::sync(&engine.device).map_err(|error| EngineError::Device(error.to_string()))?;
-        Ok(Recorded { values, info: engine.info, seconds: started.elapsed().as_secs_f64() })
+        B::sync(&backend.device).map_err(|error| RuntimeError::Device(error.to_string()))?;
+        Ok(Recorded { values, info: backend.info, seconds: started.elapsed().as_secs_f64() })
     }
 }
 
@@ -106,27 +106,27 @@ pub(crate) fn within(limits: Limits, free: usize) -> Limits {
 
 /// The model `planted` on a backend, over `weights`.
 pub(crate) fn model<'a, B: Backend>(
-    engine: &Engine<B>,
+    backend: &Opened<B>,
     planted: &'a Planted<B>,
     weights: &'a dyn Weights<B>,
     device_dtype: Dtype,
     limits: Limits,
 ) -> Model<'a, B> {
-    let (device, max_tensor_bytes) = (engine.device.clone(), engine.max_tensor_bytes);
-    let on_host = engine.on_host();
+    let (device, max_tensor_bytes) = (backend.device.clone(), backend.max_tensor_bytes);
+    let on_host = backend.on_host();
     let Planted { graph, formulas } = planted;
     Model { graph, formulas, weights, device, device_dtype, limits, max_tensor_bytes, on_host }
 }
 
 /// Recorded values on the device, in `dtype`.
 pub(crate) fn values_on<'h, B: Backend>(
-    engine: &Engine<B>,
+    backend: &Opened<B>,
     given: impl IntoIterator<Item = (&'h Probe, &'h HostTensor)>,
     dtype: Dtype,
-) -> Result<Values<B>, EngineError> {
+) -> Result<DeviceTrace<B>, RuntimeError> {
     let value = |(probe, tensor): (&Probe, &HostTensor)| {
         let expected = "of the rank that its probe has";
-        let value = to_value(*probe, tensor, dtype, &engine.device);
+        let value = to_value(*probe, tensor, dtype, &backend.device);
         Ok((*probe, value.ok_or(ModelError::Input { probe: *probe, index: 0, expected })?))
     };
     given.into_iter().map(value).collect()

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use burn::tensor::backend::Backend;
-use loupe_backends::{Engine, Task, on_referee};
+use loupe_backends::{Opened, Task, on_referee};
 use loupe_checkpoint::Tensors;
-use loupe_model::{Limits, Precision, Run, SomeRows, Weights};
+use loupe_model::{Limits, Numerics, Run, SomeRows, Weights};
 use loupe_spec::{
     Dtype, Given, Graph, HostTensor, Mistake, Probe, Replay, ReplayError, Replayer, Rounding, Simulation, Trace,
     WeightForm,
@@ -17,7 +17,7 @@ use crate::host::from_value;
 use crate::plant::{Planted, mistakes};
 use crate::simulate::Simulated;
 use crate::trace::{model, values_on, within};
-use crate::{EngineError, Progress, free_memory};
+use crate::{Progress, RuntimeError, free_memory};
 
 /// Whoever answers questions about one model over one prompt: on the CPU in f64, whatever the recorded values came from.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ impl<'a> Referee<'a> {
     fn answers(&self, called: &str, questions: &[Replay<'_>]) -> Result<Vec<Trace>, ReplayError> {
         let mut answers = Ok(Vec::new());
         let mut run = |progress: Option<Progress<'_>>| {
-            answers = on_referee(Replays { referee: self, questions, progress }).map_err(EngineError::from).flatten();
+            answers = on_referee(Replays { referee: self, questions, progress }).map_err(RuntimeError::from).flatten();
         };
         match self.shown {
             Some(shown) => shown(called, &mut |progress| run(Some(progress))),
@@ -73,11 +73,11 @@ impl<'a> Referee<'a> {
     fn go_in_step(&self, one: &Replay<'_>, other: &Replay<'_>) -> bool {
         // Weights that are drawn at random differ from one replay to the next.
         let drawn = |replay: &Replay<'_>| {
-            matches!(replay.simulation.weights, WeightForm::Blocks { .. })
+            matches!(replay.simulation.precision.weights, WeightForm::Blocks { .. })
                 && replay.simulation.rounding != Rounding::Exact
         };
-        let same_weights = one.simulation.weights == other.simulation.weights
-            && one.simulation.storage == other.simulation.storage
+        let same_weights = one.simulation.precision.weights == other.simulation.precision.weights
+            && one.simulation.precision.storage == other.simulation.precision.storage
             && !drawn(one)
             && !drawn(other);
         let in_part =
@@ -94,22 +94,22 @@ impl<'a> Referee<'a> {
     fn in_step<B: Backend>(
         &self,
         questions: &[Replay<'_>],
-        engine: &Engine<B>,
+        backend: &Opened<B>,
         weights: &dyn Weights<B>,
         memory: usize,
-    ) -> Result<Vec<Trace>, EngineError> {
+    ) -> Result<Vec<Trace>, RuntimeError> {
         let mut done = vec![Trace::new(); questions.len()];
         let Some(first) = questions.first() else { return Ok(done) };
         let run = |Replay { given, simulation, .. }: &Replay<'_>| {
-            let arithmetic = Simulated::<B>::new(*simulation, engine.matmul);
-            let precision = Precision::simulated(simulation.storage, Dtype::F64, Arc::new(arithmetic));
+            let arithmetic = Simulated::<B>::new(*simulation, backend.matmul);
+            let numerics = Numerics::simulated(simulation.precision.storage, Dtype::F64, Arc::new(arithmetic));
             let [whole, in_part] =
-                [true, false].map(|whole| values_on(engine, self.recorded(*given, whole), Dtype::F64));
-            Ok(Run { precision, values: whole?, rows: SomeRows { tokens: given.rows.to_vec(), values: in_part? } })
+                [true, false].map(|whole| values_on(backend, self.recorded(*given, whole), Dtype::F64));
+            Ok(Run { numerics, values: whole?, rows: SomeRows { tokens: given.rows.to_vec(), values: in_part? } })
         };
-        let runs = questions.iter().map(run).collect::<Result<_, EngineError>>()?;
+        let runs = questions.iter().map(run).collect::<Result<_, RuntimeError>>()?;
         let planted = Planted::new(first.mistakes, self.graph);
-        let model = model(engine, &planted, weights, Dtype::F64, within(self.limits, memory));
+        let model = model(backend, &planted, weights, Dtype::F64, within(self.limits, memory));
         let positions: Vec<usize> = (0..self.tokens).collect();
         model.run(&positions, runs, first.wanted, &mut |run, probe, value| {
             if let Some(done) = done.get_mut(run) {
@@ -156,9 +156,9 @@ struct Replays<'a, 'b> {
 }
 
 impl Task for Replays<'_, '_> {
-    type Output = Result<Vec<Trace>, EngineError>;
+    type Output = Result<Vec<Trace>, RuntimeError>;
 
-    fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
+    fn run<B: Backend>(self, backend: Opened<B>) -> Self::Output {
         let Replays { referee, questions, progress } = self;
         let groups: Vec<&[Replay<'_>]> = questions.chunk_by(|one, other| referee.go_in_step(one, other)).collect();
         // They go side by side: the first speaks for all.
@@ -166,10 +166,10 @@ impl Task for Replays<'_, '_> {
         let run = |(at, questions): (usize, &&[Replay<'_>])| {
             let simulation = questions.first().map_or(Simulation::exact(), |first| first.simulation);
             let progress = progress.filter(|_| at == 0);
-            let weights = Formed { tensors: referee.tensors, simulation, device: &engine.device, progress };
-            referee.in_step(questions, &engine, &weights, share)
+            let weights = Formed { tensors: referee.tensors, simulation, device: &backend.device, progress };
+            referee.in_step(questions, &backend, &weights, share)
         };
-        let done: Vec<Vec<Trace>> = groups.par_iter().enumerate().map(run).collect::<Result<_, EngineError>>()?;
+        let done: Vec<Vec<Trace>> = groups.par_iter().enumerate().map(run).collect::<Result<_, RuntimeError>>()?;
         Ok(done.into_iter().flatten().collect())
     }
 }
@@ -182,7 +182,7 @@ mod tests {
 
     use loupe_checkpoint::Checkpoint;
     use loupe_model::{Read, Reads, WeightError};
-    use loupe_spec::Weight;
+    use loupe_spec::{Precision, Weight};
     use loupe_tensor::Tensor;
 
     use super::*;
@@ -210,12 +210,12 @@ mod tests {
     impl Task for Asked<'_, '_> {
         type Output = Vec<(Weight, usize)>;
 
-        fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output {
+        fn run<B: Backend>(self, backend: Opened<B>) -> Self::Output {
             let Asked(referee, questions) = self;
             let (tensors, simulation) = (referee.tensors, questions[0].simulation);
-            let own = Formed { tensors, simulation, device: &engine.device, progress: None };
+            let own = Formed { tensors, simulation, device: &backend.device, progress: None };
             let weights = Noted { own, asked: Mutex::new(Vec::new()) };
-            referee.in_step(questions, &engine, &weights, usize::MAX).unwrap();
+            referee.in_step(questions, &backend, &weights, usize::MAX).unwrap();
             let asked = weights.asked.into_inner().unwrap();
             asked.into_iter().flat_map(|read| read.rows.map(move |row| (read.weight, row))).collect()
         }
@@ -231,7 +231,7 @@ mod tests {
         let limits = Limits { chunk_bytes: 5000, ..Limits::default() };
         let referee = Referee { limits, ..Referee::new(checkpoint.graph(), &tensors, 3) };
         let question = |rounding: &Rounding| {
-            let simulation = Simulation { rounding: *rounding, storage: Dtype::F32, ..Simulation::exact() };
+            let simulation = Precision::plain(Dtype::F32).simulation(*rounding);
             Replay { given: Given::whole(&given), wanted: &wanted, mistakes: &[], simulation }
         };
         then(&referee, &roundings.iter().map(question).collect::<Vec<_>>())
@@ -265,7 +265,7 @@ mod tests {
         with_questions(&Rounding::NOISE, |referee, all| {
             assert!(referee.go_in_step(&all[0], &all[1]));
             let mut all = all.to_vec();
-            all.iter_mut().for_each(|question| question.simulation.weights = WeightForm::Blocks { bits: 4 });
+            all.iter_mut().for_each(|question| question.simulation.precision.weights = WeightForm::Blocks { bits: 4 });
             assert!(!referee.go_in_step(&all[0], &all[1]));
             let together = referee.replay_all(&all).unwrap();
             assert!(all.iter().zip(&together).all(|(one, trace)| &referee.replay(*one).unwrap() == trace));

@@ -1,9 +1,9 @@
-//! What a backend is handed and what it hands back: a [`Spec`], an [`Engine`], a [`Task`].
+//! What a backend is handed and what it hands back: a [`Spec`], an [`Opened`], a [`Task`].
 
 use burn::tensor::TensorData;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{Device, FloatTensor};
-use loupe_config::{Common, Precision};
+use loupe_config::{Common, MatmulPrecision};
 use loupe_spec::Dtype;
 
 /// `lhs @ rhs` over the last two axes, on burn's primitive tensors.
@@ -22,7 +22,7 @@ pub struct Spec {
     /// The dtype of the run.
     pub dtype: Dtype,
     /// Strict (f32 means f32: no TF32, no kernel chosen by timing, no fusion), or TF32 on CUDA's tensor cores.
-    pub precision: Precision,
+    pub precision: MatmulPrecision,
 }
 
 impl Spec {
@@ -51,7 +51,7 @@ pub struct Info {
 }
 
 /// A backend ready to compute.
-pub struct Engine<B: Backend> {
+pub struct Opened<B: Backend> {
     /// The device.
     pub device: B::Device,
     /// Matrix product at the precision that was asked for.
@@ -65,7 +65,7 @@ pub struct Engine<B: Backend> {
     pub max_tensor_bytes: Option<usize>,
 }
 
-impl<B: Backend> Engine<B> {
+impl<B: Backend> Opened<B> {
     /// Whether its tensors lie in the host's memory.
     pub fn on_host(&self) -> bool {
         self.widen_bf16.is_none()
@@ -77,5 +77,5 @@ pub trait Task {
     /// What comes out.
     type Output;
     /// Does it. Generic: the same code on every backend.
-    fn run<B: Backend>(self, engine: Engine<B>) -> Self::Output;
+    fn run<B: Backend>(self, backend: Opened<B>) -> Self::Output;
 }

@@ -1,7 +1,7 @@
 //! The checkpoint's weights as another engine may hold them: the source of a replay's weights.
 
 use burn::tensor::backend::Backend;
-use loupe_checkpoint::{CheckpointError, Rows, Tensors};
+use loupe_checkpoint::{CheckpointError, RowSelection, Tensors};
 use loupe_model::{Read, Reads, WeightError, Weights};
 use loupe_spec::{Dtype, HostTensor, Random, Rounding, Simulation, Values, Weight, WeightForm};
 use loupe_tensor::Tensor;
@@ -22,8 +22,13 @@ pub(crate) struct Formed<'a, B: Backend> {
 }
 
 impl<B: Backend> Formed<'_, B> {
-    fn rounded(&self, weight: Weight, rows: Rows<'_>, half: Option<Dtype>) -> Result<HostTensor, CheckpointError> {
-        let storage = self.simulation.storage;
+    fn rounded(
+        &self,
+        weight: Weight,
+        rows: RowSelection<'_>,
+        half: Option<Dtype>,
+    ) -> Result<HostTensor, CheckpointError> {
+        let storage = self.simulation.precision.storage;
         let stored = self.tensors.entry(weight)?.dtype;
         // What the form and the model's dtype round to, one after the other, where that can change a value.
         let rounds = |to: &Dtype| !holds(*to, stored);
@@ -40,20 +45,21 @@ impl<B: Backend> Formed<'_, B> {
     }
 
     fn vector(&self, weight: Weight) -> Result<HostTensor, CheckpointError> {
-        let half = match self.simulation.weights {
+        let half = match self.simulation.precision.weights {
             WeightForm::Rounded(half) => Some(half),
             WeightForm::Stored | WeightForm::RoundedMatrices(_) | WeightForm::Blocks { .. } => None,
         };
-        self.rounded(weight, Rows::All, half)
+        self.rounded(weight, RowSelection::All, half)
     }
 
-    fn matrix(&self, weight: Weight, rows: Rows<'_>) -> Result<HostTensor, CheckpointError> {
+    fn matrix(&self, weight: Weight, rows: RowSelection<'_>) -> Result<HostTensor, CheckpointError> {
         let first = match &rows {
-            Rows::Range(range) => range.start,
-            Rows::All | Rows::List(_) => 0,
+            RowSelection::Range(range) => range.start,
+            RowSelection::All | RowSelection::List(_) => 0,
         };
-        let mut tensor = self.rounded(weight, rows, self.simulation.weights.half())?;
-        if let (WeightForm::Blocks { bits }, Values::F64(values)) = (self.simulation.weights, &mut tensor.values)
+        let mut tensor = self.rounded(weight, rows, self.simulation.precision.weights.half())?;
+        if let (WeightForm::Blocks { bits }, Values::F64(values)) =
+            (self.simulation.precision.weights, &mut tensor.values)
             && self.simulation.rounding != Rounding::Exact
         {
             let drawn = format!("{weight} {first} {}", self.simulation.rounding.seed());
@@ -85,7 +91,7 @@ impl<B: Backend> Weights<B> for Formed<'_, B> {
         Box::new(reads.into_iter().map(move |read| {
             let tensor = match read.of.len() {
                 1 => self.vector(read.weight)?,
-                _ => self.matrix(read.weight, Rows::Range(read.rows.clone()))?,
+                _ => self.matrix(read.weight, RowSelection::Range(read.rows.clone()))?,
             };
             taken.add(&read);
             Ok(upload::<B, 2>(tensor, Dtype::F64, self.device).into_primitive())
@@ -93,7 +99,7 @@ impl<B: Backend> Weights<B> for Formed<'_, B> {
     }
 
     fn gather(&self, weight: Weight, indices: &[usize]) -> Result<Tensor<B, 2>, WeightError> {
-        Ok(upload(self.matrix(weight, Rows::List(indices))?, Dtype::F64, self.device))
+        Ok(upload(self.matrix(weight, RowSelection::List(indices))?, Dtype::F64, self.device))
     }
 }
 
