@@ -297,8 +297,6 @@ fn a_cast_in_another_place_is_a_policy_and_unwritten_tiles_are_a_fault() {
     }
 }
 
-/// The thresholds stand in the middle of a gap: halved they raise no alarm over right code here, doubled they miss
-/// none of the mistakes that a full trace shows beyond its budget.
 /// A mistake, what is not seen, logits with figures of their own, and a NaN, for which JSON has no number.
 #[test]
 fn a_verdict_reads_back_as_it_was_written() {
@@ -318,6 +316,8 @@ fn a_verdict_reads_back_as_it_was_written() {
     assert!(matches!(other, VerdictError::Schema { found: Some(_) }), "{other}");
 }
 
+/// The thresholds stand in the middle of a gap: halved they raise no alarm over right code here, doubled they miss
+/// none of the mistakes that a full trace shows beyond its budget.
 #[test]
 fn thresholds_may_move_by_two_either_way() {
     let mini = Case::open("mini");

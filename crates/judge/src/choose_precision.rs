@@ -1,4 +1,4 @@
-//! Which precision a candidate was computed in. A low precision shows in every layer and in every token; a mistake, in some.
+//! Which precision a candidate was computed in. A lower precision puts all projections off by about as much; a mistake seldom spoils all.
 
 use std::collections::BTreeSet;
 
@@ -26,13 +26,13 @@ pub struct Chosen {
     pub noise: Noise,
     /// The most exact precision, if another was chosen only because everything fits in it, with no projection to tell it by.
     pub strictest: Option<Noise>,
-    /// Lower precisions that may still be the candidate's, if the projections are off as a body.
+    /// Lower precisions that may still be the candidate's, if the projections are raised.
     pub lesser: Vec<Precision>,
 }
 
 impl Case<'_> {
-    /// The first precision in which the projections are right as a body (by their median), since a mistake makes some of them wrong
-    /// and a low precision all. Where no projection was recorded together with its input: the first in which everything is right.
+    /// The first precision in which the median of the projections is within the limit, since a mistake makes some of them wrong and a low
+    /// precision all. Where no projection was recorded together with its input: the first in which everything is right.
     pub fn choose_precision(&self) -> Result<Chosen, JudgeError> {
         let (trace, fragments) = (&self.candidate.trace, self.candidate.fragments_as_tensors());
         let storage = self.candidate.declared.unwrap_or_else(|| infer_storage(trace, &self.candidate.fragments));
@@ -49,53 +49,55 @@ impl Case<'_> {
             precisions.retain(|precision| precision.arithmetic() == Some(arithmetic));
         }
         let mut first: Option<Noise> = None;
-        let mut off_as_a_body = false;
+        let mut raised = false;
         let mut lesser = Vec::new();
         for (at, precision) in precisions.iter().enumerate() {
             let noise = measure(self.replayer, self.given(), &self.recorded, &[], *precision)?;
             let stages = self.stages(&noise);
             // The precision of operands shows in products with a weight.
             let is_linear = |probe: Probe| probe.kind() == Kind::Linear;
-            let is_alone = |probe: Probe, segment: &BTreeSet<Probe>| is_linear(probe) && segment.len() == 1;
-            let projections = self.misfits(&stages, is_alone);
-            let alone = projections.is_empty();
+            let has_own_input = |probe: Probe, segment: &BTreeSet<Probe>| is_linear(probe) && segment.len() == 1;
+            let projections = self.sizes(&stages, has_own_input);
+            let untold = projections.is_empty();
             let middle = median(&projections);
-            // A lower precision would show in all projections, or in all segments that contain one. The head is left out where
-            // possible: many engines keep it in a higher precision.
-            let is_hidden = |segment: &BTreeSet<Probe>| segment.iter().any(|inner| is_linear(*inner));
+            // A lower precision would show in all projections, or in all segments that contain one. The head is left out of these
+            // where possible, since many engines keep it in a higher precision.
+            let contains_projection = |segment: &BTreeSet<Probe>| segment.iter().any(|inner| is_linear(*inner));
             let bodies: [Pick<'_>; 4] = [
-                &|probe, segment| !probe.is_logits() && is_alone(probe, segment),
-                &|probe, segment| !probe.is_logits() && is_hidden(segment),
-                &is_alone,
-                &|_, segment| is_hidden(segment),
+                &|probe, segment| !probe.is_logits() && has_own_input(probe, segment),
+                &|probe, segment| !probe.is_logits() && contains_projection(segment),
+                &has_own_input,
+                &|_, segment| contains_projection(segment),
             ];
-            let bodies = bodies.into_iter().map(|body| self.misfits(&stages, body));
+            let bodies = bodies.into_iter().map(|body| self.sizes(&stages, body));
             let body = bodies.into_iter().find(|body| !body.is_empty()).unwrap_or_default();
-            let is_off = |middle: Option<f64>| middle.is_some_and(|middle| middle > TENSOR_LIMIT / ELEVATED);
-            off_as_a_body |= first.is_none() && is_off(middle) && is_off(median(&body));
+            let is_raised = |middle: Option<f64>| middle.is_some_and(|middle| middle > TENSOR_LIMIT / ELEVATED);
+            raised |= first.is_none() && is_raised(middle) && is_raised(median(&body));
             let fits = match middle {
                 Some(middle) => middle <= TENSOR_LIMIT,
                 None => stages.iter().all(|stage| stage.fit(&stage.exact).passes()),
             };
             if fits {
-                let lesser = if off_as_a_body { precisions[at + 1..].to_vec() } else { Vec::new() };
-                return Ok(Chosen { noise, strictest: first.filter(|_| alone), lesser });
+                let lesser = if raised { precisions[at + 1..].to_vec() } else { Vec::new() };
+                return Ok(Chosen { noise, strictest: first.filter(|_| untold), lesser });
             }
             let is_first = first.is_none();
             first.get_or_insert(noise);
             let passing = body.iter().filter(|misfit| **misfit <= TENSOR_LIMIT).count();
-            let in_part =
-                stages.iter().any(|stage| is_hidden(&self.segments.own[&stage.probe]) && is_off_in_part(stage));
+            let in_part = stages
+                .iter()
+                .any(|stage| contains_projection(&self.segments.own[&stage.probe]) && is_off_in_part(stage));
             let some_right = passing * MOST_FAIL > body.len() || in_part;
-            // A report that says "strict" is taken at its word, unless a projection says otherwise.
+            // Some projections are right in the most exact precision: a mistake spoils the others.
             if is_first && some_right {
-                // Sums kept in 16 bits lose about as much as the limit allows: some projections pass although all are off as a body.
+                // Sums kept in 16 bits lose about as much as the limit allows: some projections are within it although all are raised.
                 let halves =
                     precisions.iter().filter(|precision| matches!(precision.accumulator, Accumulator::Half(_)));
-                lesser = if off_as_a_body { halves.copied().collect() } else { Vec::new() };
+                lesser = if raised { halves.copied().collect() } else { Vec::new() };
                 break;
             }
-            if alone && self.candidate.strict {
+            // A report that says "strict" is taken at its word, unless a projection says otherwise.
+            if untold && self.candidate.strict {
                 break;
             }
         }
@@ -105,7 +107,7 @@ impl Case<'_> {
     }
 
     /// The sizes of the residuals of the stages picked by `pick`, in units of the noise.
-    fn misfits(&self, stages: &[Stage], pick: impl Fn(Probe, &BTreeSet<Probe>) -> bool) -> Vec<f64> {
+    fn sizes(&self, stages: &[Stage], pick: impl Fn(Probe, &BTreeSet<Probe>) -> bool) -> Vec<f64> {
         let picked = stages.iter().filter(|stage| pick(stage.probe, &self.segments.own[&stage.probe]));
         picked.map(|stage| stage.fit(&stage.exact).tensor).collect()
     }

@@ -56,7 +56,7 @@ fn judge_once(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, 
     if judged.unnamed.is_empty() {
         return Ok(judged);
     }
-    // An engine that says f64 may compute some of it in f32, as transformers does its norms.
+    // Values that fit no smaller dtype are taken for f64. The engine may still compute some of them in f32, as transformers does its norms.
     if noise.precision == Precision::plain(Dtype::F64) && candidate.declared.is_none() {
         let noise = measure(replayer, case.given(), &case.recorded, &[], Precision::plain(Dtype::F32))?;
         let in_f32 = case.judge_at(&noise)?;
@@ -64,7 +64,7 @@ fn judge_once(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, 
             return Ok(in_f32);
         }
     }
-    // The projections are off as a body, and no mistake explains it: try the lower precisions.
+    // The projections are raised, and no mistake explains it: try the lower precisions.
     for precision in lesser {
         let noise = measure(replayer, case.given(), &case.recorded, &[], precision)?;
         if case.stages(&noise).iter().all(|stage| stage.fit(&stage.exact).passes()) {
@@ -103,7 +103,7 @@ impl Case<'_> {
         };
         let told = |probe: &Probe| faults.contains_key(probe) || overflows.contains_key(probe);
         let unexplained: BTreeSet<Probe> = failing.iter().copied().filter(|probe| !told(probe)).collect();
-        // Noise of a precision that was chosen only because everything fits shows nothing below the budget.
+        // Noise of a precision that was chosen only because everything fits shows nothing below the limits.
         let sound = faults.is_empty() && overflows.is_empty() && !case.by_fallback;
         let findings = search.run(&unexplained, sound)?;
 

@@ -1,4 +1,4 @@
-//! How much right code loses on these inputs, in this precision: measured, not chosen.
+//! How much right code loses on these inputs, in this precision: measured for each verdict.
 //!
 //! The same stages run on the same inputs five times: rounded to nearest after every operation where transformers
 //! casts, rounded once a stage as a fused kernel does, and three times rounded at random with the accumulation noise
@@ -85,13 +85,13 @@ fn unprinted(given: &Trace, decimals: u32, seed: u64) -> Trace {
     given.iter().map(blur).collect()
 }
 
-/// The variance expected of each element of `probe`:
+/// The mean square of the noise of each element of `probe`, a generous estimate:
 ///
 /// - half what this element showed in the five runs, half what its row showed (five samples alone are few);
-/// - the rounding of the recorded value itself, uniform within one unit in the last place, or of the last decimal that
-///   was printed;
-/// - eight f32 units ([`LIBRARY_UNITS`]) where a library's exp, tanh, sin or cos is inside: they differ by that much between vendors;
-/// - for rotated values, angles that are themselves rounded: position times one f32 unit, in radians.
+/// - a rounding of the recorded value itself, uniform within 2^-bits of it (the runs end in one, too), and that of the last decimal
+///   where values were printed;
+/// - [`LIBRARY_UNITS`] times 2^-24 where a library's exp, tanh, sin or cos is inside: they differ by that much between vendors;
+/// - for rotated values, angles that are themselves rounded: position times 2^-24, in radians. (Of f64 both have 2^-53.)
 pub fn variance(probe: Probe, exact: &[f64], runs: &[Vec<f64>], layout: &Layout, precision: Precision) -> Vec<f64> {
     let storage = precision.storage;
     let printed = precision.decimals.map_or(0.0, |decimals| 10f64.powi(-2 * decimals as i32) / 12.0);
@@ -113,7 +113,7 @@ pub fn variance(probe: Probe, exact: &[f64], runs: &[Vec<f64>], layout: &Layout,
         .collect()
 }
 
-/// Of these, what no run shows and no averaging takes away: the libraries' and the angles' part.
+/// The libraries' and the angles' part of it, in full: the runs draw it for each value anew, where an engine has the same all along.
 pub fn systematic(probe: Probe, exact: &[f64], layout: &Layout, storage: Dtype) -> Vec<f64> {
     let row_square = layout.row_means(&exact.iter().map(|e| e * e).collect::<Vec<f64>>());
     let unit = storage.compute_dtype().half_unit();

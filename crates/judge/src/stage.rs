@@ -31,7 +31,7 @@ pub struct Stage {
     units: Vec<f64>,
     /// The prediction: what the reference computes from the candidate's own inputs, in f64.
     pub exact: Vec<f64>,
-    /// The variance of the noise: the expected square of `recorded - exact` of right code.
+    /// The square of the noise: a generous estimate of the mean square of `recorded - exact` of right code.
     pub variance: Vec<f64>,
     /// For each of the five noisy runs, its differences from `exact`.
     pub noise: Vec<Vec<f64>>,
@@ -48,9 +48,9 @@ pub struct Stage {
 pub struct Fit {
     /// The size of the residual in units of the noise: the root of the sum of squares over the sum of variances.
     pub tensor: f64,
-    /// The same of the worst token's row.
+    /// The same of the worst row: a token's, or a statistic's.
     pub row: f64,
-    /// That token.
+    /// That row; past the tokens it is a statistic.
     pub token: usize,
 }
 
@@ -226,8 +226,8 @@ impl Stage {
         (0..self.recorded.len()).filter(|at| self.counts(*at))
     }
 
-    /// How well the recording fits `predicted`, in units of this stage's noise. Masks have to be equal bit for bit, and probabilities
-    /// of hidden keys exactly 0: for these there is no noise.
+    /// How well the recording fits `predicted`, in units of this stage's noise. A mask has to be 0 where the prediction is and nowhere
+    /// else, and so have probabilities of hidden keys: for these there is no noise.
     pub fn fit(&self, predicted: &[f64]) -> Fit {
         let broken = |at: &usize| match self.kind {
             Kind::Mask => (self.recorded[*at] != 0.0) != (predicted[*at] != 0.0),
@@ -253,8 +253,9 @@ impl Stage {
     }
 
     /// How unlikely it is, in bits, that an unrelated prediction comes as near to the recording as `predicted` does: for each value the
-    /// logarithm of how many times nearer it is than the right prediction, counted down to the size of the noise. A mask is not
-    /// hit by chance at all.
+    /// logarithm of how many times nearer its row is than to the right prediction, counted down to the size of the noise. Infinite
+    /// where the right prediction is infinitely far off, as a wrong mask is. A score, and no exact probability: values are taken as
+    /// independent.
     pub fn bits(&self, predicted: &[f64]) -> f64 {
         if self.fit(&self.exact).tensor.is_infinite() {
             return f64::INFINITY;

@@ -18,8 +18,8 @@ impl Simulation {
     }
 }
 
-/// By how many f32 units in the last place two libraries' exp, tanh, sin or cos may differ: torch's own softmax is off
-/// by about eight.
+/// By how many times 2^-24 (of f64 2^-53) two libraries' exp, tanh, sin or cos may differ, relative: torch's own softmax is off by about
+/// eight.
 pub const LIBRARY_UNITS: f64 = 8.0;
 
 /// Right code differs in where it rounds; these span the difference.

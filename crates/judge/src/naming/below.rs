@@ -1,5 +1,5 @@
-//! Below the budget: no stage fails, but all residuals together may still have a mistake in them. And which mistakes these
-//! recordings cannot show.
+//! Below the limits: where no stage fails, all residuals together may still have a mistake in them. And which mistakes these recordings
+//! cannot show, or were not tried.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,14 +22,14 @@ struct Present<'t> {
     /// The stages that show it.
     stages: BTreeSet<Probe>,
     /// Whether these are all the stages that would show it.
-    everywhere: bool,
+    all_stages: bool,
     slope: Slope,
 }
 
 impl Comparison<'_> {
-    /// If `naming`: names the mistakes that are there below the budget, one after the other. Then adds which mistakes these
+    /// If `naming`: names the mistakes that are there below the limits, one after the other. Then adds which mistakes these
     /// recordings cannot show.
-    pub fn below_the_budget(&mut self, naming: bool, findings: &mut Findings) -> Result<(), ReplayError> {
+    pub fn below_the_limits(&mut self, naming: bool, findings: &mut Findings) -> Result<(), ReplayError> {
         let mut rounds = 1;
         let (trials, not_tried) = loop {
             let (mut trials, not_tried) = self.try_all()?;
@@ -37,7 +37,7 @@ impl Comparison<'_> {
             if naming && rounds < MOST_ROUNDS {
                 found = self.name_the_present(&mut trials, findings)?;
                 if found.is_none() {
-                    found = self.value_below_the_budget(&trials, findings)?;
+                    found = self.value_below_the_limits(&trials, findings)?;
                 }
             }
             match found {
@@ -103,26 +103,26 @@ impl Comparison<'_> {
         sample
     }
 
-    /// Names the mistake that explains most of the residual, if a second look confirms it, and returns what to plant. Those that the
-    /// second look does not confirm are marked as refuted.
+    /// Names the first mistake, in order of the share of the residual that it removes, that a second look confirms, or a plainer one that is
+    /// tied with it; returns what to plant. Those that the second look does not confirm are marked.
     fn name_the_present(&self, trials: &mut [Trial], findings: &mut Findings) -> Result<Option<Planting>, ReplayError> {
-        let mut refuted = BTreeSet::new();
+        let mut unconfirmed = BTreeSet::new();
         let mut planting = None;
         let mut present: Vec<(usize, Present<'_>)> =
             trials.iter().enumerate().filter_map(|(at, trial)| Some((at, self.present(trial)?))).collect();
-        present.sort_by(|(_, a), (_, b)| b.slope.explained.total_cmp(&a.slope.explained));
+        present.sort_by(|(_, a), (_, b)| b.slope.removed.total_cmp(&a.slope.removed));
         for (at, best) in &present {
             match self.confirms(best.trial, &best.stages)? {
                 Some(slope) => {
-                    let others = present.iter().filter(|(at, _)| !refuted.contains(at)).map(|(_, other)| other);
+                    let others = present.iter().filter(|(at, _)| !unconfirmed.contains(at)).map(|(_, other)| other);
                     planting = Some(self.name_the_plainest(best, slope, others, findings)?);
                     break;
                 }
-                None => refuted.insert(*at),
+                None => unconfirmed.insert(*at),
             };
         }
-        for at in refuted {
-            trials[at].refuted = true;
+        for at in unconfirmed {
+            trials[at].unconfirmed = true;
         }
         Ok(planting)
     }
@@ -149,7 +149,7 @@ impl Comparison<'_> {
         let hypothesis = found.trial.hypothesis;
         let others = tied.iter().map(|other| other.trial.hypothesis.mistake.id);
         let alternatives: BTreeSet<&str> = others.filter(|id| *id != hypothesis.mistake.id).collect();
-        let planting = self.planting(hypothesis, &found.stages, found.everywhere);
+        let planting = self.planting(hypothesis, &found.stages, found.all_stages);
         let alternatives = alternatives.into_iter().map(str::to_string).collect();
         let first = found.stages.first().copied();
         let sites = self.changed(found.trial, &planting.sites);
@@ -157,9 +157,9 @@ impl Comparison<'_> {
         Ok(planting)
     }
 
-    /// Looks for a parameter with a wrong value below the budget, adds it, and returns what to plant. Where a mistake of the
+    /// Looks for a parameter with a wrong value below the limits, adds it, and returns what to plant. Where a mistake of the
     /// catalogue is this very value, that mistake is named.
-    fn value_below_the_budget(
+    fn value_below_the_limits(
         &self,
         trials: &[Trial],
         findings: &mut Findings,
@@ -171,7 +171,7 @@ impl Comparison<'_> {
         };
         let present = |trial| {
             let slope = Trial::slope(trial, stages.iter().copied());
-            Present { trial, stages: stages.clone(), everywhere: true, slope }
+            Present { trial, stages: stages.clone(), all_stages: true, slope }
         };
         let present: Vec<Present<'_>> = trials.iter().filter(has_it).map(present).collect();
         for best in &present {
@@ -183,9 +183,10 @@ impl Comparison<'_> {
         Ok(Some(fitted.planting()))
     }
 
-    /// Where the mistake of `trial` was made, if it was: at the stages whose slope is nearer to 1 than to 0, if all of these together
-    /// show it. For a misplaced cast, else at the stages that show it by themselves. (Not for other mistakes: among so many stages
-    /// one as small as a wrong epsilon would be seen by chance. A cast has more to prove.)
+    /// Where the mistake of `trial` was made, if it was: at the stages whose slope is nearer to 1 than to 0, if together they show it.
+    /// (Picking them raises the slope; that right code is seven errors away leaves room for it.) If together they do not and it is a
+    /// misplaced cast: at those stages whose own slope says that it is there. Other mistakes have no such second chance, since among so
+    /// many stages one as small as a wrong epsilon would show by chance.
     fn present<'t>(&self, trial: &'t Trial) -> Option<Present<'t>> {
         let slope = |probes: &BTreeSet<Probe>| trial.slope(probes.iter().copied());
         let shows = |probe: &Probe| slope(&BTreeSet::from([*probe])).present();
@@ -196,8 +197,8 @@ impl Comparison<'_> {
         let slope = slope(&stages);
         // Of a large model it was tried on some stages only.
         let affected = self.affected(|probe| trial.hypothesis.touches(probe)).len();
-        let everywhere = stages.len() == trial.sums.len() && affected == trial.sums.len();
-        trial.shows(slope).then_some(Present { trial, stages, everywhere, slope })
+        let all_stages = stages.len() == trial.sums.len() && affected == trial.sums.len();
+        trial.shows(slope).then_some(Present { trial, stages, all_stages, slope })
     }
 
     /// Adds where `mistake` could not be seen in its `trials`, and where it was `not_tried`.

@@ -27,8 +27,8 @@ pub struct Comparison<'a> {
     pub stages: Vec<Stage>,
     /// The mistakes found so far.
     pub planted: Vec<Edit>,
-    /// The inputs of layers that were not recorded, computed with what is planted. A mistake in a later layer changes nothing before
-    /// that layer, so trying it starts from here and not from the token ids.
+    /// The inputs of layers after the first that were not recorded (the residual stream), computed with what is planted. A mistake in
+    /// a later layer changes nothing before that layer, so trying it starts from here and not from the token ids.
     stream: Trace,
 }
 
@@ -44,14 +44,15 @@ pub struct Planting {
 /// A hypothesis that was tried: how the reference with it planted compares with the recordings.
 pub struct Trial {
     pub hypothesis: Hypothesis,
-    /// For each recorded stage that the mistake changes, how well the stage fits the prediction with the mistake.
+    /// For each recorded stage that was tried and that the mistake can change, how well it fits the prediction with the mistake.
     pub fits: BTreeMap<Probe, Fit>,
-    /// The predictions that `sums` compare with. For a misplaced cast they are rounded where transformers rounds, else not at all.
+    /// The predictions with the mistake that `sums` compare with: exact; or rounded after every operation, see
+    /// [`Comparison::is_compared_rounded`].
     pub compared: Trace,
     /// The sums of the regression, for each stage.
     pub sums: BTreeMap<Probe, Sums>,
-    /// Below the budget it seemed to be there, and a second look showed that right code looks the same.
-    pub refuted: bool,
+    /// Below the limits it seemed to be there, and a second look did not confirm it.
+    pub unconfirmed: bool,
 }
 
 impl<'a> Comparison<'a> {
@@ -198,8 +199,9 @@ impl<'a> Comparison<'a> {
         for stage in self.noisy(&nearer, &self.with(&edits))? {
             fits.insert(stage.probe, stage.fit(&stage.exact));
         }
-        let (compared, sums) = if self.is_misplaced_cast(hypothesis.mistake) {
-            // In exact arithmetic a misplaced cast changes nothing: both predictions are rounded where transformers rounds.
+        let (compared, sums) = if self.is_compared_rounded(hypothesis.mistake) {
+            // Most misplaced casts change nothing in exact arithmetic: both predictions are rounded after every operation, one of them
+            // with the cast misplaced.
             let simulation = self.precision.simulation(Rounding::EveryOperation);
             let mistakes = self.with(&edits);
             let rounded = self.replayer.replay(Replay {
@@ -214,11 +216,11 @@ impl<'a> Comparison<'a> {
             let sums = self.sums(&predicted, |stage| (&stage.exact, stage.noise.clone()));
             (predicted, sums)
         };
-        Ok(Trial { hypothesis, compared, fits, sums, refuted: false })
+        Ok(Trial { hypothesis, compared, fits, sums, unconfirmed: false })
     }
 
-    /// Whether `mistake` changes nothing but how values round: a misplaced cast, in f16 or bf16.
-    pub fn is_misplaced_cast(&self, mistake: &Mistake) -> bool {
+    /// Whether `mistake` is a misplaced cast in a run that is stored in 16 bits: it is compared by how values round.
+    pub fn is_compared_rounded(&self, mistake: &Mistake) -> bool {
         mistake.kind == MistakeKind::DtypePolicy && self.precision.storage.significand_bits() < 24
     }
 
@@ -241,7 +243,7 @@ impl<'a> Comparison<'a> {
         self.stages.iter().filter_map(of).collect()
     }
 
-    /// What to plant for `hypothesis`: at the probes that can have changed `stages`, or `everywhere` that the hypothesis allows.
+    /// What to plant for `hypothesis`: at the probes that can have changed `stages`; if `everywhere`, wherever the hypothesis allows.
     pub fn planting(&self, hypothesis: Hypothesis, stages: &BTreeSet<Probe>, everywhere: bool) -> Planting {
         let recorded = if everywhere { self.segments.own.keys().copied().collect() } else { stages.clone() };
         let sites = self.sites(&recorded, |probe| hypothesis.touches(probe));
@@ -326,8 +328,8 @@ impl Trial {
         layers
     }
 
-    /// The stages whose slope is nearer to 1 than to 0, in layers whose slope is. A stage in which the mistake changes nothing
-    /// counts as one.
+    /// The stages whose slope is nearer to 1 than to 0, in layers whose slope is. Stages in which it changes nothing that
+    /// has noise are included.
     pub fn likelier(&self) -> BTreeSet<Probe> {
         let likelier = |probes: &BTreeSet<Probe>| {
             let slope = self.slope(probes.iter().copied());
@@ -337,12 +339,12 @@ impl Trial {
         layers.flatten().filter(|probe| likelier(&BTreeSet::from([*probe]))).collect()
     }
 
-    /// Whether `slope` says that the mistake was made. A misplaced cast must also account for most of the residual: any other way
-    /// to round shares half of it.
+    /// Whether `slope` says that the mistake was made. Of a misplaced cast, at least half of the residual's
+    /// square must also be gone with it planted: see [`SHARE_OF_A_CAST`].
     pub fn shows(&self, slope: Slope) -> bool {
         slope.present()
-            && !self.refuted
-            && (self.hypothesis.mistake.kind != MistakeKind::DtypePolicy || slope.explained >= SHARE_OF_A_CAST)
+            && !self.unconfirmed
+            && (self.hypothesis.mistake.kind != MistakeKind::DtypePolicy || slope.removed >= SHARE_OF_A_CAST)
     }
 
     /// Whether `slope` says that the mistake was made, or that it was not.

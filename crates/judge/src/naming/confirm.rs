@@ -1,9 +1,9 @@
 //! A second look, before a mistake is named that no stage shows by itself.
 //!
-//! Such a name rests on a slope and its standard error, and the error is estimated from five runs of right code. That is few: now and
-//! then the estimate is too small, and since every verdict tries hundreds of hypotheses, right code would be given a name once
-//! in some thousands of hypotheses. So the error is estimated again from sixteen other runs, for one candidate name after the
-//! other, until one is confirmed.
+//! Such a name rests on a slope and its standard error, and what right code adds to the error is estimated from five runs, for a
+//! misplaced cast from one. That is few: now and then the estimate is too small, and since every verdict tries hundreds of hypotheses,
+//! right code would be given a name once in some thousands of hypotheses. So the error is estimated again from sixteen other runs,
+//! for one mistake after the other, until one is confirmed. The slope itself stays: it is of the same residual.
 
 use std::collections::BTreeSet;
 
@@ -15,16 +15,16 @@ use crate::noise::run_each;
 
 /// The runs made for a second look: none of the first look's seeds.
 const SEEDS: std::ops::Range<u64> = 0x20..0x30;
-/// Runs side by side, as in the first look.
+/// Runs side by side: as many as the first look has noisy ones.
 const TOGETHER: usize = Rounding::NOISE.len();
 
 impl Comparison<'_> {
-    /// The slope of `stages` on the mistake of `trial`, with its error estimated from sixteen new runs; `None` if it no longer shows
-    /// the mistake.
+    /// The slope of `stages` on the mistake of `trial`, with its error estimated from sixteen new runs; `None` unless it still shows
+    /// the mistake or, but for a misplaced cast, at least stands out.
     pub fn confirms(&self, trial: &Trial, stages: &BTreeSet<Probe>) -> Result<Option<Slope>, ReplayError> {
-        let is_misplaced_cast = self.is_misplaced_cast(trial.hypothesis.mistake);
-        let slope = self.second_slope(&trial.compared, stages, is_misplaced_cast)?;
-        Ok(Some(slope).filter(|slope| trial.shows(*slope) || (!is_misplaced_cast && slope.stands_out())))
+        let is_compared_rounded = self.is_compared_rounded(trial.hypothesis.mistake);
+        let slope = self.second_slope(&trial.compared, stages, is_compared_rounded)?;
+        Ok(Some(slope).filter(|slope| trial.shows(*slope) || (!is_compared_rounded && slope.stands_out())))
     }
 
     /// The slope of `stages` on what distinguishes `predicted` from the reference, with its error estimated from sixteen new runs. For a
@@ -33,9 +33,9 @@ impl Comparison<'_> {
         &self,
         predicted: &Trace,
         stages: &BTreeSet<Probe>,
-        is_misplaced_cast: bool,
+        is_compared_rounded: bool,
     ) -> Result<Slope, ReplayError> {
-        let way = if is_misplaced_cast { Rounding::Reordered } else { Rounding::Stochastic };
+        let way = if is_compared_rounded { Rounding::Reordered } else { Rounding::Stochastic };
         let roundings: Vec<Rounding> = SEEDS.map(way).collect();
         let mut runs = Vec::new();
         for some in roundings.chunks(TOGETHER) {
@@ -45,7 +45,7 @@ impl Comparison<'_> {
         let sums = |probe: &Probe| {
             let stage = by_probe.get(probe)?;
             let mistaken = stage.seen(predicted.get(probe)?);
-            let right = if is_misplaced_cast { stage.rounded() } else { &stage.exact };
+            let right = if is_compared_rounded { stage.rounded() } else { &stage.exact };
             let off = |run: &Trace| {
                 let values = stage.seen(run.get(probe)?);
                 Some(values.iter().zip(right).map(|(value, right)| value - right).collect())

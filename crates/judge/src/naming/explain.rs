@@ -12,16 +12,16 @@ use crate::naming::slope::excludes;
 /// A mistake that explains some of the failing stages.
 pub struct Explanation<'t> {
     pub trial: &'t Trial,
-    /// The stages that it brings inside the budget.
+    /// The stages that it brings inside their limits.
     pub explained: BTreeSet<Probe>,
     /// Ids of mistakes that the recordings do not tell from it.
     pub alternatives: BTreeSet<&'static str>,
-    /// Whether it was made wherever the recordings would show it.
-    pub everywhere: bool,
+    /// Whether it was tried on every recorded stage that it can change, and makes none fail that passed before.
+    pub breaks_none: bool,
 }
 
 impl Explanation<'_> {
-    /// Whether a stage that it changes still fails: then it may have been made in fewer places.
+    /// Whether a stage that it can change fails with it planted: then it may have been made in fewer places.
     pub fn is_too_wide(&self) -> bool {
         self.trial.fits.iter().any(|(_, fit)| !fit.passes())
     }
@@ -65,11 +65,11 @@ impl Comparison<'_> {
         let mut fitting: Vec<(&Trial, BTreeSet<Probe>, usize)> = trials
             .iter()
             .map(|trial| (trial, trial.explained(open), trial.breaks(open)))
-            .filter(|(trial, explained, breaks)| !explained.is_empty() && whole_mask(trial, explained, *breaks, open))
+            .filter(|(trial, explained, breaks)| !explained.is_empty() && mask_fits(trial, explained, *breaks, open))
             .collect();
         // First the one that explains most stages, then the one that breaks fewest, then the one that leaves least residual.
         fitting.sort_by(|(a, ea, ba), (b, eb, bb)| {
-            let gone = |trial: &Trial, on: &BTreeSet<Probe>| trial.slope(on.iter().copied()).explained;
+            let gone = |trial: &Trial, on: &BTreeSet<Probe>| trial.slope(on.iter().copied()).removed;
             eb.len().cmp(&ea.len()).then(ba.cmp(bb)).then_with(|| gone(b, eb).total_cmp(&gone(a, ea)))
         });
         let (champion, explained, breaks) = fitting.first()?;
@@ -90,15 +90,15 @@ impl Comparison<'_> {
         let id = trial.hypothesis.mistake.id;
         // Of a large model only failing stages were predicted.
         let affected = self.affected(|probe| trial.hypothesis.touches(probe)).len();
-        let everywhere = *breaks == 0 && trial.fits.len() == affected;
+        let breaks_none = *breaks == 0 && trial.fits.len() == affected;
         let others = tied.iter().map(|(trial, ..)| trial.hypothesis.mistake.id).filter(|other| *other != id);
-        Some(Explanation { trial, explained: explained.clone(), alternatives: others.collect(), everywhere })
+        Some(Explanation { trial, explained: explained.clone(), alternatives: others.collect(), breaks_none })
     }
 }
 
-/// Whether a mistake of masks fits in all layers that it changes, or in one layer alone. In one layer several mistakes make the same
-/// mask: one that fits some layers and breaks others is not the one.
-fn whole_mask(trial: &Trial, explained: &BTreeSet<Probe>, breaks: usize, open: &BTreeSet<Probe>) -> bool {
+/// Of a mistake that changes masks: whether it explains every failing stage that it was tried on, and breaks no other unless it explains
+/// exactly one. In one layer several mistakes make the same mask: one that fits some layers and breaks others is not the one.
+fn mask_fits(trial: &Trial, explained: &BTreeSet<Probe>, breaks: usize, open: &BTreeSet<Probe>) -> bool {
     let of_mask = |hypothesis: &Hypothesis| hypothesis.mistake.touches(|probe| probe.kind() == Kind::Mask);
     if !of_mask(&trial.hypothesis) {
         return true;

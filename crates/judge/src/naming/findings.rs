@@ -12,18 +12,18 @@ use crate::verdict::Unseen;
 pub struct Findings {
     /// Mistakes, in order of their first stage.
     pub named: Vec<NamedMistake>,
-    /// Their kinds, in the same order.
+    /// The kinds of the named mistakes, in the order in which they were found.
     pub kinds: Vec<MistakeKind>,
     /// Parameters with a wrong value that is no mistake of the catalogue.
     pub fitted: Vec<FittedParameter>,
     /// Failing stages that nothing explains.
     pub unnamed: Vec<Probe>,
-    /// Mistakes that these recordings cannot show.
+    /// Mistakes that these recordings cannot show, anywhere or at some sites, and those that were not tried.
     pub unseen: Vec<Unseen>,
 }
 
 impl Findings {
-    /// Takes mistakes that were named off the list of the unseen ones, at the sites where they were.
+    /// Takes the sites of named mistakes off the list of the unseen ones. A mistake that could be seen nowhere is taken off whole.
     pub fn forget_the_named(&mut self) {
         for unseen in &mut self.unseen {
             let Some(named) = self.named.iter().find(|named| named.id == unseen.id) else { continue };

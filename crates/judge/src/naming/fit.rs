@@ -43,14 +43,14 @@ pub struct Fitted {
     parameter: Parameter,
     /// Infinite: no cap.
     value: f64,
-    /// The relative standard error of the value.
+    /// The relative standard error of the value; of "none" that of the value that it replaced, or 0.
     error: f64,
     expected: f64,
     explained: BTreeSet<Probe>,
     /// How well the worst of the explained stages fits.
     misfit: f64,
     sites: BTreeSet<Probe>,
-    /// If it was found below the budget: the slope over all stages.
+    /// If it was found below the limits: the slope over all stages.
     below: Option<Slope>,
 }
 
@@ -87,7 +87,7 @@ impl Fitted {
     }
 }
 
-/// A parameter that was found below the budget.
+/// A parameter that was found below the limits.
 pub struct Below {
     pub fitted: Fitted,
     /// The stages as predicted with it.
@@ -134,7 +134,7 @@ impl Comparison<'_> {
     }
 
     /// The parameter with a wrong value that no stage shows by itself, but all stages together do. Of several, the one that
-    /// explains most of the residual.
+    /// removes the largest share of the residual.
     pub fn fit_below(&self) -> Result<Option<Below>, ReplayError> {
         let mut best: Option<(Slope, Below)> = None;
         for asked in self.parameters(|_| true) {
@@ -148,7 +148,7 @@ impl Comparison<'_> {
             };
             let predicted = self.with_value(&asked, fitted.value)?;
             let slope = self.second_slope(&predicted, &asked.stages, false)?;
-            if slope.stands_out() && best.as_ref().is_none_or(|(best, _)| slope.explained > best.explained) {
+            if slope.stands_out() && best.as_ref().is_none_or(|(best, _)| slope.removed > best.removed) {
                 fitted.below = Some(slope);
                 best = Some((slope, Below { fitted, predicted, stages: asked.stages }));
             }

@@ -6,7 +6,7 @@ use loupe_spec::{Edit, Graph, Mistake, Probe, What};
 
 use crate::segments::Segments;
 
-/// A layer's two halves, each of which ends where it joins the residual.
+/// A layer's two halves. Each ends with its addition to the residual stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Half {
     /// `input_layernorm` to `residual_attn`.
@@ -102,8 +102,8 @@ pub fn scopes(mistake: &'static Mistake, segments: &Segments, probes: &BTreeSet<
         if several_layers {
             layers.extend(own_layers.iter().flatten().map(|layer| Scope::Layer(*layer)));
         }
-        // A mistake at one stage of every layer also changes the tokens that were not recorded, which attention reads. At one stage
-        // of one layer it does not, so the two are tried separately even if only that layer is recomputed.
+        // With several layers, or where some tokens were not recorded, a mistake in one layer predicts something else than in every
+        // layer: the earlier layers of those tokens are right.
         if several_layers || segments.in_part {
             sites.extend(
                 touched.iter().filter(|probe| several_stages || probe.layer().is_none()).map(|p| Scope::Site(*p)),

@@ -1,12 +1,12 @@
-//! Which mistake? The one that, planted in the reference, brings the failing stages inside their limits.
+//! Which mistake? The one that, planted in the reference, brings most of the failing stages inside their limits; and what explains the rest.
 //!
 //! 1. Every mistake of the catalogue is planted in the reference and tried on the failing stages (`comparison.rs`), in several scopes
 //!    (`hypothesis.rs`). A regression of the residual on what the mistake changes says whether it was made (`slope.rs`); the mistake that
 //!    explains most is named, with those that the recordings do not tell from it (`explain.rs`).
 //! 2. Where none fits, a parameter with a wrong value is fitted (`fit.rs`), then sets of up to three mistakes (`sets.rs`).
 //! 3. What is found is planted for good, and the search begins again with what still fails.
-//! 4. When nothing fails any more, the residuals of all stages together are looked at in the same way, below the limits (`below.rs`), and
-//!    what seems to be there is looked at twice (`confirm.rs`). What could not have been seen goes into the verdict, too.
+//! 4. Last, every mistake is tried on all stages together (`below.rs`). If nothing fails any more, those that show below the limits are named,
+//!    after a second look (`confirm.rs`). In every case those that could not be seen, or were not tried, are listed.
 
 mod below;
 mod comparison;
@@ -47,7 +47,8 @@ pub struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Names what explains the stages `failing`. If `sound`, which says that no stage is broken, names what shows below the budget, too.
+    /// Names what explains the stages `failing`. If `sound` (nothing is broken, and the precision is known) and nothing fails any more, names
+    /// what shows below the limits, too.
     ///
     /// # Errors
     /// What the replayer says.
@@ -61,7 +62,7 @@ impl Search<'_> {
             }
             open = comparison.failing().intersection(failing).copied().collect();
         }
-        comparison.below_the_budget(sound && open.is_empty(), &mut findings)?;
+        comparison.below_the_limits(sound && open.is_empty(), &mut findings)?;
         findings.unnamed = open.into_iter().collect();
         findings.forget_the_named();
         findings.unseen.sort_by(|a, b| (a.why, &a.id, &a.sites).cmp(&(b.why, &b.id, &b.sites)));
@@ -76,7 +77,7 @@ impl Comparison<'_> {
     /// Finds what explains some stages of `open`, adds it to `findings` and plants it: one mistake, else a parameter with a wrong
     /// value, else several mistakes. Returns whether anything was found.
     fn explain(&mut self, open: &BTreeSet<Probe>, findings: &mut Findings) -> Result<bool, ReplayError> {
-        // So few values were recorded that no name could be sure.
+        // If even a perfect prediction gains fewer bits than it takes to choose among all mistakes, nothing is looked for.
         let most = self.most_bits(open);
         if most < LEAST_BITS + (self.replayer.mistakes().len() as f64).log2() {
             return Ok(false);
@@ -93,12 +94,12 @@ impl Comparison<'_> {
         let by_chance = (trials.len() as f64).log2() + LEAST_BITS;
         let sure = |best: &Explanation<'_>| self.bits(&best.explained, &best.trial.compared) >= by_chance;
         if let Some(best) = self.best(&trials, open).filter(sure) {
-            // A layer that is within its limits with the mistake and without it counts only if its slope is nearer to 1.
+            // If it may be everywhere, it is also planted at the other stages that are likelier with it than without.
             let mut stages = best.explained.clone();
-            if best.everywhere {
+            if best.breaks_none {
                 stages.extend(best.trial.likelier());
             }
-            let everywhere = best.everywhere && stages.len() == best.trial.sums.len();
+            let everywhere = best.breaks_none && stages.len() == best.trial.sums.len();
             let planting = self.planting(best.trial.hypothesis, &stages, everywhere);
             let worst = best.explained.iter().map(|probe| best.trial.fits[probe].tensor).fold(0.0, f64::max);
             let of_masks = best.explained.iter().all(|probe| probe.kind() == Kind::Mask);

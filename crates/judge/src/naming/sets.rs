@@ -39,7 +39,8 @@ impl Set {
 }
 
 impl Comparison<'_> {
-    /// The smallest set that brings all stages of `open` inside the budget, and of which every member is needed.
+    /// The first set, of two and then of three, that the search finds to bring all stages of `open` inside their limits with every member
+    /// needed. Members after the first are made everywhere.
     pub fn several_together(
         &self,
         trials: &[Trial],
@@ -66,7 +67,7 @@ impl Comparison<'_> {
         let sets = singles.map(|member| self.set(vec![member], open)).collect::<Result<_, _>>()?;
         let mut beam = nearest(sets);
         for _ in 1..SET_SIZE {
-            // The beam tries few of these sets, but it picks the nearest: by chance, all count.
+            // The beam keeps the nearest of all these sets, so all of them count as tried.
             by_chance += (everywhere.len() as f64).log2();
             if most < by_chance {
                 break;

@@ -31,14 +31,15 @@ pub struct Sums {
     count: usize,
     /// `sum(d² / s²)` with `right` and `mistaken` rounded to the storage dtype.
     stored: f64,
-    /// `sum(n d / s²)` of each run of right code, where n is what that run differs by from `right`.
+    /// `sum(n d / s²)` of each noisy run of the reference, where n is what it differs by from its own baseline.
     noise: Vec<f64>,
-    /// Whether the mistake changes a value that has no noise: a mask, or what a mask hides.
+    /// Whether the mistake changes a value that has no noise: what is 0 in a mask, or a probability that is exactly 0.
     changes_mask: bool,
 }
 
 impl Sums {
-    /// The sums of `stage`. `noise` has, for each run of right code, its difference from `right`.
+    /// The sums of `stage`. `noise` has, for each noisy run, what it differs by from its baseline: the exact prediction of the same
+    /// reference, or for a misplaced cast the rounded one.
     pub fn of(stage: &Stage, right: &[f64], mistaken: &[f64], noise: &[Vec<f64>]) -> Sums {
         let mut sums = Sums { noise: vec![0.0; noise.len()], ..Sums::default() };
         for at in stage.indices() {
@@ -86,12 +87,13 @@ pub struct Slope {
     pub beta: f64,
     /// Its standard error.
     pub error: f64,
-    /// `sum(d² / s²)`: the size of what the mistake changes, squared, in units of the noise. 0: it changes nothing.
+    /// `sum(d² / s²)`: the size of what the mistake changes, squared, in units of the noise. 0: it changes nothing that has noise; it may
+    /// still change a mask.
     pub information: f64,
     /// The same after rounding to the storage dtype. Where rounding takes most of the change away, a slope of 0 says nothing.
     stored: f64,
     /// The share of the residual's square that is gone with the mistake planted, over the values that it changes.
-    pub explained: f64,
+    pub removed: f64,
     /// Whether the mistake changes a mask, or what a mask hides: then any difference decides.
     masks: bool,
 }
@@ -105,7 +107,7 @@ impl Slope {
         }
         if all.dd == 0.0 {
             let masks = all.changes_mask;
-            return Slope { beta: 0.0, error: f64::INFINITY, information: 0.0, stored: 0.0, explained: 0.0, masks };
+            return Slope { beta: 0.0, error: f64::INFINITY, information: 0.0, stored: 0.0, removed: 0.0, masks };
         }
         let beta = all.rd / all.dd;
         // The variance of what the regression leaves of the residual.
@@ -118,7 +120,7 @@ impl Slope {
             error: of_residual.max(of_noise),
             information: all.dd,
             stored: all.stored,
-            explained: if all.rr == 0.0 { 0.0 } else { (2.0 * all.rd - all.dd) / all.rr },
+            removed: if all.rr == 0.0 { 0.0 } else { (2.0 * all.rd - all.dd) / all.rr },
             masks: all.changes_mask,
         }
     }
@@ -136,13 +138,13 @@ impl Slope {
         )
     }
 
-    /// The mistake accounts for most of the residual, the slope is near 1, and right code seldom has a slope so far from 0. A
-    /// weaker claim than [`Slope::present`].
+    /// The mistake accounts for most of the residual, the slope is near 1, and right code seldom has a slope so far from 0. An
+    /// error that is not small enough for [`Slope::present`] may do.
     pub fn stands_out(self) -> bool {
-        self.explained >= MOST_OF_IT && (self.beta - 1.0).abs() < BAND && self.beta / self.error > SLOPE_ERRORS
+        self.removed >= MOST_OF_IT && (self.beta - 1.0).abs() < BAND && self.beta / self.error > SLOPE_ERRORS
     }
 
-    /// The mistake was not made: it would have been seen, and the slope is well below 1/2.
+    /// The mistake was not made: its change is not lost in rounding to the storage dtype, and the slope is well below 1/2.
     pub fn absent(self) -> bool {
         self.tells()
             && self.stored * BLUNT * BLUNT >= 1.0
@@ -155,7 +157,8 @@ impl Slope {
         self.masks || self.present() || self.absent()
     }
 
-    /// Whether the slope is known well enough to say anything. Of a mask there is no slope: it is compared bit for bit.
+    /// Whether the slope is known well enough to say anything. Where a mask changes it is not needed: what is 0 there and
+    /// what is not decides.
     pub fn tells(self) -> bool {
         self.masks || (self.information >= LEAST_INFORMATION && self.error <= BLUNT)
     }
@@ -165,7 +168,7 @@ impl Slope {
         (self.beta - 1.0).abs() < BAND.max(AGREEMENT * self.error) && self.beta > AGREEMENT * self.error
     }
 
-    /// Whether a mistake that brings stages inside the budget may be named for it: the slope is known well, and near 1. A mistake
+    /// Whether a mistake that brings stages inside their limits may be named for it: the slope is known well, and near 1. A mistake
     /// that fits by chance, or one with so much noise of its own that anything fits, does not pass.
     pub fn earns(self) -> bool {
         // A leak of e^-50 through a mask changes nothing else by more than the noise: the mask alone decides.
@@ -177,7 +180,7 @@ impl Slope {
 }
 
 /// Whether the recordings exclude the prediction `other` in favour of `best`: the slope with `best` for right and `other` for mistaken is
-/// well below 1/2. Both predict `probes`.
+/// well below 1/2. A probe of `probes` that one of them does not predict excludes it, too; two that differ nowhere are not told apart.
 pub fn excludes(
     stages: &BTreeMap<Probe, &Stage>,
     probes: impl Iterator<Item = Probe>,
