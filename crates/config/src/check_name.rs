@@ -1,9 +1,6 @@
-//! Which keys each check has.
+//! The names of the checks.
 
 use std::fmt;
-
-use crate::key::Shape;
-use crate::keys::*;
 
 /// The name of a check, as `check` spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,51 +46,6 @@ impl CheckName {
             CheckName::Names => "names",
             CheckName::Explain => "explain",
             CheckName::Export => "export",
-        }
-    }
-
-    /// The keys that this check alone decides what to do with.
-    pub(crate) fn own(self) -> Shape {
-        let own = Shape::default();
-        match self {
-            CheckName::Embed | CheckName::Export => own,
-            CheckName::Attn => own.must(&[&LAYER]),
-            CheckName::Weights => {
-                own.may(&[&LAYER, &PROJ, &TENSOR, &AGAINST]).one_of(&[&["layer", "proj"], &["tensor"]])
-            }
-            CheckName::Rope => own.must(&[&POS, &DIM, &THETA]),
-            CheckName::LayerOut => own.must(&[&LAYERS, &TOKEN]),
-            CheckName::Trace => own.may(&[&LAYERS, &PROBES]),
-            CheckName::Names => own.must(&[&CANDIDATE_PATH]).may(&[&NAMES]),
-            CheckName::Explain => own.may(&[&ID]),
-            CheckName::Compare => own
-                .may(&[&CANDIDATES, &CANDIDATE, &REFERENCE, &NAMES, &CANDIDATE_DTYPE, &POSITIONS, &POLICY, &FORMAT])
-                .may(&[&STIMULUS])
-                .one_of(&[&["candidates"], &["candidate"]]),
-        }
-    }
-
-    /// Every key that a document with this check may have.
-    pub(crate) fn shape(self) -> Shape {
-        let own = self.own().may(&[&CHECK]);
-        match self {
-            CheckName::Embed | CheckName::Attn | CheckName::LayerOut | CheckName::Trace => own
-                .must(&[&MODEL])
-                .may(&[&REVISION, &OUTPUT])
-                .may(INPUT)
-                .one_of(ONE_INPUT)
-                .may(COMPUTING)
-                .may(&[&MISTAKES]),
-            CheckName::Compare => {
-                own.may(&[&MODEL, &REVISION, &OUTPUT]).may(INPUT).one_of(AT_MOST_ONE_INPUT).may(COMPUTING)
-            }
-            CheckName::Weights | CheckName::Rope => own.must(&[&MODEL]).may(&[&REVISION, &OUTPUT]).may(COMPUTING),
-            // Looks at names and shapes: nothing is computed.
-            CheckName::Names => own.may(&[&MODEL, &REVISION, &OUTPUT]),
-            // Of no model.
-            CheckName::Explain => own.may(&[&OUTPUT]),
-            // Copies a checkpoint: nothing is computed.
-            CheckName::Export => own.must(&[&MODEL]).may(&[&REVISION]).must(&[&OUTPUT]).may(&[&MISTAKES]),
         }
     }
 

@@ -5,8 +5,7 @@ use jsonc_parser::common::{Range, Ranged};
 use loupe_spec::{echo, hint, nearest};
 
 use crate::error::{Noted, Problems};
-use crate::key::Key;
-use crate::keys::SCHEMA;
+use crate::key::{EDITORS, Key};
 use crate::read::{Mismatch, Reads, alternatives};
 
 /// The keys that an object inside the document takes from the document where it has none of its own.
@@ -47,7 +46,7 @@ impl<'d> Fields<'d> {
     /// Every key of the object itself, in order; but not what a document tells an editor.
     pub(crate) fn keys(&self) -> Vec<&'d str> {
         let all = self.object.properties.iter().map(|property| property.name.as_str());
-        all.filter(|name| self.outer.is_some() || *name != SCHEMA.name).collect()
+        all.filter(|name| self.outer.is_some() || *name != EDITORS).collect()
     }
 
     /// Whether the object itself has the key.

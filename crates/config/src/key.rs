@@ -6,6 +6,9 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::read::Takes;
 
+/// What a document tells an editor: where its schema is.
+pub(crate) const EDITORS: &str = "$schema";
+
 /// A key.
 pub(crate) struct Key<R> {
     pub name: &'static str,
@@ -14,6 +17,16 @@ pub(crate) struct Key<R> {
     pub default: Option<&'static str>,
     /// What it means.
     pub says: &'static str,
+}
+
+/// A key that has to be there, or whose absence no value stands for.
+pub(crate) const fn key<R>(name: &'static str, takes: R, says: &'static str) -> Key<R> {
+    Key { name, takes, default: None, says }
+}
+
+/// A key for whose absence `default` stands.
+pub(crate) const fn with_default<R>(name: &'static str, takes: R, default: &'static str, says: &'static str) -> Key<R> {
+    Key { name, takes, default: Some(default), says }
 }
 
 /// A key, whatever it takes.

@@ -6,27 +6,18 @@ use loupe_spec::{Arithmetic, Dtype};
 use serde_json::json;
 
 use crate::check_name::CheckName;
-use crate::engine_run::Command;
-use crate::key::{AnyKey, Key, Nested, Sets, Shape};
+use crate::command::{Command, DumpFormat};
+use crate::key::{AnyKey, EDITORS, Key, Nested, Sets, Shape, key, with_default};
 use crate::read::{
     BOOLEAN, Choice, DEVICE, EVEN, INDEX, INTEGER, List, NUMBER, OneOrList, PATH, POSITIVE, PREFIX, ProbePattern,
     Scalar, TEXT, Takes, any_list, list,
 };
-use crate::{BACKENDS, ComputedIn, Device, DumpFormat, Format, MatmulPrecision, Proj};
-
-/// A key that has to be there, or whose absence no value stands for.
-const fn key<R>(name: &'static str, takes: R, says: &'static str) -> Key<R> {
-    Key { name, takes, default: None, says }
-}
-
-const fn with_default<R>(name: &'static str, takes: R, default: &'static str, says: &'static str) -> Key<R> {
-    Key { name, takes, default: Some(default), says }
-}
+use crate::{BACKENDS, ComputedIn, Device, Format, MatmulPrecision, Proj};
 
 // Of every check.
 
 pub(crate) const SCHEMA: Key<Scalar<String>> = key(
-    "$schema",
+    EDITORS,
     TEXT,
     "for editors: the path or address of a schema in `configs/schemas`; Loupe itself does not read it",
 );
@@ -173,34 +164,6 @@ pub(crate) const JUDGED_WITH: &[&dyn AnyKey] = &[&NAMES, &CANDIDATE_DTYPE, &POSI
 
 // Of a matrix.
 
-/// The checks that a matrix can hold: those that make a report.
-pub(crate) const MATRIX_CHECKS: [CheckName; 6] =
-    [CheckName::Embed, CheckName::Attn, CheckName::Weights, CheckName::Rope, CheckName::LayerOut, CheckName::Trace];
-pub(crate) const CHECKS: Key<Nested> = key(
-    "checks",
-    Nested {
-        words: "list",
-        schema: || {
-            let names = MATRIX_CHECKS.into_iter().filter(|name| name.own().needs_nothing()).map(CheckName::name);
-            let object = |name: CheckName| {
-                let mut schema = name.own().must(&[&CHECK]).schema();
-                schema["properties"]["check"] = json!({"const": name.name()});
-                schema
-            };
-            let any = std::iter::once(json!({"enum": names.collect::<Vec<_>>()})).chain(MATRIX_CHECKS.map(object));
-            json!({"type": "array", "items": {"anyOf": any.collect::<Vec<_>>()}})
-        },
-    },
-    "names of checks, or objects with `check` and that check's own keys",
-);
-pub(crate) const RUNS: Key<Nested> = key(
-    "runs",
-    Nested {
-        words: "list",
-        schema: || json!({"type": "array", "items": {"anyOf": [backend_run_keys().schema(), engine_run_keys().schema()]}}),
-    },
-    "what runs them: backends, and engines that are started",
-);
 pub(crate) const REPORTS: Key<List<Scalar<PathBuf>>> =
     key("reports", list(PATH), "reports made elsewhere that join in");
 pub(crate) const REQUIRE: Key<List<Choice<&str>>> =
@@ -233,22 +196,6 @@ pub(crate) const DUMP_FORMAT: Key<Choice<DumpFormat>> = with_default(
 );
 pub(crate) const NAME: Key<Scalar<String>> =
     key("name", TEXT, "what the engine is called in the tables; left out: the program's file name");
-
-/// A run on a backend.
-pub(crate) fn backend_run_keys() -> Shape {
-    Shape::default().must(&[&BACKEND]).may(&[&DEVICE_OF, &DTYPE, &PRECISION])
-}
-
-/// A run of an engine.
-pub(crate) fn engine_run_keys() -> Shape {
-    Shape::default().must(&[&COMMAND]).may(&[&DUMP_FORMAT, &NAME]).may(JUDGED_WITH)
-}
-
-/// A matrix.
-pub(crate) fn matrix_keys() -> Shape {
-    let model = Shape::default().may(&[&MODEL, &REVISION]).may(INPUT).one_of(AT_MOST_ONE_INPUT);
-    model.may(&[&MATRIX_REFERENCE, &CHECKS, &RUNS, &REPORTS, &REQUIRE, &TIME_LIMIT, &MATRIX_FORMAT, &MATRIX_OUTPUT])
-}
 
 /// Of the prompt, one form or none.
 pub(crate) const AT_MOST_ONE_INPUT: Sets = &[&[], &["prompt"], &["token_ids"]];

@@ -10,6 +10,7 @@
 
 mod build;
 mod check_name;
+mod command;
 mod common;
 mod compare;
 mod engine_run;
@@ -19,16 +20,19 @@ mod fields;
 mod key;
 mod keys;
 mod matrix;
+mod matrix_keys;
 mod read;
 mod request;
 mod schema;
+mod shapes;
 mod syntax;
 mod tables;
 
 use std::path::Path;
 
 pub use check_name::CheckName;
-pub use engine_run::{DumpFormat, EngineRun, Piece, Placeholder};
+pub use command::{DumpFormat, Piece, Placeholder};
+pub use engine_run::EngineRun;
 pub use error::{ConfigError, Invalid, Problem};
 pub use matrix::{BackendRun, DEFAULT_TIME_LIMIT, Matrix, MatrixCheck, MatrixRun};
 pub use request::{

@@ -14,10 +14,9 @@ use crate::compare::format;
 use crate::engine_run::engine_run;
 use crate::error::Noted;
 use crate::fields::{Fields, INHERITED};
-use crate::keys::{
-    CHECK, CHECKS, COMMAND, MATRIX_CHECKS, MATRIX_FORMAT, MATRIX_OUTPUT, REPORT, REPORTS, REQUIRE, SCHEMA, TIME_LIMIT,
-    backend_run_keys, matrix_keys,
-};
+use crate::keys::{CHECK, COMMAND, MATRIX_FORMAT, MATRIX_OUTPUT, REPORT, REPORTS, REQUIRE, SCHEMA, TIME_LIMIT};
+use crate::matrix_keys::{CHECKS, MATRIX_CHECKS, matrix_keys};
+use crate::shapes::backend_run_keys;
 use crate::{Check, Common, Device, EngineRun, Format, Input, MatmulPrecision, ModelRef, Placeholder};
 
 /// How long one process may take where `time_limit_s` is left out: a first run on CUDA compiles every kernel.

@@ -4,7 +4,8 @@ use serde_json::{Value as Json, json};
 
 use crate::CheckName;
 use crate::key::Shape;
-use crate::keys::{CHECK, SCHEMA, matrix_keys};
+use crate::keys::{CHECK, SCHEMA};
+use crate::matrix_keys::matrix_keys;
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::CheckName;
 use crate::key::{AnyKey, Sets, Shape};
-use crate::keys::{CHECK, SCHEMA, engine_run_keys, matrix_keys};
+use crate::keys::{CHECK, SCHEMA};
+use crate::matrix_keys::matrix_keys;
+use crate::shapes::engine_run_keys;
 
 /// Every key of a config, in Markdown.
 pub fn key_table() -> String {

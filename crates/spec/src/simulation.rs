@@ -18,6 +18,13 @@ impl Simulation {
     }
 }
 
+impl Precision {
+    /// This precision, rounded in one way.
+    pub fn simulation(self, rounding: Rounding) -> Simulation {
+        Simulation { precision: self, rounding }
+    }
+}
+
 /// By how many times 2^-24 (of f64 2^-53) two libraries' exp, tanh, sin or cos may differ, relative: torch's own softmax is off by about
 /// eight.
 pub const LIBRARY_UNITS: f64 = 8.0;
