@@ -55,6 +55,16 @@ fn a_probe_point_is_explained_by_any_of_its_names() {
     }
 }
 
+/// Where a value comes from is said of every layer, and of what is outside of them.
+#[test]
+fn a_probe_point_is_told_what_it_is_computed_from() {
+    let sandbox = Sandbox::new();
+    for (name, from) in [("layers.3.input", "embed.scaled, layers.{l - 1}.output"), ("norm", "layers.{last}.output")] {
+        let text = explain(&sandbox, name);
+        assert!(text.lines().any(|line| line.trim() == format!("from         {from}")), "{text}");
+    }
+}
+
 #[test]
 fn other_names_of_a_verdict_are_explained_too() {
     let sandbox = Sandbox::new();

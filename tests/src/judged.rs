@@ -1,6 +1,6 @@
 //! Verdicts on what a dump may hold of a run.
 
-use loupe_judge::{Candidate, JudgeError, Rows, Verdict, judge};
+use loupe_judge::{Aligned, Candidate, JudgeError, Rows, Verdict, judge};
 use loupe_runtime::Referee;
 use loupe_spec::{Dtype, Probe};
 
@@ -57,20 +57,13 @@ pub fn candidate(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>)
         declared,
         arithmetic: None,
         strict: declared.is_some(),
-        trace,
-        rows,
-        ignored: Vec::new(),
-        unknown: 0,
-        misshapen: Vec::new(),
-        not_comparable: Vec::new(),
-        remarks: Vec::new(),
-        fragments: std::collections::BTreeMap::new(),
+        aligned: Aligned { trace, rows, ..Aligned::default() },
     }
 }
 
 /// The verdict on `candidate`, or why there is none.
 pub fn judged(without: &[String], case: &Case, candidate: &Candidate) -> Result<Verdict, JudgeError> {
-    let tokens = candidate.trace[&Probe::TOKEN_IDS].values.len();
+    let tokens = candidate.aligned.trace[&Probe::TOKEN_IDS].values.len();
     let referee = Referee { without, ..Referee::new(case.graph(), &case.tensors, tokens) };
     judge(candidate, &referee).map(|judged| judged.verdict)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use loupe_judge::{Fragment, Rows, found};
+use loupe_judge::{Aligned, Fragment, Rows, found};
 use loupe_spec::{Graph, HostTensor, Probe, Replayer, Trace, echo};
 
 use crate::Sample;
@@ -43,27 +43,6 @@ pub struct Dump<'a> {
     pub tokens_from_one: Option<bool>,
     /// It is a report of Loupe's: everything is what it is called.
     pub is_report: bool,
-}
-
-/// A candidate's tensors, sorted.
-#[derive(Clone, Debug)]
-pub struct Aligned {
-    /// Those that can be compared, and `token_ids`.
-    pub trace: Trace,
-    /// The tokens of those that have not all rows.
-    pub rows: Rows,
-    /// Some values of others.
-    pub fragments: BTreeMap<Probe, Fragment>,
-    /// Names that are no probe's.
-    pub ignored: Vec<String>,
-    /// How many of those names no program is known to use.
-    pub unknown: usize,
-    /// As the judge's candidate has it.
-    pub misshapen: Vec<String>,
-    /// As the judge's candidate has it.
-    pub not_comparable: Vec<String>,
-    /// Whose names they are, and what was read otherwise than as documented, a sentence each.
-    pub remarks: Vec<String>,
 }
 
 /// A candidate's tensors with every way to read them.

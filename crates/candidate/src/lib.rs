@@ -37,7 +37,7 @@ mod source;
 mod text;
 mod tokens;
 
-pub use align::{Aligned, Dump, Sorted, sort};
+pub use align::{Dump, Sorted, sort};
 pub use counting::Counting;
 pub use entries::in_any_layer;
 pub use error::AlignError;

@@ -28,7 +28,7 @@ impl<'a> Pieces<'a> {
         self.bytes.iter().flat_map(|bytes| change.parts(dtype, bytes)).flatten().collect()
     }
 
-    /// RowSelection of `width` elements each.
+    /// Rows of `width` elements each.
     pub fn of_rows(bytes: Vec<&'a [u8]>, width: usize) -> Pieces<'a> {
         Pieces { bytes, elements: width.max(1) }
     }

@@ -110,7 +110,7 @@ pub enum CheckpointError {
         /// Why.
         reason: String,
     },
-    /// RowSelection that the tensor does not have.
+    /// Rows that the tensor does not have.
     #[error("{name} {shape:?}: {reason}")]
     RowSelection {
         /// The tensor.

@@ -112,7 +112,7 @@ impl Tensors {
         }
     }
 
-    /// RowSelection of a tensor, each element converted to `dtype` by rounding to nearest, ties to even, and checked.
+    /// Rows of a tensor, each element converted to `dtype` by rounding to nearest, ties to even, and checked.
     ///
     /// # Errors
     /// As [`Tensors::entry`]; rows that the tensor does not have; a `dtype` that is no float; and NaN or infinity in the

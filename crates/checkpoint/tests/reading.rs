@@ -63,7 +63,7 @@ fn rows_are_those_of_the_whole_tensor() {
 fn rows_that_are_not_there_are_refused() {
     let folder = folder(1);
     let tensors = tensors(folder.path());
-    // RowSelection of 12 bytes: 12 * 2^62 wraps to 0, which must not read row 0.
+    // Rows of 12 bytes: 12 * 2^62 wraps to 0, which must not read row 0.
     for rows in [
         RowSelection::List(&[1 << 62]),
         RowSelection::List(&[11]),

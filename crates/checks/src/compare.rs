@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use loupe_candidate::{
-    Aligned, Counting, Dump, KnownRows, Meaning, Names, Sorted, Source, may_count_from_one, sort, stacked,
-};
+use loupe_candidate::{Counting, Dump, KnownRows, Meaning, Names, Sorted, Source, may_count_from_one, sort, stacked};
 use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input};
-use loupe_judge::{Candidate, CandidateInfo, Judged, Judgement, Rows, Verdict, Verdicts, judge, judge_values, text};
+use loupe_judge::{
+    Aligned, Candidate, CandidateInfo, Judged, Judgement, Rows, Verdict, Verdicts, judge, judge_values, text,
+};
 use loupe_report::{Report, Written, read};
 use loupe_runtime::{Bytes, Referee, free_memory};
 use loupe_spec::{Dtype, HostTensor, Probe, Values, echo, nearest};
@@ -255,24 +255,8 @@ fn one(
     }
     let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
     let as_candidate = |aligned: Aligned| {
-        let Aligned { trace, rows, fragments, ignored, unknown, misshapen, not_comparable, remarks } = aligned;
         let (path, backend, check) = (shown.clone(), backend.clone(), check.clone());
-        Candidate {
-            path,
-            backend,
-            check,
-            declared,
-            arithmetic,
-            strict,
-            trace,
-            rows,
-            fragments,
-            ignored,
-            unknown,
-            misshapen,
-            not_comparable,
-            remarks,
-        }
+        Candidate { path, backend, check, declared, arithmetic, strict, aligned }
     };
     let mut candidate = as_candidate(sorted.aligned()?);
     let mut judged = judge(&candidate, &referee)?;
@@ -287,7 +271,8 @@ fn one(
         guesses.extend(others.into_iter().map(|ran| Guess { ran: Some(ran), ..Guess::default() }));
     }
     // The last row alone is of any prompt with that token.
-    let is_one_row = matches!(&candidate.rows, Rows::Positions(rows) if rows.len() == 1) && other_rows.is_none();
+    let is_one_row =
+        matches!(&candidate.aligned.rows, Rows::Positions(rows) if rows.len() == 1) && other_rows.is_none();
     if is_open && is_one_row && !prompt.is_said && needed.0 > 0 && prompt.ids.len() > 2 && prompt.ids[0] == BOS {
         guesses.push(Guess { ran: Some(Ran::without_bos(&prompt.ids)), ..Guess::default() });
     }
@@ -299,7 +284,7 @@ fn one(
         guesses.push(Guess { tokens_from_one: true, ..Guess::default() });
     }
     let Judged { mut verdict, precision, .. } = judged;
-    let recorded = candidate.trace.keys().chain(candidate.fragments.keys()).copied();
+    let recorded = candidate.aligned.trace.keys().chain(candidate.aligned.fragments.keys()).copied();
     let recorded = recorded.filter(|probe| *probe != Probe::TOKEN_IDS).collect();
     let asked = Asked {
         compare,

@@ -67,20 +67,14 @@ fn is_called(probe: Probe, name: &str) -> bool {
 }
 
 fn probe_text(probe: Probe, graph: &Graph) -> String {
-    let document = probe_document(probe, graph);
-    let list = |key: &str| {
-        let names = document[key].as_array().into_iter().flatten().filter_map(Value::as_str);
-        names.collect::<Vec<_>>().join(", ")
-    };
     let mut out = format!("{}: {}\n", probe.pattern(), probe.meaning().replace('`', ""));
-    let mistakes: Vec<String> =
-        mistakes().iter().filter(|mistake| (mistake.at)(probe)).map(|mistake| mistake.name()).collect();
+    let mistakes = mistakes().iter().filter(|mistake| (mistake.at)(probe)).map(Mistake::name);
     for (label, text) in [
-        ("shape", format!("[{}]", list("shape"))),
-        ("from", list("inputs")),
-        ("weight", document["weight"].as_str().unwrap_or_default().to_string()),
+        ("shape", format!("[{}]", axes(probe).join(", "))),
+        ("from", inputs(probe, graph).join(", ")),
+        ("weight", weight(probe, graph).unwrap_or_default()),
         ("transformers", probe.in_transformers().replace('`', "")),
-        ("mistakes", mistakes.join(", ")),
+        ("mistakes", mistakes.collect::<Vec<_>>().join(", ")),
     ] {
         if !text.is_empty() {
             // Writing to a String cannot fail.
@@ -91,18 +85,41 @@ fn probe_text(probe: Probe, graph: &Graph) -> String {
 }
 
 fn probe_document(probe: Probe, graph: &Graph) -> Value {
-    let node = graph.node(probe);
-    // The first layer's input comes from the embedding, every other layer's from the layer before it.
-    let inputs = node.map(|node| Probe::patterns(node.inputs.iter().copied())).unwrap_or_default();
-    let axes: Vec<String> = probe.axes().iter().map(|axis| format!("{axis:?}")).collect();
     json!({
         "name": probe.pattern(),
-        "shape": axes,
-        "inputs": inputs,
-        "weight": node.and_then(|node| node.weight).map(|weight| weight.to_string().replace("layers.0.", "layers.{l}.")),
+        "shape": axes(probe),
+        "inputs": inputs(probe, graph),
+        "weight": weight(probe, graph),
         "what": probe.meaning(),
         "transformers": probe.in_transformers(),
     })
+}
+
+/// The letters of docs/probes.md.
+fn axes(probe: Probe) -> Vec<String> {
+    probe.axes().iter().map(|axis| format!("{axis:?}")).collect()
+}
+
+/// What it is computed from in any layer: the first layer's input comes from the embedding, each other's from the layer before.
+fn inputs(probe: Probe, graph: &Graph) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for node in graph.nodes().iter().filter(|node| node.probe.pattern() == probe.pattern()) {
+        for input in &node.inputs {
+            let name = match input.layer() {
+                Some(_) if node.probe.layer().is_none() => format!("layers.{{last}}.{}", input.path()),
+                Some(layer) if Some(layer) != node.probe.layer() => format!("layers.{{l - 1}}.{}", input.path()),
+                _ => input.pattern(),
+            };
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+fn weight(probe: Probe, graph: &Graph) -> Option<String> {
+    graph.weight(probe).map(|weight| weight.to_string().replace("layers.0.", "layers.{l}."))
 }
 
 /// The number that `mistake` puts in the place of another, if that is all it does.

@@ -1,8 +1,9 @@
 //! Which tokens a candidate ran, and which it was to run.
 
-use loupe_candidate::{Aligned, Sorted};
+use loupe_candidate::Sorted;
 use loupe_checkpoint::{Checkpoint, RowSelection, Tensors};
 use loupe_config::{Compare, Input};
+use loupe_judge::Aligned;
 use loupe_report::Report;
 use loupe_spec::{Config, Dtype, HostTensor, Mistake, Weight, echo};
 
@@ -96,7 +97,7 @@ const PADDING: [usize; 2] = [0, 1];
 /// One prompt of those that a dump's `token_ids` hold.
 pub(crate) struct OfBatch {
     pub ids: Vec<usize>,
-    /// RowSelection of padding before its `<bos>` and after its last token.
+    /// Rows of padding before its `<bos>` and after its last token.
     pub padding: (usize, usize),
     pub batch: Option<Batch>,
 }
@@ -193,7 +194,7 @@ pub(crate) fn other_prompts(
             let (ids, ..) = unpadded(&ids, Some(asked), false);
             let is_part = asked.windows(ids.len().max(1)).any(|part| part == ids);
             let ran = Ran { ids: ids.to_vec(), how: BY_EMBEDDINGS };
-            // RowSelection of some of the tokens may be what was written, or what was run.
+            // Rows of some of the tokens may be what was written, or what was run.
             return Ok(if ids.is_empty() || is_part && ids[0] == BOS { Vec::new() } else { vec![ran] });
         }
     }
@@ -262,7 +263,7 @@ fn nearest_ids(rows: &[&[f64]], tensors: &Tensors, config: &Config) -> Result<Op
     Ok(best.into_iter().map(|(_, found)| found).collect())
 }
 
-/// RowSelection of the table that are read at a time.
+/// Rows of the table that are read at a time.
 const BLOCK: usize = 4096;
 
 fn cosine(one: &[f64], other: &[f64]) -> f64 {

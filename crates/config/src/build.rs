@@ -12,7 +12,8 @@ use crate::{Check, CheckName, Request, Target};
 
 /// The whole document.
 pub(crate) fn request(fields: &Fields, document: Value) -> Result<Request, Noted> {
-    fields.optional(&SCHEMA)?;
+    // Noted if it is wrong; nothing else depends on it.
+    let _ = fields.optional(&SCHEMA);
     let inferred = !fields.has("check");
     let name = if inferred { infer(fields)? } else { fields.required(&CHECK)? };
     let fields = fields.named(format!("check \"{name}\""));

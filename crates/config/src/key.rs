@@ -59,12 +59,8 @@ impl<R: Takes + Sync> AnyKey for Key<R> {
         let mut schema = self.takes.schema();
         schema["description"] = self.says.into();
         if let Some(default) = self.default {
-            // `0.5` and `true` are themselves, a name is a string, and a sentence is no value.
-            let value = serde_json::from_str(default).or_else(|_| match default.contains(' ') {
-                true => Err(()),
-                false => Ok(Json::from(default)),
-            });
-            schema.as_object_mut().zip(value.ok()).map(|(schema, value)| schema.insert("default".to_string(), value));
+            // `300` and `false` are themselves, all else is a string.
+            schema["default"] = serde_json::from_str(default).unwrap_or_else(|_| default.into());
         }
         schema
     }

@@ -176,8 +176,10 @@ pub(crate) const MATRIX_FORMAT: Key<OneOrList<Choice<Format>>> = with_default(
     "text",
     "how the verdict is said, and with `output` written",
 );
+/// Where a matrix writes that names no `output`.
+pub const DEFAULT_OUTPUT: &str = "out/compare";
 pub(crate) const MATRIX_OUTPUT: Key<Scalar<PathBuf>> =
-    with_default("output", PREFIX, "out/compare", "where reports and verdict go");
+    with_default("output", PREFIX, DEFAULT_OUTPUT, "where reports and verdict go");
 pub(crate) const MATRIX_REFERENCE: Key<Nested> = key(
     "reference",
     Nested { words: "object with `report`", schema: || Shape::default().must(&[&REPORT]).schema() },
@@ -192,7 +194,7 @@ pub(crate) const DUMP_FORMAT: Key<Choice<DumpFormat>> = with_default(
     "format",
     Choice(|| DumpFormat::ALL.map(|format| (format.name(), format)).to_vec()),
     "auto",
-    "where the engine's numbers are: in what it leaves at `{output}`, or in what it prints",
+    "where its numbers are. `auto`: in what it leaves at `{output}`, in any form that a candidate may have, or where it leaves nothing, in what it prints; `printed`: in what it prints",
 );
 pub(crate) const NAME: Key<Scalar<String>> =
     key("name", TEXT, "what the engine is called in the tables; left out: the program's file name");

@@ -34,6 +34,7 @@ pub use check_name::CheckName;
 pub use command::{DumpFormat, Piece, Placeholder};
 pub use engine_run::EngineRun;
 pub use error::{ConfigError, Invalid, Problem};
+pub use keys::DEFAULT_OUTPUT;
 pub use matrix::{BackendRun, DEFAULT_TIME_LIMIT, Matrix, MatrixCheck, MatrixRun};
 pub use request::{
     BACKENDS, CandidateRef, Check, Common, Compare, ComputedIn, Device, Format, Input, MatmulPrecision, ModelRef, Proj,
@@ -41,7 +42,7 @@ pub use request::{
 };
 
 pub use schema::{config_schema, matrix_schema};
-pub use tables::{check_table, key_table, matrix_table};
+pub use tables::{check_table, engine_table, key_table, matrix_table};
 
 /// What stands for standard input in the place of a path.
 pub const STDIN: &str = "-";

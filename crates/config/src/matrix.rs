@@ -92,7 +92,8 @@ pub(crate) fn is_one(document: &Value) -> bool {
 pub(crate) fn matrix(fields: &Fields, document: Value) -> Result<Matrix, Noted> {
     let fields = fields.named("the matrix".to_string());
     fields.only(&matrix_keys().names());
-    fields.optional(&SCHEMA)?;
+    // Noted if it is wrong; nothing else depends on it.
+    let _ = fields.optional(&SCHEMA);
     // All are read before the first error ends it, so that each is noted.
     let reference = reference(&fields);
     let (model, input) = (model(&fields), input(&fields));

@@ -35,6 +35,7 @@ pub(crate) const RUNS: Key<Nested> = key(
     },
     "what runs them: backends, and engines that are started",
 );
+
 /// A matrix.
 pub(crate) fn matrix_keys() -> Shape {
     let model = Shape::default().may(&[&MODEL, &REVISION]).may(INPUT).one_of(AT_MOST_ONE_INPUT);

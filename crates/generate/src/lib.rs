@@ -7,7 +7,7 @@ mod pages;
 
 use std::path::{Path, PathBuf};
 
-use loupe_config::{check_table, config_schema, key_table, matrix_schema, matrix_table};
+use loupe_config::{check_table, config_schema, engine_table, key_table, matrix_schema, matrix_table};
 use loupe_judge::Verdicts;
 use loupe_report::Report;
 use loupe_spec::schema_of;
@@ -37,9 +37,10 @@ pub fn files(root: &Path, mut catalogue: Value) -> Result<Vec<(PathBuf, String)>
         .map(|(name, schema)| (format!("configs/schemas/{name}.json").into(), pretty(&schema)))
         .collect();
     files.push(("crates/mistakes/catalogue.json".into(), pretty(&catalogue)));
-    let pages: [(&str, &[(&str, String)]); 4] = [
+    let pages: [(&str, &[(&str, String)]); 5] = [
         ("docs/reference/configs.md", &[("keys", key_table()), ("checks", check_table())]),
         ("docs/reference/matrix.md", &[("keys", matrix_table())]),
+        ("docs/engines.md", &[("keys", engine_table())]),
         ("docs/probes.md", &[("probes", pages::probes(&catalogue)?)]),
         ("docs/reference/mistakes.md", &[("mistakes", pages::mistakes(&catalogue)?)]),
     ];

@@ -8,9 +8,10 @@ use crate::Statistic;
 use crate::layout::Layout;
 
 /// Which tokens a candidate's tensors have a row for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Rows {
     /// Each tensor for every token.
+    #[default]
     All,
     /// Those with fewer rows for these, in ascending order: a decode step's single row, or the tail of a prefill.
     Positions(Vec<usize>),
@@ -50,6 +51,27 @@ impl Fragment {
     }
 }
 
+/// A candidate's tensors under probe names.
+#[derive(Clone, Debug, Default)]
+pub struct Aligned {
+    /// The tensors, each with a row for every token or for those of `rows`. `token_ids` are the prompt's, all of them.
+    pub trace: Trace,
+    /// Which tokens those rows are.
+    pub rows: Rows,
+    /// Some values of other probe points.
+    pub fragments: BTreeMap<Probe, Fragment>,
+    /// Names that are no probe's, with what they are where that is known.
+    pub ignored: Vec<String>,
+    /// How many of those names no program is known to use.
+    pub unknown: usize,
+    /// Tensors with another number of heads or another width than the model's, a sentence each.
+    pub misshapen: Vec<String>,
+    /// Tensors that are packed in a way that cannot be read, a sentence each with what would make them comparable.
+    pub not_comparable: Vec<String>,
+    /// Whose names they are, and how the tensors were read, a sentence each.
+    pub remarks: Vec<String>,
+}
+
 /// Someone's tensors, ready to be judged.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -65,22 +87,8 @@ pub struct Candidate {
     pub arithmetic: Option<Arithmetic>,
     /// Its report says that f32 was f32 in matrix products.
     pub strict: bool,
-    /// The tensors, each with a row for every token or for those of `rows`. `token_ids` are the prompt's, all of them.
-    pub trace: Trace,
-    /// Which tokens those rows are.
-    pub rows: Rows,
-    /// Some values of other probe points.
-    pub fragments: BTreeMap<Probe, Fragment>,
-    /// Names that are no probe's, with what they are where that is known.
-    pub ignored: Vec<String>,
-    /// How many of those names no program is known to use.
-    pub unknown: usize,
-    /// Tensors with another number of heads or another width than the model's, a sentence each.
-    pub misshapen: Vec<String>,
-    /// Tensors that are packed in a way that cannot be read, a sentence each with what would make them comparable.
-    pub not_comparable: Vec<String>,
-    /// How its tensors were read, a sentence each.
-    pub remarks: Vec<String>,
+    /// Its tensors.
+    pub aligned: Aligned,
 }
 
 impl Candidate {
@@ -91,7 +99,7 @@ impl Candidate {
             (*probe, HostTensor { shape: vec![fragment.values.len()], values })
         };
         // A statistic is no value that anything is stored in.
-        self.fragments.iter().filter(|(_, fragment)| !fragment.places.is_empty()).map(tensor).collect()
+        self.aligned.fragments.iter().filter(|(_, fragment)| !fragment.places.is_empty()).map(tensor).collect()
     }
 }
 

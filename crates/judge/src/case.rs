@@ -38,12 +38,18 @@ pub struct Case<'a> {
 impl<'a> Case<'a> {
     pub fn open(candidate: &'a Candidate, replayer: &'a dyn Replayer) -> Result<Case<'a>, ReplayError> {
         let given: BTreeSet<Probe> =
-            candidate.trace.keys().copied().filter(|probe| *probe != Probe::TOKEN_IDS).collect();
-        let recorded: BTreeSet<Probe> = given.iter().chain(candidate.fragments.keys()).copied().collect();
-        let storage = candidate.declared.unwrap_or_else(|| infer_storage(&candidate.trace, &candidate.fragments));
+            candidate.aligned.trace.keys().copied().filter(|probe| *probe != Probe::TOKEN_IDS).collect();
+        let recorded: BTreeSet<Probe> = given.iter().chain(candidate.aligned.fragments.keys()).copied().collect();
+        let storage =
+            candidate.declared.unwrap_or_else(|| infer_storage(&candidate.aligned.trace, &candidate.aligned.fragments));
         let tokens = replayer.tokens();
-        let start: Trace =
-            candidate.trace.iter().filter(|(p, _)| **p == Probe::TOKEN_IDS).map(|(p, t)| (*p, t.clone())).collect();
+        let start: Trace = candidate
+            .aligned
+            .trace
+            .iter()
+            .filter(|(p, _)| **p == Probe::TOKEN_IDS)
+            .map(|(p, t)| (*p, t.clone()))
+            .collect();
         let plain = Precision::plain(storage);
         let reference = replayer.replay(Replay {
             given: Given::whole(&start),
@@ -51,23 +57,24 @@ impl<'a> Case<'a> {
             mistakes: &[],
             simulation: plain.simulation(Rounding::Exact),
         })?;
-        let rows = candidate.rows.positions(tokens);
-        let notes = candidate.remarks.iter().chain(&candidate.misshapen).cloned().collect();
-        let whole = given.iter().copied().filter(|probe| is_whole(*probe, &candidate.trace[probe], tokens)).collect();
+        let rows = candidate.aligned.rows.positions(tokens);
+        let notes = candidate.aligned.remarks.iter().chain(&candidate.aligned.misshapen).cloned().collect();
+        let whole =
+            given.iter().copied().filter(|probe| is_whole(*probe, &candidate.aligned.trace[probe], tokens)).collect();
         let segments = Segments::of(replayer.graph(), &recorded, &given, &whole);
         Ok(Case { candidate, replayer, reference, recorded, whole, segments, rows, by_fallback: false, notes })
     }
 
     /// What the reference starts from.
     pub fn given(&self) -> Given<'_> {
-        Given { trace: &self.candidate.trace, rows: &self.rows }
+        Given { trace: &self.candidate.aligned.trace, rows: &self.rows }
     }
 
     /// The recorded stages, with predictions and noise.
     pub fn stages(&self, noise: &Noise) -> Vec<Stage> {
-        let stage = |probe: &Probe| match self.candidate.trace.get(probe) {
+        let stage = |probe: &Probe| match self.candidate.aligned.trace.get(probe) {
             Some(tensor) => Stage::new(*probe, tensor, noise, &self.judged(*probe)),
-            None => Stage::of_fragment(*probe, self.candidate.fragments.get(probe)?, noise),
+            None => Stage::of_fragment(*probe, self.candidate.aligned.fragments.get(probe)?, noise),
         };
         self.recorded.iter().filter_map(stage).collect()
     }
@@ -93,9 +100,9 @@ impl<'a> Case<'a> {
             values: stages.iter().map(Stage::values).sum(),
             of_values: stages.iter().map(Stage::all_values).sum(),
             statistics: stages.iter().map(Stage::statistics).sum(),
-            ignored: self.candidate.ignored.clone(),
-            unknown: self.candidate.unknown,
-            not_comparable: self.candidate.not_comparable.clone(),
+            ignored: self.candidate.aligned.ignored.clone(),
+            unknown: self.candidate.aligned.unknown,
+            not_comparable: self.candidate.aligned.not_comparable.clone(),
         }
     }
 

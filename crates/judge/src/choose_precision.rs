@@ -34,8 +34,9 @@ impl Case<'_> {
     /// The first precision in which the median of the projections is within the limit, since a mistake makes some of them wrong and a low
     /// precision all. Where no projection was recorded together with its input: the first in which everything is right.
     pub fn choose_precision(&self) -> Result<Chosen, JudgeError> {
-        let (trace, fragments) = (&self.candidate.trace, self.candidate.fragments_as_tensors());
-        let storage = self.candidate.declared.unwrap_or_else(|| infer_storage(trace, &self.candidate.fragments));
+        let (trace, fragments) = (&self.candidate.aligned.trace, self.candidate.fragments_as_tensors());
+        let storage =
+            self.candidate.declared.unwrap_or_else(|| infer_storage(trace, &self.candidate.aligned.fragments));
         // The decimals of a fragment say nothing of whole tensors, where there are any.
         let printed = if self.segments.given.is_empty() { &fragments } else { trace };
         let mut precisions = ladder(storage, self.replayer.weights_dtype(), infer_decimals(printed));

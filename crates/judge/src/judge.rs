@@ -79,7 +79,7 @@ impl Case<'_> {
     fn judge_at(&self, noise: &Noise) -> Result<Judged, JudgeError> {
         let (case, candidate, replayer) = (self, self.candidate, self.replayer);
         let stages = case.stages(noise);
-        if candidate.misshapen.is_empty() && stages.iter().all(|stage| stage.indices().next().is_none()) {
+        if candidate.aligned.misshapen.is_empty() && stages.iter().all(|stage| stage.indices().next().is_none()) {
             let stages = case.recorded.iter().map(ToString::to_string).collect();
             return Err(JudgeError::Nothing { path: candidate.path.clone(), stages });
         }
@@ -110,7 +110,7 @@ impl Case<'_> {
         let mut notes = case.notes.clone();
         notes.extend(faults.values().chain(overflows.values()).cloned());
         let seen = Seen {
-            misshapen: !candidate.misshapen.is_empty(),
+            misshapen: !candidate.aligned.misshapen.is_empty(),
             by_fallback: case.by_fallback,
             faults: !faults.is_empty(),
             overflows: !overflows.is_empty(),
@@ -123,7 +123,7 @@ impl Case<'_> {
             .collect();
         let first = stages.iter().find(|stage| failing.contains(&stage.probe));
         // Wrong shapes and broken values need no name.
-        let of_names = verdict == Judgement::Architectural && candidate.misshapen.is_empty();
+        let of_names = verdict == Judgement::Architectural && candidate.aligned.misshapen.is_empty();
         let unexplained = findings.unnamed.clone();
         let unnamed = if of_names { findings.unnamed } else { Vec::new() };
         let verdict = Verdict {
@@ -150,7 +150,7 @@ impl Case<'_> {
             next: None,
             recording_suspect: false,
             other_rows: None,
-            structure: candidate.misshapen.clone(),
+            structure: candidate.aligned.misshapen.clone(),
             notes,
             stages: stage_verdicts,
         };
@@ -173,9 +173,10 @@ fn recording_suspect(candidate: &Candidate, judged: &Judged, replayer: &dyn Repl
         judged.verdict.stages.iter().any(|stage| stage.class == Class::Fault && stage.probe == name)
     };
     let mut others = candidate.clone();
-    others.trace.retain(|probe, _| !broken(probe));
-    others.fragments.retain(|probe, _| !broken(probe));
-    let left = others.trace.keys().chain(others.fragments.keys()).any(|probe| *probe != Probe::TOKEN_IDS);
+    others.aligned.trace.retain(|probe, _| !broken(probe));
+    others.aligned.fragments.retain(|probe, _| !broken(probe));
+    let left =
+        others.aligned.trace.keys().chain(others.aligned.fragments.keys()).any(|probe| *probe != Probe::TOKEN_IDS);
     let failing = judged.verdict.stages.iter().any(|stage| stage.class == Class::Wrong);
     Ok(left && failing && judge_once(&others, replayer)?.verdict.exit_code == 0)
 }

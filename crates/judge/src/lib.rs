@@ -30,7 +30,7 @@ mod verdict;
 mod visibility;
 mod words;
 
-pub use candidate::{Candidate, Fragment, MOST_NAMES, Rows, found};
+pub use candidate::{Aligned, Candidate, Fragment, MOST_NAMES, Rows, found};
 pub use error::JudgeError;
 pub use finding::{Confidence, FittedParameter, NamedMistake};
 pub use judge::{Judged, judge};

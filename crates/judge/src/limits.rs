@@ -14,7 +14,7 @@ pub const ROW_LIMIT: f64 = 6.0;
 /// A value that is exactly 0 where it should be this many times the noise away was not written. Right code that lands so far off, one in
 /// 5e8 of a normal distribution, does not land on 0.
 pub const UNWRITTEN: f64 = 6.0;
-/// Fewer such zeros than this are no broken kernel: the smallest vector that a kernel writes at once has four lanes.
+/// Fewer such zeros than this are not called a broken kernel. Chosen: one that does not write leaves many.
 pub const SMALLEST_BLOCK: usize = 4;
 /// A sum of a million numbers is off by this many times 2^-24: torch and numpy add up in pairs of pairs, twenty additions deep, whose
 /// errors mostly cancel.
@@ -34,7 +34,8 @@ pub const FAR: f64 = 30.0;
 /// How many tenths of the tensors have to fit in a dtype for it to be the storage dtype: not all, since an engine may keep some of
 /// its values (norms, logits) in f32.
 pub const MOST_TENSORS: usize = 6;
-/// Bits that stand against the values being those of f16 or bf16 by chance, added up over values: one chance in 16 million.
+/// Bits that stand against the values being those of f16 or bf16 by chance, added up over values: of printed ones a chance of one in
+/// 16 million. A value that is known to the last bit counts for all of them.
 pub const SURE_BITS: f64 = 24.0;
 
 // A name, by its slope: the regression coefficient of the residual on what the mistake changes.
@@ -96,8 +97,7 @@ pub const SETS_KEPT: usize = 8;
 /// A prediction that leaves less than this share of the right prediction's size, and still fails, is measured with its own noise, which costs
 /// six runs. Chosen: another prediction seldom comes so near by chance. Misplaced casts are always measured.
 pub const NEARER: f64 = 0.7;
-/// Sets whose rows are at most this many times the noise off, in the geometric mean, are measured with their own. Chosen: a mistake
-/// multiplies the noise by less.
+/// Sets whose rows are at most this many times the noise off, in the geometric mean, are measured with their own. Chosen.
 pub const WORTH_MEASURING: f64 = 100.0;
 /// Where the stages to be predicted read more weights than this together, mistakes are tried everywhere only, and neither parameters nor
 /// sets are searched: 2B has 2.6e9 weights, and each guess would cost a pass over most of them.

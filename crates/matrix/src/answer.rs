@@ -35,12 +35,12 @@ fn table(rows: &[Row]) -> String {
     table.load_style(NOTHING);
     table.set_header(["run", "device", "checks", "verdict", "seconds"]);
     for row in rows {
-        let ran = row.steps.iter().filter(|step| step.ran()).count();
-        let seconds: Vec<f64> = row.steps.iter().filter_map(|step| step.seconds).collect();
+        let ran = row.check_runs.iter().filter(|check_run| check_run.ran()).count();
+        let seconds: Vec<f64> = row.check_runs.iter().filter_map(|check_run| check_run.seconds).collect();
         table.add_row([
             row.name.clone(),
             row.device.clone().unwrap_or("-".to_string()),
-            format!("{ran} of {}", row.steps.len()),
+            format!("{ran} of {}", row.check_runs.len()),
             verdict(row),
             match (row.elsewhere, seconds.as_slice()) {
                 (true, _) => "elsewhere".to_string(),
@@ -61,10 +61,10 @@ fn verdict(row: &Row) -> String {
     if row.absent() {
         return "absent".to_string();
     }
-    let Some(step) = row.decisive() else { return "no checks".to_string() };
-    let at = format!("in {}", step.check);
-    match (&step.outcome, &step.verdict) {
-        (Outcome::Ran, _) if step.finding_decides() => format!("finding {at}"),
+    let Some(check_run) = row.decisive() else { return "no checks".to_string() };
+    let at = format!("in {}", check_run.check);
+    match (&check_run.outcome, &check_run.verdict) {
+        (Outcome::Ran, _) if check_run.finding_decides() => format!("finding {at}"),
         (Outcome::Ran, Some(verdict)) if verdict.exit_code == 0 => short(verdict),
         (Outcome::Ran, Some(verdict)) => format!("{} {at}", short(verdict)),
         (Outcome::Ran, None) => "not judged".to_string(),
@@ -75,11 +75,13 @@ fn verdict(row: &Row) -> String {
 /// Why runs have no report, what checks found by themselves, and where reports first go wrong.
 fn notes(comparison: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
-    for (row, step) in comparison.rows.iter().flat_map(|row| row.steps.iter().map(move |step| (row, step))) {
-        let who = format!("{} {}", row.name, step.check);
-        notes.extend(step.outcome.reason().map(|why| format!("{who} {}: {why}", step.outcome.name())));
-        notes.extend(step.findings.iter().map(|finding| format!("{who} finding: {finding}")));
-        let wrong = step.verdict.as_ref().filter(|verdict| verdict.exit_code != 0);
+    for (row, check_run) in
+        comparison.rows.iter().flat_map(|row| row.check_runs.iter().map(move |check_run| (row, check_run)))
+    {
+        let who = format!("{} {}", row.name, check_run.check);
+        notes.extend(check_run.outcome.reason().map(|why| format!("{who} {}: {why}", check_run.outcome.name())));
+        notes.extend(check_run.findings.iter().map(|finding| format!("{who} finding: {finding}")));
+        let wrong = check_run.verdict.as_ref().filter(|verdict| verdict.exit_code != 0);
         notes.extend(wrong.map(|verdict| format!("{who} {}", with_first(verdict))));
     }
     let failure = comparison.judgement.as_ref().and_then(|judgement| judgement.failure.as_ref());
@@ -100,7 +102,7 @@ pub fn line(comparison: &Comparison) -> String {
         None => format!("{} {}", row.name, verdict(row)),
     }));
     let agreeing: Vec<&Row> = rows.iter().filter(|row| row.code() == 0 && judged(row)).collect();
-    let exact = agreeing.iter().all(|row| row.steps.iter().all(CheckRun::exact));
+    let exact = agreeing.iter().all(|row| row.check_runs.iter().all(CheckRun::exact));
     let how = if exact { "in every bit" } else { "within rounding" };
     match agreeing.len() {
         0 => {}
@@ -129,7 +131,8 @@ pub fn line(comparison: &Comparison) -> String {
 
 /// Whether every report of the row has a verdict.
 fn judged(row: &Row) -> bool {
-    row.steps.iter().any(CheckRun::ran) && row.steps.iter().filter(|step| step.ran()).all(|step| step.verdict.is_some())
+    row.check_runs.iter().any(CheckRun::ran)
+        && row.check_runs.iter().filter(|check_run| check_run.ran()).all(|check_run| check_run.verdict.is_some())
 }
 
 fn first_divergence(row: &Row) -> Option<String> {

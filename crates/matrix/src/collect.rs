@@ -94,8 +94,8 @@ pub fn refuse_overwriting(path: &Path, matrix: &Matrix, output: &Path) -> Result
 /// Runs every check on every backend and every engine, one process after another: each uses all cores.
 pub fn runs(matrix: &Matrix, loupe: &Path, output: &Path) -> Result<Vec<Row>> {
     let (names, checks) = names(matrix);
-    let steps = |run: &MatrixRun| if matches!(run, MatrixRun::Engine(_)) { 1 } else { checks.len() };
-    let bar = progress::bar(matrix.runs.iter().map(steps).sum());
+    let check_runs = |run: &MatrixRun| if matches!(run, MatrixRun::Engine(_)) { 1 } else { checks.len() };
+    let bar = progress::bar(matrix.runs.iter().map(check_runs).sum());
     let mut filling = Filling::new(matrix, loupe, output);
     let mut rows = Vec::new();
     for (run, name) in matrix.runs.iter().zip(names) {
@@ -115,20 +115,20 @@ pub fn runs(matrix: &Matrix, loupe: &Path, output: &Path) -> Result<Vec<Row>> {
             backend: run.backend.clone(),
             device: None,
             elsewhere: false,
-            steps: Vec::new(),
+            check_runs: Vec::new(),
         };
         for (check, check_name) in matrix.checks.iter().zip(&checks) {
             bar.set_message(format!("{} {check_name}", row.name));
             let prefix = folder.join(check_name);
             forget(&prefix)?;
-            let skip = row.steps.first().is_some_and(|first| first.outcome.ends_run());
+            let skip = row.check_runs.first().is_some_and(|first| first.outcome.ends_run());
             let (outcome, seconds) = match skip {
                 true => (Outcome::Skipped, None),
                 false => spawn(run, check, loupe, &prefix, matrix.time_limit)?,
             };
-            let (device, step) = step(check_name, prefix, outcome, seconds);
+            let (device, check_run) = check_run(check_name, prefix, outcome, seconds);
             row.device = row.device.or(device);
-            row.steps.push(step);
+            row.check_runs.push(check_run);
             bar.inc(1);
         }
         rows.push(row);
@@ -159,20 +159,20 @@ fn spawn(
 }
 
 /// What a process leaves, and the device that its report names.
-fn step(check: &str, prefix: PathBuf, outcome: Outcome, seconds: Option<f64>) -> (Option<String>, CheckRun) {
+fn check_run(check: &str, prefix: PathBuf, outcome: Outcome, seconds: Option<f64>) -> (Option<String>, CheckRun) {
     let check = check.to_string();
-    let mut step = CheckRun { check, report: prefix, outcome, findings: Vec::new(), seconds, verdict: None };
-    if !step.ran() {
-        return (None, step);
+    let mut check_run = CheckRun { check, report: prefix, outcome, findings: Vec::new(), seconds, verdict: None };
+    if !check_run.ran() {
+        return (None, check_run);
     }
-    match read(&Written::of(&step.report).json) {
+    match read(&Written::of(&check_run.report).json) {
         Ok(report) => {
-            step.findings = report.findings.iter().map(|finding| echo(finding)).collect();
-            (Some(echo(&report.backend.device)), step)
+            check_run.findings = report.findings.iter().map(|finding| echo(finding)).collect();
+            (Some(echo(&report.backend.device)), check_run)
         }
         Err(why) => {
-            step.outcome = Outcome::Failed(format!("it ended well but left no report: {why}"));
-            (None, step)
+            check_run.outcome = Outcome::Failed(format!("it ended well but left no report: {why}"));
+            (None, check_run)
         }
     }
 }
@@ -193,12 +193,12 @@ pub fn elsewhere(paths: &[PathBuf]) -> Result<Vec<Row>> {
         let mut row = introduce(path)?;
         let same = |known: &&mut Row| known.name == row.name && known.device == row.device;
         match rows.iter_mut().find(same).filter(|known| known.device.is_some()) {
-            Some(known) => known.steps.append(&mut row.steps),
+            Some(known) => known.check_runs.append(&mut row.check_runs),
             None => rows.push(row),
         }
     }
     for row in &mut rows {
-        apart(row.steps.iter_mut().map(|step| &mut step.check));
+        apart(row.check_runs.iter_mut().map(|check_run| &mut check_run.check));
     }
     Ok(rows)
 }
@@ -212,7 +212,7 @@ fn there(path: &Path) -> bool {
 fn introduce(path: &Path) -> Result<Row> {
     let json = Written::named_by(path).json;
     let stem = echo(&json.file_stem().unwrap_or_default().to_string_lossy());
-    let mut step = CheckRun {
+    let mut check_run = CheckRun {
         check: stem.clone(),
         report: path.to_path_buf(),
         outcome: Outcome::Ran,
@@ -222,15 +222,15 @@ fn introduce(path: &Path) -> Result<Row> {
     };
     if path.extension().is_some_and(|ending| ending == "safetensors") && !is_report(&json) {
         let (backend, folder) = (String::new(), String::new());
-        return Ok(Row { name: stem, folder, backend, device: None, elsewhere: true, steps: vec![step] });
+        return Ok(Row { name: stem, folder, backend, device: None, elsewhere: true, check_runs: vec![check_run] });
     }
     let report = read(&json).map_err(|why| miette!("not a report of Loupe: {why}"))?;
     if let Some(check) = report.config.get("check").and_then(Value::as_str) {
-        step.check = echo(check);
+        check_run.check = echo(check);
     }
-    step.findings = report.findings.iter().map(|finding| echo(finding)).collect();
+    check_run.findings = report.findings.iter().map(|finding| echo(finding)).collect();
     let backend = echo(&report.backend.name);
     let name = name(&backend, report.dtype, &report.precision, None);
     let (device, folder) = (Some(echo(&report.backend.device)), String::new());
-    Ok(Row { name, folder, backend, device, elsewhere: true, steps: vec![step] })
+    Ok(Row { name, folder, backend, device, elsewhere: true, check_runs: vec![check_run] })
 }

@@ -165,7 +165,7 @@ pub fn run(run: &EngineRun, own: String, output: &Path, filling: &mut Filling<'_
     fs::write(&command, format!("{:#}\n", json!(words))).map_err(io_error("write", &command))?;
 
     let printed = folder.join(PRINTED);
-    let mut step = CheckRun {
+    let mut check_run = CheckRun {
         check: DUMP.to_string(),
         report: dump.clone(),
         outcome: Outcome::Ran,
@@ -177,17 +177,17 @@ pub fn run(run: &EngineRun, own: String, output: &Path, filling: &mut Filling<'_
     let mut command = Command::new(&program);
     command.args(arguments);
     match process::run(&mut command, &printed, &folder.join(ERRORS), filling.matrix.time_limit)? {
-        Err(error) => step.outcome = Outcome::Failed(format!("cannot run {program}: {error}")),
+        Err(error) => check_run.outcome = Outcome::Failed(format!("cannot run {program}: {error}")),
         Ok(ended) => {
-            step.seconds = Some(ended.seconds);
+            check_run.seconds = Some(ended.seconds);
             match found(&ended, run.format, &dump, &printed) {
-                Ok(path) => step.report = path,
-                Err(outcome) => step.outcome = outcome,
+                Ok(path) => check_run.report = path,
+                Err(outcome) => check_run.outcome = outcome,
             }
         }
     }
     let name = echo(&run.name);
-    Ok(Row { name, folder: own, backend: String::new(), device: None, elsewhere: false, steps: vec![step] })
+    Ok(Row { name, folder: own, backend: String::new(), device: None, elsewhere: false, check_runs: vec![check_run] })
 }
 
 /// Where the numbers of an engine that ended so are, or why there are none.

@@ -35,20 +35,20 @@ fn row(row: &Row) -> Value {
         "device": row.device,
         "elsewhere": row.elsewhere,
         "exit_code": row.code(),
-        "checks": row.steps.iter().map(step).collect::<Vec<Value>>(),
+        "checks": row.check_runs.iter().map(check_run).collect::<Vec<Value>>(),
     })
 }
 
-fn step(step: &CheckRun) -> Value {
+fn check_run(check_run: &CheckRun) -> Value {
     json!({
-        "check": step.check,
-        "report": step.ran().then(|| step.report.to_string_lossy()),
-        "outcome": step.outcome.name(),
-        "reason": step.outcome.reason(),
-        "findings": step.findings,
-        "seconds": step.seconds,
-        "exit_code": step.code(),
-        "verdict": step.verdict.as_ref().map(short),
-        "first_divergence": step.verdict.as_ref().and_then(first),
+        "check": check_run.check,
+        "report": check_run.ran().then(|| check_run.report.to_string_lossy()),
+        "outcome": check_run.outcome.name(),
+        "reason": check_run.outcome.reason(),
+        "findings": check_run.findings,
+        "seconds": check_run.seconds,
+        "exit_code": check_run.code(),
+        "verdict": check_run.verdict.as_ref().map(short),
+        "first_divergence": check_run.verdict.as_ref().and_then(first),
     })
 }

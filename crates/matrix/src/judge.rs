@@ -34,7 +34,7 @@ pub struct Judgement {
     pub code: u8,
 }
 
-/// Runs the judge on the reports and dumps of `rows` and hands each step its verdict. `None`: there is none.
+/// Runs the judge on the reports and dumps of `rows` and hands each check_run its verdict. `None`: there is none.
 pub fn judge(matrix: &Matrix, loupe: &Path, output: &Path, rows: &mut [Row]) -> Result<Option<Judgement>> {
     let (mut engines, mut others) = (Vec::new(), Vec::new());
     // The matrix's runs come first, in its order.
@@ -45,22 +45,24 @@ pub fn judge(matrix: &Matrix, loupe: &Path, output: &Path, rows: &mut [Row]) -> 
         }
     }
     let bar = progress::bar(1 + engines.len());
-    let mut steps: Vec<&mut CheckRun> = others.into_iter().flat_map(|row| &mut row.steps).filter(|s| s.ran()).collect();
+    let mut check_runs: Vec<&mut CheckRun> =
+        others.into_iter().flat_map(|row| &mut row.check_runs).filter(|s| s.ran()).collect();
     let mut judgement = None;
-    if !steps.is_empty() {
-        bar.set_message(format!("judging {} reports", steps.len()));
-        judgement = Some(ask(matrix, loupe, &output.join(VERDICT), &Map::new(), &mut steps)?);
+    if !check_runs.is_empty() {
+        bar.set_message(format!("judging {} reports", check_runs.len()));
+        judgement = Some(ask(matrix, loupe, &output.join(VERDICT), &Map::new(), &mut check_runs)?);
     }
     bar.inc(1);
     for (run, row) in engines {
-        let mut steps: Vec<&mut CheckRun> = row.steps.iter_mut().filter(|step| step.ran()).collect();
-        if !steps.is_empty() {
+        let mut check_runs: Vec<&mut CheckRun> =
+            row.check_runs.iter_mut().filter(|check_run| check_run.ran()).collect();
+        if !check_runs.is_empty() {
             bar.set_message(format!("judging {}", row.name));
             let prefix = folder(output, &row.folder).join(VERDICT);
-            let mut own = ask(matrix, loupe, &prefix, &run.judged_with, &mut steps)?;
-            if let (Some(why), [step]) = (own.failure.take(), steps.as_mut_slice()) {
+            let mut own = ask(matrix, loupe, &prefix, &run.judged_with, &mut check_runs)?;
+            if let (Some(why), [check_run]) = (own.failure.take(), check_runs.as_mut_slice()) {
                 own.code = 0;
-                step.outcome = Outcome::Failed(format!("its numbers were not judged: {why}"));
+                check_run.outcome = Outcome::Failed(format!("its numbers were not judged: {why}"));
             }
             judgement = Some(match judgement {
                 Some(judgement) => judgement.and(own),
@@ -86,15 +88,15 @@ impl Judgement {
     }
 }
 
-/// One run of the judge, of the reports of `steps`, with `keys` in its config.
+/// One run of the judge, of the reports of `check_runs`, with `keys` in its config.
 fn ask(
     matrix: &Matrix,
     loupe: &Path,
     prefix: &Path,
     keys: &Map<String, Value>,
-    steps: &mut [&mut CheckRun],
+    check_runs: &mut [&mut CheckRun],
 ) -> Result<Judgement> {
-    let candidates: Vec<PathBuf> = steps.iter().map(|step| candidate(&step.report)).collect();
+    let candidates: Vec<PathBuf> = check_runs.iter().map(|check_run| candidate(&check_run.report)).collect();
     let mut config = question(matrix);
     config.insert("check".to_string(), "compare".into());
     let paths: Vec<Value> = candidates.iter().map(|path| path_value(path)).collect::<Result<_>>()?;
@@ -108,10 +110,10 @@ fn ask(
         Ok(verdicts) => (verdicts, None),
         Err(why) => (Vec::new(), Some(why)),
     };
-    for (step, path) in steps.iter_mut().zip(&candidates) {
-        step.verdict = verdicts.iter().find(|verdict| Path::new(&verdict.candidate.path) == path).cloned();
+    for (check_run, path) in check_runs.iter_mut().zip(&candidates) {
+        check_run.verdict = verdicts.iter().find(|verdict| Path::new(&verdict.candidate.path) == path).cloned();
     }
-    let unjudged = steps.iter().filter(|step| step.verdict.is_none()).count();
+    let unjudged = check_runs.iter().filter(|check_run| check_run.verdict.is_none()).count();
     let failure = failure(&ended, unjudged, unread);
     let own = match (&failure, ended.end) {
         (None, End::Exited(code)) => u8::try_from(code).unwrap_or(2),

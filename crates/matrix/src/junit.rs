@@ -40,7 +40,10 @@ enum Problem {
 fn of_run(row: &Row) -> String {
     suite(
         &row.name,
-        &row.steps.iter().map(|step| (step.check.as_str(), step.seconds, problem(step))).collect::<Vec<_>>(),
+        &row.check_runs
+            .iter()
+            .map(|check_run| (check_run.check.as_str(), check_run.seconds, problem(check_run)))
+            .collect::<Vec<_>>(),
     )
 }
 
@@ -53,14 +56,14 @@ fn of_matrix(comparison: &Comparison) -> Option<String> {
     (!cases.is_empty()).then(|| suite("matrix", &cases))
 }
 
-fn problem(step: &CheckRun) -> Option<Problem> {
-    let reason = step.outcome.reason().unwrap_or("not judged");
-    match (&step.outcome, &step.verdict) {
+fn problem(check_run: &CheckRun) -> Option<Problem> {
+    let reason = check_run.outcome.reason().unwrap_or("not judged");
+    match (&check_run.outcome, &check_run.verdict) {
         (Outcome::Skipped, _) => Some(Problem::Skipped("the first check of this run left no report".to_string())),
         (Outcome::Absent(_), _) => Some(Problem::Skipped(reason.to_string())),
         (Outcome::Ran, Some(verdict)) if verdict.exit_code != 0 => Some(Problem::Failure(with_first(verdict))),
-        (Outcome::Ran, Some(_)) if step.findings.is_empty() => None,
-        (Outcome::Ran, Some(_)) => Some(Problem::Failure(step.findings.join("; "))),
+        (Outcome::Ran, Some(_)) if check_run.findings.is_empty() => None,
+        (Outcome::Ran, Some(_)) => Some(Problem::Failure(check_run.findings.join("; "))),
         (outcome, _) => Some(Problem::Error(format!("{}: {reason}", outcome.name()))),
     }
 }

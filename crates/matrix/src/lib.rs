@@ -20,7 +20,7 @@ mod rows;
 
 use std::path::{Path, PathBuf};
 
-use loupe_config::{Format, Matrix};
+use loupe_config::{DEFAULT_OUTPUT, Format, Matrix};
 use miette::Result;
 
 pub use collect::required_by_environment;
@@ -29,9 +29,6 @@ pub use files::io_error;
 pub use judge::verdicts;
 pub use process::named_loupe;
 pub use progress::bar;
-
-/// Where the reports go when the matrix has no `output`.
-const DEFAULT_OUTPUT: &str = "out/compare";
 
 /// What came out.
 pub struct Done {

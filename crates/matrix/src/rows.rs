@@ -1,4 +1,4 @@
-//! What a comparison is about: a row for each run, and in it a step for each check.
+//! What a comparison is about: a row for each run, and in it a check_run for each check.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ pub struct Row {
     pub device: Option<String>,
     /// Whether the reports were made before, and perhaps on another machine.
     pub elsewhere: bool,
-    pub steps: Vec<CheckRun>,
+    pub check_runs: Vec<CheckRun>,
 }
 
 /// A check on that backend.
@@ -112,7 +112,7 @@ impl Outcome {
 }
 
 impl CheckRun {
-    /// The exit code of this step alone.
+    /// The exit code of this check_run alone.
     pub fn code(&self) -> u8 {
         let found = if self.findings.is_empty() { 0 } else { 1 };
         worst([self.outcome.code(), found, self.verdict.as_ref().map_or(0, |verdict| verdict.exit_code)])
@@ -137,25 +137,25 @@ impl CheckRun {
 impl Row {
     /// The exit code of this row alone.
     pub fn code(&self) -> u8 {
-        worst(self.steps.iter().map(CheckRun::code))
+        worst(self.check_runs.iter().map(CheckRun::code))
     }
 
-    /// The step that decides about the row: the first of those with its exit code, of which one that did not go as it
+    /// The check_run that decides about the row: the first of those with its exit code, of which one that did not go as it
     /// should says more than one that did.
     pub fn decisive(&self) -> Option<&CheckRun> {
         let code = self.code();
-        let rank = |step: &&CheckRun| match &step.verdict {
-            _ if !step.ran() && step.outcome != Outcome::Skipped => 0,
-            Some(_) if !step.exact() => 1,
+        let rank = |check_run: &&CheckRun| match &check_run.verdict {
+            _ if !check_run.ran() && check_run.outcome != Outcome::Skipped => 0,
+            Some(_) if !check_run.exact() => 1,
             _ => 2,
         };
-        self.steps.iter().filter(|step| step.code() == code).min_by_key(rank)
+        self.check_runs.iter().filter(|check_run| check_run.code() == code).min_by_key(rank)
     }
 
     /// Whether the backend is not on this machine.
     pub fn absent(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step.outcome, Outcome::Absent(_)))
-            && !self.steps.iter().any(CheckRun::ran)
+        self.check_runs.iter().any(|check_run| matches!(check_run.outcome, Outcome::Absent(_)))
+            && !self.check_runs.iter().any(CheckRun::ran)
     }
 }
 

@@ -11,7 +11,7 @@ pub struct Limits {
     /// are mapped anew each time, and the faults on their fresh pages cost more than the arithmetic. It also keeps the head (2.4 GB in f32 for 2B) from being in memory
     /// at once.
     pub chunk_bytes: usize,
-    /// DeviceTrace up to so many bytes are held whole, larger ones that nobody asked to see are computed in parts: parts of
+    /// Values up to so many bytes are held whole, larger ones that nobody asked to see are computed in parts: parts of
     /// a small value cost launches and save nothing.
     pub whole_bytes: usize,
     /// From so many elements of weights on, a thread reads ahead: below, it costs more than it saves.

@@ -22,7 +22,7 @@ pub enum Value<B: Backend> {
     Rank3(Tensor<B, 3>),
 }
 
-/// DeviceTrace by probe: what a replay is given, and what a run holds.
+/// Values by probe: what a replay is given, and what a run holds.
 pub type DeviceTrace<B> = BTreeMap<Probe, Value<B>>;
 
 impl<B: Backend> Value<B> {
@@ -55,7 +55,7 @@ impl<B: Backend> Value<B> {
 pub struct SomeRows<B: Backend> {
     /// The tokens, in ascending order.
     pub tokens: Vec<usize>,
-    /// DeviceTrace with a row for each of them, and of scores and masks perhaps only the keys up to the last of them.
+    /// Values with a row for each of them, and of scores and masks perhaps only the keys up to the last of them.
     pub values: DeviceTrace<B>,
 }
 

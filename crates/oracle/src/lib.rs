@@ -2,7 +2,7 @@
 //! it from top to bottom.
 //!
 //! Formulas are those of Hugging Face's `modeling_gemma2.py`. Where mathematics leaves open how a number is computed (the
-//! order of a sum, whose tanh, what is rounded when it is kept) an [`Kernels`] decides.
+//! order of a sum, whose tanh, what is rounded when it is kept) [`Kernels`] decide.
 
 mod number;
 
@@ -46,8 +46,8 @@ pub type Trace<F> = Vec<(String, Matrix<F>)>;
 impl<F: Number> Model<F> {
     /// Runs the prompt `token_ids`. Each is below the number of embeddings, and all tensors are there: the model is made
     /// of a checkpoint that was read.
-    pub fn forward(&self, token_ids: &[usize], arithmetic: &impl Kernels<F>) -> Trace<F> {
-        let mut pass = Pass { model: self, arithmetic, values: Trace::new() };
+    pub fn forward(&self, token_ids: &[usize], kernels: &impl Kernels<F>) -> Trace<F> {
+        let mut pass = Pass { model: self, kernels, values: Trace::new() };
         pass.run(token_ids);
         pass.values
     }
@@ -55,7 +55,7 @@ impl<F: Number> Model<F> {
 
 struct Pass<'a, F, A> {
     model: &'a Model<F>,
-    arithmetic: &'a A,
+    kernels: &'a A,
     values: Trace<F>,
 }
 
@@ -64,7 +64,7 @@ impl<F: Number, A: Kernels<F>> Pass<'_, F, A> {
         let config = &self.model.config;
         let embeddings = self.weight("model.embed_tokens");
         let raw = self.keep("embed.raw", token_ids.iter().map(|id| embeddings[*id].clone()).collect());
-        let scale = self.arithmetic.store(F::of((config.hidden_size as f64).sqrt()));
+        let scale = self.kernels.store(F::of((config.hidden_size as f64).sqrt()));
         let mut x = self.keep("embed.scaled", map(&raw, |x| x * scale));
         for layer in 0..config.num_hidden_layers {
             x = self.layer(layer, &x);
@@ -72,7 +72,7 @@ impl<F: Number, A: Kernels<F>> Pass<'_, F, A> {
         let x = self.norm("norm", "model.norm", &x);
         let tied = !self.model.weights.contains_key("lm_head.weight");
         let raw = self.linear("logits.raw", if tied { "model.embed_tokens" } else { "lm_head" }, &x);
-        self.keep("logits", softcap(&raw, config.final_logit_softcapping, self.arithmetic));
+        self.keep("logits", softcap(&raw, config.final_logit_softcapping, self.kernels));
     }
 
     /// x + norm(attention(norm(x))), then x + norm(mlp(norm(x))).
@@ -89,7 +89,7 @@ impl<F: Number, A: Kernels<F>> Pass<'_, F, A> {
         let h = self.norm(&at("pre_feedforward_layernorm"), &weight("pre_feedforward_layernorm"), &x);
         let gate = self.linear(&at("mlp.gate_proj"), &weight("mlp.gate_proj"), &h);
         let up = self.linear(&at("mlp.up_proj"), &weight("mlp.up_proj"), &h);
-        let act = self.keep(&at("mlp.act"), gelu(&gate, self.arithmetic));
+        let act = self.keep(&at("mlp.act"), gelu(&gate, self.kernels));
         let gated = self.keep(&at("mlp.gated"), zip(&act, &up, |a, b| a * b));
         let h = self.linear(&at("mlp.down_proj"), &weight("mlp.down_proj"), &gated);
         let h = self.norm(&at("post_feedforward_layernorm"), &weight("post_feedforward_layernorm"), &h);
@@ -98,28 +98,28 @@ impl<F: Number, A: Kernels<F>> Pass<'_, F, A> {
 
     /// What each token takes in of those that it sees: [T, N * H].
     fn attention(&mut self, layer: usize, h: &Matrix<F>) -> Matrix<F> {
-        let (config, arithmetic) = (&self.model.config, self.arithmetic);
+        let (config, kernels) = (&self.model.config, self.kernels);
         let at = |path: &str| format!("layers.{layer}.self_attn.{path}");
         let weight = |path: &str| format!("model.layers.{layer}.self_attn.{path}");
         let q = self.linear(&at("q_proj"), &weight("q_proj"), h);
         let k = self.linear(&at("k_proj"), &weight("k_proj"), h);
         let v = self.linear(&at("v_proj"), &weight("v_proj"), h);
         let positions: Vec<usize> = (0..h.len()).collect();
-        let rotated = |x: &Matrix<F>| rope(x, &positions, config.head_dim, config.rope_theta, arithmetic);
+        let rotated = |x: &Matrix<F>| rope(x, &positions, config.head_dim, config.rope_theta, kernels);
         let q = self.keep(&at("q_rope"), rotated(&q));
         let k = self.keep(&at("k_rope"), rotated(&k));
-        let scores = self.keep(&at("scores"), scores(&q, &k, config, arithmetic));
-        let capped = self.keep(&at("scores_capped"), softcap(&scores, config.attn_logit_softcapping, arithmetic));
+        let scores = self.keep(&at("scores"), scores(&q, &k, config, kernels));
+        let capped = self.keep(&at("scores_capped"), softcap(&scores, config.attn_logit_softcapping, kernels));
         let seen = mask(h.len(), config.windows[layer]);
         let one = |seen: &bool| F::of(f64::from(u8::from(*seen)));
         self.keep(&at("mask"), seen.iter().map(|row| row.iter().map(one).collect()).collect());
-        let probs = self.keep(&at("probs"), softmax(&capped, &seen, arithmetic));
-        self.keep(&at("context"), context(&probs, &v, config, arithmetic))
+        let probs = self.keep(&at("probs"), softmax(&capped, &seen, kernels));
+        self.keep(&at("context"), context(&probs, &v, config, kernels))
     }
 
     /// Rounds `rows` to what the engine keeps, and records them.
     fn keep(&mut self, name: &str, rows: Matrix<F>) -> Matrix<F> {
-        let rows = map(&rows, |x| self.arithmetic.store(x));
+        let rows = map(&rows, |x| self.kernels.store(x));
         self.values.push((name.to_string(), rows.clone()));
         rows
     }
@@ -130,7 +130,7 @@ impl<F: Number, A: Kernels<F>> Pass<'_, F, A> {
     }
 
     fn linear(&mut self, name: &str, weight: &str, x: &Matrix<F>) -> Matrix<F> {
-        let projected = linear(x, self.weight(weight), self.arithmetic);
+        let projected = linear(x, self.weight(weight), self.kernels);
         self.keep(name, projected)
     }
 
@@ -151,8 +151,8 @@ pub fn rms_norm<F: Number>(x: &Matrix<F>, weight: &[F], eps: f64) -> Matrix<F> {
 }
 
 /// `x W^T`: each row of `x` with each row of `weight`.
-pub fn linear<F: Number>(x: &Matrix<F>, weight: &Matrix<F>, arithmetic: &impl Kernels<F>) -> Matrix<F> {
-    let dot = |x: &Vec<F>, w: &Vec<F>| arithmetic.dot(x.iter().copied(), w.iter().copied());
+pub fn linear<F: Number>(x: &Matrix<F>, weight: &Matrix<F>, kernels: &impl Kernels<F>) -> Matrix<F> {
+    let dot = |x: &Vec<F>, w: &Vec<F>| kernels.dot(x.iter().copied(), w.iter().copied());
     x.iter().map(|x| weight.iter().map(|w| dot(x, w)).collect()).collect()
 }
 
@@ -162,7 +162,7 @@ pub fn rope<F: Number>(
     positions: &[usize],
     head_dim: usize,
     theta: f64,
-    arithmetic: &impl Kernels<F>,
+    kernels: &impl Kernels<F>,
 ) -> Matrix<F> {
     let half = head_dim / 2;
     let mut out = x.clone();
@@ -171,7 +171,7 @@ pub fn rope<F: Number>(
             for i in 0..half {
                 let exponent = F::of(2.0) * F::of(i as f64) / F::of(head_dim as f64);
                 let inv_freq = F::of(1.0) / F::of(theta).powf(exponent);
-                let (sin, cos) = arithmetic.sin_cos(F::of(*position as f64) * inv_freq);
+                let (sin, cos) = kernels.sin_cos(F::of(*position as f64) * inv_freq);
                 let (a, b) = (row[head + i], row[head + i + half]);
                 row[head + i] = a * cos - b * sin;
                 row[head + i + half] = b * cos + a * sin;
@@ -182,7 +182,7 @@ pub fn rope<F: Number>(
 }
 
 /// `q k / sqrt(query_pre_attn_scalar)`: a row for each head and query, a column for each key. N / K heads share a key head.
-fn scores<F: Number>(q: &Matrix<F>, k: &Matrix<F>, config: &Config, arithmetic: &impl Kernels<F>) -> Matrix<F> {
+fn scores<F: Number>(q: &Matrix<F>, k: &Matrix<F>, config: &Config, kernels: &impl Kernels<F>) -> Matrix<F> {
     let h = config.head_dim;
     let scale = F::of(config.query_pre_attn_scalar.powf(-0.5));
     let mut out = Matrix::new();
@@ -190,7 +190,7 @@ fn scores<F: Number>(q: &Matrix<F>, k: &Matrix<F>, config: &Config, arithmetic: 
         let shared = head / (config.num_attention_heads / config.num_key_value_heads);
         for q in q {
             let q = &q[head * h..(head + 1) * h];
-            let key = |k: &Vec<F>| arithmetic.dot(q.iter().copied(), k[shared * h..(shared + 1) * h].iter().copied());
+            let key = |k: &Vec<F>| kernels.dot(q.iter().copied(), k[shared * h..(shared + 1) * h].iter().copied());
             out.push(k.iter().map(|k| key(k) * scale).collect());
         }
     }
@@ -198,9 +198,9 @@ fn scores<F: Number>(q: &Matrix<F>, k: &Matrix<F>, config: &Config, arithmetic: 
 }
 
 /// `cap * tanh(x / cap)`; without a cap `x`.
-pub fn softcap<F: Number>(x: &Matrix<F>, cap: Option<f64>, arithmetic: &impl Kernels<F>) -> Matrix<F> {
+pub fn softcap<F: Number>(x: &Matrix<F>, cap: Option<f64>, kernels: &impl Kernels<F>) -> Matrix<F> {
     let Some(cap) = cap.map(F::of) else { return x.clone() };
-    map(x, |x| arithmetic.tanh(x / cap) * cap)
+    map(x, |x| kernels.tanh(x / cap) * cap)
 }
 
 /// Which keys each query sees: those before it and itself, the last `window` of them.
@@ -211,13 +211,13 @@ pub fn mask(tokens: usize, window: Option<usize>) -> Vec<Vec<bool>> {
 
 /// `exp(x) / sum of exp(x)` over the keys that a query sees, 0 elsewhere. Rows of `seen` are queries, and come again for
 /// each head.
-pub fn softmax<F: Number>(scores: &Matrix<F>, seen: &[Vec<bool>], arithmetic: &impl Kernels<F>) -> Matrix<F> {
+pub fn softmax<F: Number>(scores: &Matrix<F>, seen: &[Vec<bool>], kernels: &impl Kernels<F>) -> Matrix<F> {
     let mut out = Matrix::new();
     for (row, scores) in scores.iter().enumerate() {
         let seen = &seen[row % seen.len()];
         let visible = scores.iter().zip(seen).filter(|(_, seen)| **seen).map(|(score, _)| *score);
         let most = visible.fold(F::of(f64::from(f32::MIN)), |most, x| if x > most { x } else { most });
-        let exp = |(score, seen): (&F, &bool)| if *seen { arithmetic.exp(*score - most) } else { F::of(0.0) };
+        let exp = |(score, seen): (&F, &bool)| if *seen { kernels.exp(*score - most) } else { F::of(0.0) };
         let exps: Vec<F> = scores.iter().zip(seen).map(exp).collect();
         let total = exps.iter().copied().sum::<F>();
         out.push(exps.iter().map(|exp| *exp / total).collect());
@@ -226,7 +226,7 @@ pub fn softmax<F: Number>(scores: &Matrix<F>, seen: &[Vec<bool>], arithmetic: &i
 }
 
 /// The values of all keys, by their probabilities; heads side by side.
-fn context<F: Number>(probs: &Matrix<F>, v: &Matrix<F>, config: &Config, arithmetic: &impl Kernels<F>) -> Matrix<F> {
+fn context<F: Number>(probs: &Matrix<F>, v: &Matrix<F>, config: &Config, kernels: &impl Kernels<F>) -> Matrix<F> {
     let (h, tokens) = (config.head_dim, v.len());
     let mut out = Matrix::new();
     for query in 0..tokens {
@@ -234,7 +234,7 @@ fn context<F: Number>(probs: &Matrix<F>, v: &Matrix<F>, config: &Config, arithme
         for head in 0..config.num_attention_heads {
             let shared = head / (config.num_attention_heads / config.num_key_value_heads);
             let probs = &probs[head * tokens + query];
-            let lane = |i: usize| arithmetic.dot(probs.iter().copied(), v.iter().map(|v| v[shared * h + i]));
+            let lane = |i: usize| kernels.dot(probs.iter().copied(), v.iter().map(|v| v[shared * h + i]));
             row.extend((0..h).map(lane));
         }
         out.push(row);
@@ -243,11 +243,11 @@ fn context<F: Number>(probs: &Matrix<F>, v: &Matrix<F>, config: &Config, arithme
 }
 
 /// The tanh approximation: `0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`.
-pub fn gelu<F: Number>(x: &Matrix<F>, arithmetic: &impl Kernels<F>) -> Matrix<F> {
+pub fn gelu<F: Number>(x: &Matrix<F>, kernels: &impl Kernels<F>) -> Matrix<F> {
     let scale = (F::of(2.0) / F::of(std::f64::consts::PI)).sqrt();
     let gelu = |x: F| {
         let inner = scale * (x + F::of(0.044_715) * x * x * x);
-        F::of(0.5) * x * (F::of(1.0) + arithmetic.tanh(inner))
+        F::of(0.5) * x * (F::of(1.0) + kernels.tanh(inner))
     };
     map(x, gelu)
 }

@@ -17,7 +17,7 @@ const LATE: usize = 300;
 const WINDOWED: usize = 8;
 /// A longer prompt is cut: what it shows beyond, a short one with a small window shows too.
 const LONGEST: usize = 320;
-/// RowSelection of the embedding table read at a time.
+/// Rows of the embedding table read at a time.
 const ROWS: usize = 4096;
 /// What a branch ends with: the projection before its norm.
 const BRANCHES: [&str; 2] = ["self_attn.o_proj", "mlp.down_proj"];

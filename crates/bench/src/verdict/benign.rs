@@ -74,7 +74,7 @@ enum Kind {
     Casts,
     /// f32 values printed with four decimals.
     Printed,
-    /// Another engine, with this arithmetic; of several, one after the other. All of it, layer outputs or logits.
+    /// Another engine, with these kernels; of several, one after the other. All of it, layer outputs or logits.
     Engine(&'static str, &'static [Kernels]),
 }
 
@@ -304,10 +304,10 @@ fn make(bench: &Bench, (model, config, engine): (&str, &Config, &Engine), job: J
             printed(&mut recording, 4);
             dump(recording)
         }
-        Kind::Engine(_, arithmetic) => {
+        Kind::Engine(_, kernels) => {
             // Not in step with what is recorded, so that each comes in every extent.
-            let arithmetic = arithmetic[random.below(arithmetic.len())];
-            engine.run(&token_ids, arithmetic).cut(|probe| extent.holds(probe)).write(&prefix)
+            let kernels = kernels[random.below(kernels.len())];
+            engine.run(&token_ids, kernels).cut(|probe| extent.holds(probe)).write(&prefix)
         }
     }
 }

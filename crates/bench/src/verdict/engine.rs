@@ -1,4 +1,4 @@
-//! Another engine: the oracle over f32, its arithmetic a parameter. It is what right code in other precisions is made with, and
+//! Another engine: the oracle over f32, its kernels a parameter. It is what right code in other precisions is made with, and
 //! shares nothing with the model that judges but names and shapes.
 
 use std::collections::BTreeMap;
@@ -35,15 +35,15 @@ impl Engine {
         open().map_err(|error: CheckpointError| miette!("{error}"))
     }
 
-    /// The full trace of a forward pass, computed as `arithmetic` says. No report: it is another engine's dump.
-    pub fn run(&self, token_ids: &[usize], arithmetic: Kernels) -> Recording {
+    /// The full trace of a forward pass, computed as `kernels` says. No report: it is another engine's dump.
+    pub fn run(&self, token_ids: &[usize], kernels: Kernels) -> Recording {
         let stored = |rows: &Matrix<f32>| {
             let columns = rows.first().map_or(1, Vec::len);
-            let values = arithmetic.weights.of(&rows.concat(), columns, rows.len() > 1);
-            values.chunks(columns).map(|row| row.iter().map(|x| arithmetic.kept(*x)).collect()).collect()
+            let values = kernels.weights.of(&rows.concat(), columns, rows.len() > 1);
+            values.chunks(columns).map(|row| row.iter().map(|x| kernels.kept(*x)).collect()).collect()
         };
         let weights = self.weights.iter().map(|(name, rows)| (name.clone(), stored(rows))).collect();
-        let values = Model { config: config(&self.graph), weights }.forward(token_ids, &arithmetic);
+        let values = Model { config: config(&self.graph), weights }.forward(token_ids, &kernels);
 
         let ids = Values::I64(token_ids.iter().map(|id| *id as i64).collect());
         let mut tensors = Trace::from([(Probe::TOKEN_IDS, HostTensor { shape: vec![token_ids.len()], values: ids })]);
@@ -51,7 +51,7 @@ impl Engine {
             let probe = Probe::named(&name).unwrap_or_else(|| unreachable!("{name} is the name of no probe"));
             let values = match probe.kind() {
                 Kind::Mask => Values::U8(rows.concat().iter().map(|seen| *seen as u8).collect()),
-                _ => Values::F32(rows.concat()).to_dtype(arithmetic.storage),
+                _ => Values::F32(rows.concat()).to_dtype(kernels.storage),
             };
             tensors.insert(probe, HostTensor { shape: self.graph.shape(probe, token_ids.len()), values });
         }
@@ -102,7 +102,7 @@ mod tests {
     }
 
     /// The largest relative error of any tensor against transformers' own trace.
-    fn worst(arithmetic: Kernels, extension: &str) -> f64 {
+    fn worst(kernels: Kernels, extension: &str) -> f64 {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
         let mut worst = 0.0f64;
         for name in ["parity", "sharded", "layer_types", "mini"] {
@@ -110,7 +110,7 @@ mod tests {
             let golden = Recording::read_dump(&home.join(format!("golden-{extension}.safetensors"))).unwrap();
             let ids: Vec<usize> =
                 golden.token_ids().unwrap().values.to_f64().into_iter().map(|id| id as usize).collect();
-            let run = Engine::open(home.to_str().unwrap()).unwrap().run(&ids, arithmetic);
+            let run = Engine::open(home.to_str().unwrap()).unwrap().run(&ids, kernels);
             assert_eq!(run.tensors.keys().collect::<Vec<_>>(), golden.tensors.keys().collect::<Vec<_>>());
             for (probe, expected) in &golden.tensors {
                 assert_eq!(run.tensors[probe].shape, expected.shape, "{probe}");
@@ -130,15 +130,15 @@ mod tests {
 
     #[test]
     fn each_arithmetic_differs_as_much_as_it_should() {
-        for (arithmetic, least, most) in [
+        for (kernels, least, most) in [
             (Kernels { tf32: true, ..PLAIN }, 1e-4, 1e-2),
             (Kernels { sum: Sum::F16(1), storage: Dtype::F16, ..PLAIN }, 1e-4, 5e-2),
             (Kernels { weights: Weights::Rounded(Dtype::Bf16), ..PLAIN }, 1e-3, 1e-1),
             (Kernels { weights: Weights::Q8_0, ..PLAIN }, 1e-3, 2e-1),
             (Kernels { weights: Weights::Q4K, ..PLAIN }, 1e-2, 2.0),
         ] {
-            let off = worst(arithmetic, "f32");
-            assert!(off > least && off < most, "{arithmetic:?}: {off:e}");
+            let off = worst(kernels, "f32");
+            assert!(off > least && off < most, "{kernels:?}: {off:e}");
         }
     }
 

@@ -210,8 +210,8 @@ mod tests {
 
     #[test]
     fn every_order_sums_to_the_same_within_its_precision() {
-        let (a, wide) = (row(), Kernels { sum: Sum::F64, ..PLAIN });
-        let exact = wide.dot(a.iter().copied(), a.iter().copied());
+        let (a, exact_sum) = (row(), Kernels { sum: Sum::F64, ..PLAIN });
+        let exact = exact_sum.dot(a.iter().copied(), a.iter().copied());
         for (sum, limit) in [
             (Sum::Forward, 1e-6),
             (Sum::Backward, 1e-6),
@@ -220,10 +220,10 @@ mod tests {
             (Sum::F16(1), 1e-2),
             (Sum::F16(16), 3e-3),
         ] {
-            let got = Kernels { sum, ..wide }.dot(a.iter().copied(), a.iter().copied());
+            let got = Kernels { sum, ..exact_sum }.dot(a.iter().copied(), a.iter().copied());
             assert!((got / exact - 1.0).abs() < limit, "{sum:?}: {got} for {exact}");
         }
-        let got = Kernels { tf32: true, ..wide }.dot(a.iter().copied(), a.iter().copied());
+        let got = Kernels { tf32: true, ..exact_sum }.dot(a.iter().copied(), a.iter().copied());
         assert!(got != exact && (got / exact - 1.0).abs() < 1e-3);
     }
 

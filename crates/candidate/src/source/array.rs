@@ -20,14 +20,14 @@ impl Array {
     pub fn shape(&self) -> Vec<usize> {
         match self {
             Array::Held(tensor) => tensor.shape.clone(),
-            Array::Extent(part) => part.shape.clone(),
+            Array::Extent(extent) => extent.shape.clone(),
         }
     }
 
     pub fn get(&self) -> Result<HostTensor, SourceError> {
         match self {
             Array::Held(tensor) => Ok(tensor.clone()),
-            Array::Extent(part) => part.get(),
+            Array::Extent(extent) => extent.get(),
         }
     }
 }

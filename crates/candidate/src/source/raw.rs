@@ -20,10 +20,10 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
         return Err(SourceError::broken(path, what));
     }
     let shape = vec![length as usize / 4];
-    let part = Extent { file: path.to_path_buf(), dtype: Dtype::F32, shape: shape.clone(), offset: 0 };
+    let extent = Extent { file: path.to_path_buf(), dtype: Dtype::F32, shape: shape.clone(), offset: 0 };
     if let Some(name) = of_llama_cpp(&stem(path)) {
         let mut tensors = vec![(name.to_string(), shape)];
-        let mut arrays = Arrays::from([(name.to_string(), Array::Extent(part))]);
+        let mut arrays = Arrays::from([(name.to_string(), Array::Extent(extent))]);
         if let Some(ids) = tokens_beside(path)? {
             tensors.push(("token_ids".to_string(), ids.shape.clone()));
             arrays.insert("token_ids".to_string(), Array::Held(ids));
@@ -31,7 +31,7 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
         return Ok(Source::new(path, "f32 numbers of llama.cpp's", tensors, Vec::new(), arrays));
     }
     let name = stem(path);
-    let arrays = Arrays::from([(name.clone(), Array::Extent(part))]);
+    let arrays = Arrays::from([(name.clone(), Array::Extent(extent))]);
     Ok(Source::new(path, "f32 numbers", vec![(name, shape)], Vec::new(), arrays))
 }
 

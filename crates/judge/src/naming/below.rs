@@ -306,7 +306,7 @@ mod tests {
         Values, What,
     };
 
-    use crate::{Candidate, Judgement, Rows, judge};
+    use crate::{Aligned, Candidate, Judgement, judge};
 
     use super::*;
 
@@ -367,14 +367,7 @@ mod tests {
             declared: Some(Dtype::F32),
             arithmetic: None,
             strict: true,
-            trace,
-            rows: Rows::All,
-            remarks: Vec::new(),
-            fragments: BTreeMap::new(),
-            ignored: Vec::new(),
-            unknown: 0,
-            misshapen: Vec::new(),
-            not_comparable: Vec::new(),
+            aligned: Aligned { trace, ..Aligned::default() },
         };
         let verdict = judge(&candidate, &model).unwrap().verdict;
         assert_eq!(verdict.verdict, Judgement::Exact);
