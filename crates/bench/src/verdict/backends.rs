@@ -34,7 +34,7 @@ impl Present {
                     token_ids: vec![2],
                 };
                 match runner.trace(&run, &[], &folder.join(format!("{backend}-{dtype}"))) {
-                    Ok(_) => present.runs.push((backend.clone(), *dtype)),
+                    Ok(()) => present.runs.push((backend.clone(), *dtype)),
                     Err(why) => reasons.push(format!("{backend} in {dtype}: {why}")),
                 }
             }

@@ -28,7 +28,12 @@ impl Bench {
 
     /// A run with nothing planted.
     pub fn right(&self, run: &Run, prefix: &Path) -> Result<Recording> {
-        self.runner.trace(run, &[], prefix)?;
+        self.traced(run, &[], prefix)
+    }
+
+    /// A run with `planted`.
+    pub fn traced(&self, run: &Run, planted: &[String], prefix: &Path) -> Result<Recording> {
+        self.runner.trace(run, planted, prefix)?;
         Recording::read(prefix)
     }
 

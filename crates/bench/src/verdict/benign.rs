@@ -258,8 +258,7 @@ fn make(bench: &Bench, (model, config, engine): (&str, &Config, &Engine), job: J
     let trace = |backend: &str, dtype: Dtype, mistakes: &[String]| {
         let run = Run { model: model.to_string(), backend: backend.to_string(), dtype, token_ids: token_ids.clone() };
         let prefix = folder.join(&name);
-        bench.runner.trace(&run, mistakes, &prefix)?;
-        Recording::read(&prefix)
+        bench.traced(&run, mistakes, &prefix)
     };
     let dump = |recording: Recording| Recording { report: None, ..recording }.write(&prefix);
     match kind {

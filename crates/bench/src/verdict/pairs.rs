@@ -122,7 +122,7 @@ fn one(bench: &Bench, run: Run, pair: [&'static Case; 2], folder: &Path) -> Resu
     let referee = Referee::new(bench, run, folder)?;
     let planted = pair.map(|case| case.name.to_string());
     let prefix = folder.join("pair");
-    let Some(recording) = referee.mistaken(&planted, &prefix)? else { return Ok(Vec::new()) };
+    let recording = referee.mistaken(&planted, &prefix)?;
     let made = candidates(&recording, &prefix, &bench.settings.recordings)?;
     let paths: Vec<PathBuf> = made.iter().map(|(_, path)| path.clone()).collect();
     let mut judged = Vec::new();

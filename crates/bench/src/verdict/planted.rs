@@ -91,7 +91,7 @@ pub fn group(bench: &Bench, (model, backend, dtype): &(String, String, Dtype), t
     let jobs: Vec<(usize, Planting)> = all.into_iter().enumerate().collect();
     let planted =
         pool(&jobs, |(at, planting)| plant(&referee, planting, &folder.join(at.to_string()), &settings.recordings));
-    let planted: Vec<Planted> = planted.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
+    let planted: Vec<Planted> = planted.into_iter().collect::<Result<_>>()?;
 
     let candidates: Vec<PathBuf> =
         planted.iter().flat_map(|planted| &planted.candidates).map(|(_, path)| path.clone()).collect();
@@ -120,11 +120,11 @@ pub fn group(bench: &Bench, (model, backend, dtype): &(String, String, Dtype), t
     outcomes.into_iter().collect()
 }
 
-fn plant(referee: &Referee, planting: &Planting, prefix: &Path, extents: &[Extent]) -> Result<Option<Planted>> {
-    let Some(recording) = referee.mistaken(&[planting.to_string()], prefix)? else { return Ok(None) };
+fn plant(referee: &Referee, planting: &Planting, prefix: &Path, extents: &[Extent]) -> Result<Planted> {
+    let recording = referee.mistaken(&[planting.to_string()], prefix)?;
     let moved = referee.moved(&recording);
     let candidates = candidates(&recording, prefix, extents)?;
-    Ok(Some(Planted { planting: *planting, recording, moved, candidates }))
+    Ok(Planted { planting: *planting, recording, moved, candidates })
 }
 
 /// The run in each of `extents`, as candidates.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use loupe_spec::{Config, Dtype, HostTensor, Probe};
-use miette::{Result, miette};
+use miette::Result;
 
 use super::bench::Bench;
 use super::cases::Kind;
@@ -41,17 +41,14 @@ impl<'a> Referee<'a> {
         Ok(Referee { bench, run, exact_run, right, exact, config, folder: folder.to_path_buf(), runs: 0.into() })
     }
 
-    /// The run with `planted`; `None`: it does not apply to this model.
-    pub fn mistaken(&self, planted: &[String], prefix: &Path) -> Result<Option<Recording>> {
-        self.bench.runner.trace(&self.run, planted, prefix)?.then(|| Recording::read(prefix)).transpose()
+    /// The run with `planted`.
+    pub fn mistaken(&self, planted: &[String], prefix: &Path) -> Result<Recording> {
+        self.bench.traced(&self.run, planted, prefix)
     }
 
     fn trace(&self, run: &Run, planted: &[String]) -> Result<Recording> {
         let prefix = self.folder.join(format!("referee-{}", self.runs.fetch_add(1, Ordering::Relaxed)));
-        if !self.bench.runner.trace(run, planted, &prefix)? {
-            return Err(miette!("{planted:?} does not apply to {}", run.model));
-        }
-        Recording::read(&prefix)
+        self.bench.traced(run, planted, &prefix)
     }
 
     /// By how much each stage of a run differs from the right one.
