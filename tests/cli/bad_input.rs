@@ -111,7 +111,7 @@ fn keys_and_values() {
     }
     config(
         r#"{"check": "compare", "candidate": "a", "model": "builtin:tiny", "format": "junit"}"#,
-        &["expected \"text\" or \"json\""],
+        &["expected \"text\", \"json\" or \"html\""],
     );
     config(r#"{"check": "trce", "model": "builtin:tiny", "prompt": "x"}"#, &["\"trce\"", "\"trace\""]);
     config(r#"{"check": "rope", "model": "builtin:tiny", "pos": 1, "dim": 7, "theta": 1e4}"#, &["\"dim\"", "even"]);

@@ -22,6 +22,7 @@ mod matrix_files;
 mod named_files;
 mod next;
 mod originals;
+mod page;
 mod promises;
 mod real;
 mod rows;

@@ -1,6 +1,6 @@
 //! Verdicts on what a dump may hold of a run.
 
-use loupe_judge::{Aligned, Candidate, JudgeError, Rows, Verdict, judge};
+use loupe_judge::{Aligned, Candidate, Detail, JudgeError, Rows, Verdict, judge};
 use loupe_runtime::Referee;
 use loupe_spec::{Dtype, Probe};
 
@@ -65,7 +65,7 @@ pub fn candidate(case: &Case, trace: Trace, rows: Rows, declared: Option<Dtype>)
 pub fn judged(without: &[String], case: &Case, candidate: &Candidate) -> Result<Verdict, JudgeError> {
     let tokens = candidate.aligned.trace[&Probe::TOKEN_IDS].values.len();
     let referee = Referee { without, ..Referee::new(case.graph(), &case.tensors, tokens) };
-    judge(candidate, &referee).map(|judged| judged.verdict)
+    judge(candidate, &referee, Detail::Numbers).map(|judged| judged.verdict)
 }
 
 /// Largest share of its budget that any stage used.

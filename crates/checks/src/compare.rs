@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use loupe_candidate::{Counting, Dump, KnownRows, Meaning, Names, Sorted, Source, may_count_from_one, sort, stacked};
 use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input};
 use loupe_judge::{
-    Aligned, Candidate, CandidateInfo, Judged, Judgement, Rows, Verdict, Verdicts, judge, judge_values, text,
+    Aligned, Candidate, CandidateInfo, Detail, Judged, Judgement, Rows, Verdict, Verdicts, headline, judge,
+    judge_values, text,
 };
 use loupe_report::{Report, Written, read};
 use loupe_runtime::{Bytes, Referee, free_memory};
@@ -71,6 +72,9 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
     if compare.format.contains(&Format::Json) && !compare.format.contains(&Format::Text) {
         out.push_str(&serde_json::to_string_pretty(&verdicts).unwrap_or_default());
         out.push('\n');
+    }
+    if compare.format == [Format::Html] {
+        verdicts.verdicts.iter().for_each(|verdict| out += &format!("{}\n", headline(verdict)));
     }
     Ok((out, verdicts))
 }
@@ -253,15 +257,16 @@ fn one(
         sorted = sorted.of_tokens(as_tensor(&own), &referee)?;
         prompt = prompt.but_ran(own, BY_EMBEDDINGS, compare, checkpoint);
     }
+    let detail = if compare.format.contains(&Format::Html) { Detail::Pictures } else { Detail::Numbers };
     let strict = report.as_ref().is_some_and(|report| report.precision == "strict");
     let as_candidate = |aligned: Aligned| {
         let (path, backend, check) = (shown.clone(), backend.clone(), check.clone());
         Candidate { path, backend, check, declared, arithmetic, strict, aligned }
     };
     let mut candidate = as_candidate(sorted.aligned()?);
-    let mut judged = judge(&candidate, &referee)?;
+    let mut judged = judge(&candidate, &referee, detail)?;
     // A tensor whose values are its neighbour's may be a mistake or a matter of names: whatever needs less to explain it.
-    while let Some((sorted_otherwise, other, again)) = simpler(&sorted, &judged, &as_candidate, &referee)? {
+    while let Some((sorted_otherwise, other, again)) = simpler(&sorted, &judged, &as_candidate, &referee, detail)? {
         (sorted, candidate, judged) = (sorted_otherwise, other, again);
     }
     let needed = needed(&judged);
@@ -329,13 +334,14 @@ fn simpler(
     judged: &Judged,
     as_candidate: &dyn Fn(Aligned) -> Candidate,
     referee: &Referee<'_>,
+    detail: Detail,
 ) -> Result<Option<(Sorted, Candidate, Judged)>, CheckError> {
     let mistakes = judged.verdict.mistakes.iter().map(|mistake| mistake.probe);
     let fitted = judged.verdict.fitted.iter().map(|fitted| fitted.probe);
     let suspects: Vec<Probe> = judged.unnamed.iter().copied().chain(mistakes).chain(fitted).collect();
     for other in sorted.otherwise(&suspects) {
         let candidate = as_candidate(other.aligned()?);
-        let again = judge(&candidate, referee)?;
+        let again = judge(&candidate, referee, detail)?;
         // At a lesser precision everything needs less to explain it.
         if again.precision == judged.precision && needed(&again) < needed(judged) {
             return Ok(Some((other, candidate, again)));

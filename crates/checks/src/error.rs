@@ -80,6 +80,8 @@ pub enum CheckError {
     NoEntry { id: String, nearest: Option<String> },
     #[error("there is no file {}, and no report of that name ({})", echo(.path), echo(.json))]
     NoCandidate { path: String, json: String },
+    #[error("the page cannot be made: {0}")]
+    Page(#[from] loupe_page::PageError),
     #[error("{}: {reason}", echo(.path))]
     Against { path: String, reason: String },
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use loupe_checkpoint::files_of;
-use loupe_config::{Check, ModelRef, Request};
+use loupe_config::{Check, Format, ModelRef, Request};
 use loupe_files::{is_inside, is_one_of};
 use loupe_report::{Written, files_read};
 
@@ -18,8 +18,9 @@ pub fn refuse_overwriting(config: &Path, request: &Request) -> Result<(), CheckE
     let Some(prefix) = &request.common.output else { return Ok(()) };
     let mut read = inputs(request);
     read.push(config.to_path_buf());
-    let Written { json, safetensors } = Written::of(prefix);
-    let written = match request.check {
+    let Written { json, safetensors, html } = Written::of(prefix);
+    let written = match &request.check {
+        Check::Compare(compare) if compare.format.contains(&Format::Html) => vec![json, html],
         Check::Compare(_) | Check::Names { .. } | Check::Explain { .. } => vec![json],
         // Its output is a folder, which it takes only where it holds no checkpoint.
         Check::Export { .. } => Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use loupe_config::{Check, Request};
+use loupe_config::{Check, Format, Request};
 use loupe_judge::Verdicts;
 use loupe_report::{Backend, Loupe, Report, SCHEMA};
 use loupe_spec::HostTensor;
@@ -27,8 +27,8 @@ pub enum Files {
     None,
     /// A report and its tensors.
     Report(Box<Report>, Vec<(String, HostTensor)>),
-    /// The verdicts of a comparison.
-    Verdicts(Verdicts),
+    /// The verdicts of a comparison, and the page that shows them where one was asked for.
+    Verdicts(Verdicts, Option<String>),
     /// A JSON document.
     Document(Value),
 }
@@ -63,7 +63,8 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
         Check::Compare(asked) => {
             let (text, verdicts) = compare::run(asked, common.output.as_deref())?;
             let exit_code = verdicts.exit_code;
-            return Ok(Outcome { text, exit_code, files: Files::Verdicts(verdicts) });
+            let page = asked.format.contains(&Format::Html).then(|| loupe_page::page(&verdicts)).transpose()?;
+            return Ok(Outcome { text, exit_code, files: Files::Verdicts(verdicts, page) });
         }
     };
     let mut out = String::new();

@@ -136,7 +136,12 @@ fn write(prefix: &Path, files: &Files) -> Result<String, Report> {
             let written = loupe_report::write(prefix, report, tensors).map_err(|error| told(&error))?;
             return Ok(format!("\nwritten: {} and {}\n", echo_path(&written.json), echo_path(&written.safetensors)));
         }
-        Files::Verdicts(verdicts) => loupe_report::write_json(prefix, verdicts),
+        Files::Verdicts(verdicts, None) => loupe_report::write_json(prefix, verdicts),
+        Files::Verdicts(verdicts, Some(page)) => {
+            let json = loupe_report::write_json(prefix, verdicts).map_err(|error| told(&error))?;
+            let html = loupe_report::write_html(prefix, page).map_err(|error| told(&error))?;
+            return Ok(format!("\nwritten: {} and {}\n", echo_path(&json), echo_path(&html)));
+        }
         Files::Document(document) => loupe_report::write_json(prefix, document),
     };
     Ok(format!("\nwritten: {}\n", echo_path(&json.map_err(|error| told(&error))?)))

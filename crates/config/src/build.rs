@@ -1,5 +1,7 @@
 //! From the document's keys to a [`Request`].
 
+use std::path::PathBuf;
+
 use loupe_spec::{echo, hint, nearest};
 use serde_json::Value;
 
@@ -8,7 +10,7 @@ use crate::compare::{compare, names};
 use crate::error::Noted;
 use crate::fields::Fields;
 use crate::keys::*;
-use crate::{Check, CheckName, Request, Target};
+use crate::{Check, CheckName, Format, Request, Target};
 
 /// The whole document.
 pub(crate) fn request(fields: &Fields, document: Value) -> Result<Request, Noted> {
@@ -20,7 +22,12 @@ pub(crate) fn request(fields: &Fields, document: Value) -> Result<Request, Noted
     fields.only(&name.shape().names());
     // Both are read before either ends it, so that every problem is noted.
     let (common, check) = (common(&fields), check(name, &fields));
-    Ok(Request { check: check?, inferred, common: common?, document })
+    let (mut common, check) = (common?, check?);
+    // A page has to be somewhere.
+    if matches!(&check, Check::Compare(compare) if compare.format.contains(&Format::Html)) {
+        common.output.get_or_insert_with(|| PathBuf::from(DEFAULT_PAGE));
+    }
+    Ok(Request { check, inferred, common, document })
 }
 
 /// The one check whose keys are exactly the document's.

@@ -153,9 +153,11 @@ pub(crate) const POLICY: Key<Nested> = key(
 );
 pub(crate) const FORMAT: Key<OneOrList<Choice<Format>>> = with_default(
     "format",
-    OneOrList(list(Choice(|| [Format::Text, Format::Json].map(|format| (format.name(), format)).to_vec()))),
+    OneOrList(list(Choice(|| {
+        [Format::Text, Format::Json, Format::Html].map(|format| (format.name(), format)).to_vec()
+    }))),
     "text",
-    "how the verdict is said",
+    "how the verdict is said; `html` writes a page to look at, beside `output` or as `out/verdict.html`",
 );
 pub(crate) const STIMULUS: Key<Scalar<bool>> =
     with_default("stimulus", BOOLEAN, "false", "write inputs that show what this one hides, below `output`");
@@ -172,10 +174,14 @@ pub(crate) const TIME_LIMIT: Key<Scalar<f64>> =
     with_default("time_limit_s", POSITIVE, "300", "how many seconds each process may take");
 pub(crate) const MATRIX_FORMAT: Key<OneOrList<Choice<Format>>> = with_default(
     "format",
-    OneOrList(list(Choice(|| Format::ALL.map(|format| (format.name(), format)).to_vec()))),
+    OneOrList(list(Choice(|| {
+        [Format::Text, Format::Json, Format::Junit].map(|format| (format.name(), format)).to_vec()
+    }))),
     "text",
     "how the verdict is said, and with `output` written",
 );
+/// Where a comparison writes its page that names no `output`.
+pub(crate) const DEFAULT_PAGE: &str = "out/verdict";
 /// Where a matrix writes that names no `output`.
 pub const DEFAULT_OUTPUT: &str = "out/compare";
 pub(crate) const MATRIX_OUTPUT: Key<Scalar<PathBuf>> =

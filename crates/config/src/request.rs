@@ -296,18 +296,17 @@ pub enum Format {
     Text,
     Json,
     Junit,
+    Html,
 }
 
 impl Format {
-    /// Every format.
-    pub const ALL: [Format; 3] = [Format::Text, Format::Json, Format::Junit];
-
     /// The name in configs.
     pub fn name(self) -> &'static str {
         match self {
             Format::Text => "text",
             Format::Json => "json",
             Format::Junit => "junit",
+            Format::Html => "html",
         }
     }
 }

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_spec::{Given, HostTensor, Kind, Precision, Probe, Replay, ReplayError, Replayer, Rounding, Trace};
 
-use crate::Candidate;
+use crate::coverage::{Coverage, NotRecorded};
 use crate::limits::TENSOR_LIMIT;
 use crate::metrics::{Metrics, relative_l2};
 use crate::noise::Noise;
 use crate::precision::infer_storage;
 use crate::segments::Segments;
 use crate::stage::{Fit, Stage};
-use crate::verdict::{Class, Coverage, Divergence, StageVerdict, Start};
+use crate::verdict::{Class, Divergence, StageVerdict, Start};
+use crate::{Candidate, Detail};
 
 /// A candidate with everything that must be known before it can be judged.
 pub struct Case<'a> {
@@ -31,12 +32,14 @@ pub struct Case<'a> {
     rows: Vec<usize>,
     /// The precision was chosen because everything fits in it, with no projection to tell it by.
     pub by_fallback: bool,
+    /// What the verdict says of each stage.
+    detail: Detail,
     /// What is remarked of it, a sentence each.
     pub notes: Vec<String>,
 }
 
 impl<'a> Case<'a> {
-    pub fn open(candidate: &'a Candidate, replayer: &'a dyn Replayer) -> Result<Case<'a>, ReplayError> {
+    pub fn open(candidate: &'a Candidate, replayer: &'a dyn Replayer, detail: Detail) -> Result<Case<'a>, ReplayError> {
         let given: BTreeSet<Probe> =
             candidate.aligned.trace.keys().copied().filter(|probe| *probe != Probe::TOKEN_IDS).collect();
         let recorded: BTreeSet<Probe> = given.iter().chain(candidate.aligned.fragments.keys()).copied().collect();
@@ -62,7 +65,7 @@ impl<'a> Case<'a> {
         let whole =
             given.iter().copied().filter(|probe| is_whole(*probe, &candidate.aligned.trace[probe], tokens)).collect();
         let segments = Segments::of(replayer.graph(), &recorded, &given, &whole);
-        Ok(Case { candidate, replayer, reference, recorded, whole, segments, rows, by_fallback: false, notes })
+        Ok(Case { candidate, replayer, reference, recorded, whole, segments, rows, by_fallback: false, detail, notes })
     }
 
     /// What the reference starts from.
@@ -103,6 +106,9 @@ impl<'a> Case<'a> {
             ignored: self.candidate.aligned.ignored.clone(),
             unknown: self.candidate.aligned.unknown,
             not_comparable: self.candidate.aligned.not_comparable.clone(),
+            not_recorded: NotRecorded::of(
+                graph.probes().filter(|probe| *probe != Probe::TOKEN_IDS && !self.recorded.contains(probe)),
+            ),
         }
     }
 
@@ -157,6 +163,7 @@ impl<'a> Case<'a> {
             class,
             recomputed: self.segments.own[&stage.probe].len(),
             metrics: Metrics::of(stage.probe.is_logits(), &recorded, &select(&stage.exact), width, precision.storage),
+            picture: (self.detail == Detail::Pictures).then(|| stage.picture()),
         }
     }
 }

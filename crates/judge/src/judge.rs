@@ -15,6 +15,15 @@ use crate::noise::{Noise, measure};
 use crate::stage::Fit;
 use crate::verdict::{CandidateInfo, Class, Judgement, SCHEMA, Unseen, Verdict};
 
+/// How much a verdict says of each stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Numbers.
+    Numbers,
+    /// And what a page draws: [`Picture`](crate::Picture).
+    Pictures,
+}
+
 /// A verdict, and what it was judged by.
 #[derive(Debug)]
 pub struct Judged {
@@ -30,16 +39,16 @@ pub struct Judged {
 ///
 /// # Errors
 /// A stage that cannot be recomputed, or a candidate with nothing to compare.
-pub fn judge(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, JudgeError> {
-    let mut judged = judge_once(candidate, replayer)?;
+pub fn judge(candidate: &Candidate, replayer: &dyn Replayer, detail: Detail) -> Result<Judged, JudgeError> {
+    let mut judged = judge_once(candidate, replayer, detail)?;
     if judged.verdict.verdict == Judgement::BackendFault {
         judged.verdict.recording_suspect = recording_suspect(candidate, &judged, replayer)?;
     }
     Ok(judged)
 }
 
-fn judge_once(candidate: &Candidate, replayer: &dyn Replayer) -> Result<Judged, JudgeError> {
-    let mut case = Case::open(candidate, replayer)?;
+fn judge_once(candidate: &Candidate, replayer: &dyn Replayer, detail: Detail) -> Result<Judged, JudgeError> {
+    let mut case = Case::open(candidate, replayer, detail)?;
     let Chosen { noise, strictest, lesser } = case.choose_precision()?;
     // A low precision that was chosen only because everything fits in it must not hide a mistake that has a name or a value.
     if let Some(strictest) = strictest {
@@ -178,5 +187,5 @@ fn recording_suspect(candidate: &Candidate, judged: &Judged, replayer: &dyn Repl
     let left =
         others.aligned.trace.keys().chain(others.aligned.fragments.keys()).any(|probe| *probe != Probe::TOKEN_IDS);
     let failing = judged.verdict.stages.iter().any(|stage| stage.class == Class::Wrong);
-    Ok(left && failing && judge_once(&others, replayer)?.verdict.exit_code == 0)
+    Ok(left && failing && judge_once(&others, replayer, Detail::Numbers)?.verdict.exit_code == 0)
 }

@@ -31,6 +31,16 @@ impl Layout {
         }
     }
 
+    /// The place of element `at` among those of its token: all other axes, one after the other.
+    pub fn lane(&self, at: usize) -> usize {
+        at / (self.width * self.tokens.max(1)) * self.width + at % self.width
+    }
+
+    /// How many elements each token has.
+    pub fn lanes(&self) -> usize {
+        self.elements / self.tokens.max(1)
+    }
+
     /// Mean over each token's elements.
     pub fn row_means(&self, values: &[f64]) -> Vec<f64> {
         let mut sums = vec![(0.0, 0usize); self.tokens];

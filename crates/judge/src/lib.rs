@@ -10,6 +10,7 @@ mod candidate;
 mod case;
 mod choose_precision;
 mod conclude;
+mod coverage;
 mod error;
 mod faults;
 mod finding;
@@ -20,6 +21,7 @@ mod metrics;
 mod naming;
 mod noise;
 mod number;
+mod picture;
 mod precision;
 mod render;
 mod segments;
@@ -31,15 +33,17 @@ mod visibility;
 mod words;
 
 pub use candidate::{Aligned, Candidate, Fragment, MOST_NAMES, Rows, found};
+pub use coverage::{Coverage, NotRecorded};
 pub use error::JudgeError;
 pub use finding::{Confidence, FittedParameter, NamedMistake};
-pub use judge::{Judged, judge};
-pub use render::{first, short, text, with_first};
+pub use judge::{Detail, Judged, judge};
+pub use picture::{FIRST_STEP, Picture, STEPS, WorstValue};
+pub use render::{Line, Part, answer, coordinates, first, headline, notes, number, short, text, with_first};
 pub use statistic::{Statistic, StatisticKind};
 pub use values::{Expected, judge_values};
 pub use verdict::{
-    CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, Shown, StageVerdict, Start, Stimulus, Unseen,
-    Verdict, VerdictError, Verdicts, Why,
+    CandidateInfo, Class, Divergence, Judgement, SCHEMA, Shown, StageVerdict, Start, Stimulus, Unseen, Verdict,
+    VerdictError, Verdicts, Why,
 };
 pub use visibility::{Moved, Visibility};
 

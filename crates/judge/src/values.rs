@@ -2,9 +2,10 @@
 
 use loupe_spec::{Dtype, HostTensor};
 
+use crate::coverage::Coverage;
 use crate::limits::TENSOR_LIMIT;
 use crate::metrics::Metrics;
-use crate::verdict::{CandidateInfo, Class, Coverage, Divergence, Judgement, SCHEMA, StageVerdict, Start, Verdict};
+use crate::verdict::{CandidateInfo, Class, Divergence, Judgement, SCHEMA, StageVerdict, Start, Verdict};
 
 /// What a value should be.
 #[derive(Clone, Debug)]
@@ -60,6 +61,7 @@ pub fn judge_values(candidate: CandidateInfo, recorded: &[(String, HostTensor)],
             unknown: ignored.len(),
             ignored,
             not_comparable: Vec::new(),
+            not_recorded: Vec::new(),
         },
         first_divergence,
         mistakes: Vec::new(),
@@ -100,6 +102,7 @@ fn one(name: &str, got: &[f64], right: &[f64], sigma: &[f64], dtype: Dtype) -> S
         },
         recomputed: 1,
         metrics,
+        picture: None,
     }
 }
 

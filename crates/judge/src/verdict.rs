@@ -7,9 +7,11 @@ use loupe_spec::{Dtype, Mistake, Probe, echo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::coverage::Coverage;
 use crate::finding::{FittedParameter, NamedMistake};
 use crate::metrics::Metrics;
 use crate::number::{number, numbers};
+use crate::picture::Picture;
 
 /// The format and its version.
 pub const SCHEMA: &str = "loupe.verdict/1";
@@ -89,6 +91,9 @@ pub struct StageVerdict {
     pub recomputed: usize,
     /// Everything else that is commonly asked of two tensors.
     pub metrics: Metrics,
+    /// What a page draws of it, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<Picture>,
 }
 
 /// What the reference's value of a stage was computed from.
@@ -232,38 +237,6 @@ pub struct CandidateInfo {
     pub decimals: Option<u32>,
 }
 
-/// What was looked at.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Coverage {
-    /// Tokens judged.
-    pub tokens: usize,
-    /// Tokens of the prompt.
-    pub of_tokens: usize,
-    /// The last of those judged, counted from 0.
-    pub last_token: Option<usize>,
-    /// Layers of which at least one stage was recorded.
-    pub layers: Vec<usize>,
-    /// Layers of the model.
-    pub of_layers: usize,
-    /// Recorded stages judged, of all that the model has.
-    pub probes: usize,
-    /// All that the model has.
-    pub of: usize,
-    /// Values compared.
-    pub values: usize,
-    /// All that those stages have.
-    pub of_values: usize,
-    /// Means, extremes and the like, compared beside them.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub statistics: usize,
-    /// Tensors of the candidate that have no probe's name.
-    pub ignored: Vec<String>,
-    /// How many of them have names that no program is known to use.
-    pub unknown: usize,
-    /// Tensors that are packed in a way that cannot be read, a sentence each with what would make them comparable.
-    pub not_comparable: Vec<String>,
-}
-
 /// The answer for one candidate.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
@@ -308,11 +281,6 @@ pub struct Verdict {
     pub next: Option<String>,
     /// Every recorded stage.
     pub stages: Vec<StageVerdict>,
-}
-
-/// For serde, of a count that few verdicts have.
-fn is_zero(count: &usize) -> bool {
-    *count == 0
 }
 
 impl StageVerdict {

@@ -66,7 +66,7 @@ pub fn refuse_overwriting(path: &Path, matrix: &Matrix, output: &Path) -> Result
     let prefixes =
         reports.chain([output.to_path_buf(), output.join(VERDICT), output.join(TOKENS), output.join(EXPORT)]);
     let written = prefixes.flat_map(|prefix| {
-        let Written { json, safetensors } = Written::of(&prefix);
+        let Written { json, safetensors, .. } = Written::of(&prefix);
         [json, safetensors].into_iter().chain(process::ENDINGS.map(|ending| process::with_ending(&prefix, ending)))
     });
     let saved = matrix.reports.iter().chain(&matrix.reference).flat_map(|path| files_read(path));
@@ -139,7 +139,7 @@ pub fn runs(matrix: &Matrix, loupe: &Path, output: &Path) -> Result<Vec<Row>> {
 
 /// Removes the report of an earlier comparison: one that is there afterwards is of this.
 fn forget(prefix: &Path) -> Result<()> {
-    let Written { json, safetensors } = Written::of(prefix);
+    let Written { json, safetensors, .. } = Written::of(prefix);
     remove(&json)?;
     remove(&safetensors)
 }

@@ -32,7 +32,7 @@ pub fn is_report(json: &Path) -> bool {
 
 /// The files that are read of a candidate `path`: itself, or both of the report that it names.
 pub fn files_read(path: &Path) -> Vec<PathBuf> {
-    let Written { json, safetensors } = Written::named_by(path);
+    let Written { json, safetensors, .. } = Written::named_by(path);
     if is_report(&json) { vec![json, safetensors] } else { vec![path.to_path_buf()] }
 }
 

@@ -65,6 +65,18 @@ pub fn write_json(prefix: &Path, value: &impl Serialize) -> Result<PathBuf, Repo
     Ok(target)
 }
 
+/// Writes `page` as `<prefix>.html`, whole or not at all.
+///
+/// # Errors
+/// What the system refuses.
+pub fn write_html(prefix: &Path, page: &str) -> Result<PathBuf, ReportError> {
+    let target = Written::of(prefix).html;
+    let folder = folder_of(prefix);
+    fs::create_dir_all(folder).map_err(ReportError::io("make the folder", folder))?;
+    rename(temporary(folder, &target, |to| to.write_all(page.as_bytes()))?, &target)?;
+    Ok(target)
+}
+
 /// A whole file in `folder`, to become `target`.
 fn temporary(
     folder: &Path,

@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The two files of a report.
+/// The two files of a report, and a page beside them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// `<prefix>.json`
     pub json: PathBuf,
     /// `<prefix>.safetensors`
     pub safetensors: PathBuf,
+    /// `<prefix>.html`
+    pub html: PathBuf,
 }
 
 impl Written {
@@ -20,7 +22,7 @@ impl Written {
             path.push(ending);
             PathBuf::from(path)
         };
-        Written { json: with(".json"), safetensors: with(".safetensors") }
+        Written { json: with(".json"), safetensors: with(".safetensors"), html: with(".html") }
     }
 
     /// The files of the report that `path` names: its prefix, its `.json` or its `.safetensors`.

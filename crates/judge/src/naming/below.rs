@@ -306,7 +306,7 @@ mod tests {
         Values, What,
     };
 
-    use crate::{Aligned, Candidate, Judgement, judge};
+    use crate::{Aligned, Candidate, Detail, Judgement, judge};
 
     use super::*;
 
@@ -369,7 +369,7 @@ mod tests {
             strict: true,
             aligned: Aligned { trace, ..Aligned::default() },
         };
-        let verdict = judge(&candidate, &model).unwrap().verdict;
+        let verdict = judge(&candidate, &model, Detail::Numbers).unwrap().verdict;
         assert_eq!(verdict.verdict, Judgement::Exact);
         let said: Vec<_> =
             verdict.unseen.iter().map(|unseen| (unseen.id.as_str(), unseen.why, &unseen.sites)).collect();

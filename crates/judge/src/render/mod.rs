@@ -3,6 +3,7 @@
 mod answer;
 mod headline;
 mod notes;
+mod part;
 mod short;
 mod table;
 
@@ -10,6 +11,10 @@ use std::path::Path;
 
 use loupe_spec::echo;
 
+pub use answer::{answer, coordinates, number};
+pub use headline::headline;
+pub use notes::notes;
+pub use part::{Line, Part};
 pub use short::{first, short, with_first};
 
 use crate::verdict::{Verdict, Verdicts};
@@ -21,7 +26,7 @@ const MANY: usize = 3;
 pub fn text(verdicts: &Verdicts, json: Option<&Path>) -> String {
     let all = &verdicts.verdicts;
     let in_a_line = |verdict: &Verdict| all.len() > MANY && verdict.exit_code == 0;
-    let answer = |verdict| if in_a_line(verdict) { one_line(verdict) } else { answer::answer(verdict, all.len() > 1) };
+    let answer = |verdict| if in_a_line(verdict) { one_line(verdict) } else { answer::text(verdict, all.len() > 1) };
     // What takes a line stands together.
     let mut out = String::new();
     for verdict in all {
@@ -33,7 +38,7 @@ pub fn text(verdicts: &Verdicts, json: Option<&Path>) -> String {
     out += &table::tables(verdicts);
     for verdict in all.iter().filter(|verdict| !in_a_line(verdict)) {
         let title = (all.len() > 1).then(|| echo(&verdict.candidate.path));
-        out += &notes::notes(verdict, title.as_deref(), json);
+        out += &notes::text(verdict, title.as_deref(), json);
     }
     out
 }

@@ -7,36 +7,42 @@ use std::path::Path;
 use loupe_spec::{echo, echo_path};
 
 use super::headline::headline;
+use super::part::{Line, line};
 use crate::candidate::found;
-use crate::verdict::{Coverage, Verdict, Why};
+use crate::coverage::Coverage;
+use crate::verdict::{Verdict, Why};
 use crate::words::count;
 
-/// Of one candidate, below `title` where there are several.
-pub fn notes(verdict: &Verdict, title: Option<&str>, json: Option<&Path>) -> String {
+/// Of one candidate as text, below `title` where there are several.
+pub fn text(verdict: &Verdict, title: Option<&str>, json: Option<&Path>) -> String {
     let mut out = "\n".to_string();
     if let Some(title) = title {
         let _ = writeln!(out, "{title}");
     }
-    let coverage = &verdict.coverage;
-    let _ = writeln!(out, "looked at: {}", looked_at(coverage));
-    if !coverage.ignored.is_empty() {
-        let _ = writeln!(
-            out,
-            "not judged: {}; where Loupe does not know a name, \"names\" in the config says which stage it is",
-            found(&coverage.ignored)
-        );
+    for Line { label, text } in notes(verdict, json) {
+        let _ = writeln!(out, "{label}: {text}");
     }
-    for what in &coverage.not_comparable {
-        let _ = writeln!(out, "not compared: {what}");
-    }
-    // What the first line says is not said again.
-    let first = headline(verdict);
-    for note in verdict.notes.iter().filter(|note| !first.contains(*note)) {
-        let _ = writeln!(out, "note: {note}");
-    }
-    unnoticed(&mut out, verdict, json);
     stimuli(&mut out, verdict);
     out
+}
+
+/// What was looked at and what was not, remarks, and what is not ruled out; `json` is the file that lists it, where one does.
+pub fn notes(verdict: &Verdict, json: Option<&Path>) -> Vec<Line> {
+    let coverage = &verdict.coverage;
+    let mut lines = vec![line("looked at", looked_at(coverage))];
+    if !coverage.ignored.is_empty() {
+        let what = format!(
+            "{}; where Loupe does not know a name, \"names\" in the config says which stage it is",
+            found(&coverage.ignored)
+        );
+        lines.push(line("not judged", what));
+    }
+    lines.extend(coverage.not_comparable.iter().map(|what| line("not compared", what.clone())));
+    // What the first line says is not said again.
+    let first = headline(verdict);
+    lines.extend(verdict.notes.iter().filter(|note| !first.contains(*note)).map(|note| line("note", note.clone())));
+    lines.extend(unnoticed(verdict, json).map(|what| line("not ruled out", what)));
+    lines
 }
 
 /// `97 of 97 stages, in 4 of 4 layers, 7 of 7 tokens`
@@ -57,7 +63,7 @@ fn looked_at(coverage: &Coverage) -> String {
 }
 
 /// How much could be wrong without being seen, and where it is listed.
-fn unnoticed(out: &mut String, verdict: &Verdict, json: Option<&Path>) {
+fn unnoticed(verdict: &Verdict, json: Option<&Path>) -> Option<String> {
     let ids = &verdict.indistinguishable;
     let mut what = count(ids.len(), "mistake");
     if (1..=NAMED).contains(&ids.len()) {
@@ -72,13 +78,13 @@ fn unnoticed(out: &mut String, verdict: &Verdict, json: Option<&Path>) {
         let _ = write!(what, "; {partly} more in some layers or stages alone");
     }
     if ids.is_empty() && partly == 0 {
-        return;
+        return None;
     }
     let list = match json {
         Some(json) => format!("listed under \"unseen\" in {}", echo_path(json)),
         None => "an \"output\" in the config lists them, under \"unseen\"".to_string(),
     };
-    let _ = writeln!(out, "not ruled out: {what}; {list}");
+    Some(format!("{what}; {list}"))
 }
 
 /// So many ids are named at once.

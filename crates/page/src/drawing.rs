@@ -1,0 +1,86 @@
+//! What the script shows of a stage that is clicked. Every number is a text already: the script draws and computes nothing.
+
+use loupe_judge::{Class, Picture, StageVerdict, WorstValue, coordinates, number};
+use loupe_spec::{Probe, echo};
+use serde::Serialize;
+
+/// One stage.
+#[derive(Serialize)]
+pub struct Drawing {
+    name: String,
+    class: Class,
+    /// What is known of it: a label and a text each.
+    lines: Vec<(&'static str, String)>,
+    /// The names of its axes but that of tokens, with their lengths, and what a token is called.
+    axes: Vec<(&'static str, usize)>,
+    token: (&'static str, usize),
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cells: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    residual: Vec<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    noise: Vec<usize>,
+    /// Where, both values, and the difference in units of the noise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    worst: Vec<[String; 4]>,
+}
+
+/// Two digits.
+fn error(value: f64) -> String {
+    format!("{value:.1e}")
+}
+
+impl Drawing {
+    pub fn of(stage: &StageVerdict) -> Drawing {
+        let probe = Probe::named(&stage.probe);
+        let metrics = &stage.metrics;
+        let mut lines = vec![
+            ("local error", error(stage.local_error)),
+            ("limit", error(stage.budget)),
+            ("of the limit", error(stage.budget_used)),
+        ];
+        lines.extend(stage.end_to_end_error.map(|whole| ("error from the token ids on", error(whole))));
+        lines.extend([
+            ("largest difference", error(metrics.max_abs)),
+            ("largest relative", error(metrics.max_rel)),
+            ("cosine", format!("{:.9}", metrics.cosine)),
+            ("ratio of norms", format!("{:.6}", metrics.norm_ratio)),
+            ("ulp", error(metrics.ulp)),
+            ("allclose passes at rtol = atol =", error(metrics.tolerance)),
+        ]);
+        lines.extend(metrics.kl.map(|kl| ("KL divergence, nats", error(kl))));
+        lines.extend(metrics.top1_agreement.map(|share| ("same top token", format!("{:.0} %", 100.0 * share))));
+        lines.extend(
+            metrics.top5_agreement.map(|share| ("common among the top five", format!("{:.0} %", 100.0 * share))),
+        );
+        let none = Picture {
+            shape: Vec::new(),
+            token_axis: 0,
+            cells: Vec::new(),
+            residual: Vec::new(),
+            noise: Vec::new(),
+            worst: Vec::new(),
+        };
+        let picture = stage.picture.as_ref().unwrap_or(&none);
+        let names = probe.map(|probe| probe.axes().iter().map(|axis| axis.called(probe.axes())[0]).collect::<Vec<_>>());
+        let named = names.unwrap_or_default().into_iter().zip(picture.shape.iter().copied());
+        let (token, axes): (Vec<_>, Vec<_>) = named.enumerate().partition(|(at, _)| *at == picture.token_axis);
+        Drawing {
+            name: echo(&stage.probe),
+            class: stage.class,
+            lines,
+            axes: axes.into_iter().map(|(_, axis)| axis).collect(),
+            token: token.first().map_or(("token", 0), |(_, axis)| *axis),
+            cells: picture.cells.clone(),
+            residual: picture.residual.clone(),
+            noise: picture.noise.clone(),
+            worst: picture.worst.iter().map(|worst| worst_value(probe, worst)).collect(),
+        }
+    }
+}
+
+fn worst_value(probe: Option<Probe>, worst: &WorstValue) -> [String; 4] {
+    let times = worst.times_noise.map_or("no noise here".to_string(), |times| format!("{times:.1e}"));
+    let [yours, right] = worst.values.map(number);
+    [coordinates(probe, &worst.coordinate), yours, right, times]
+}

@@ -1,0 +1,100 @@
+//! Verdicts as one page of HTML, which loads nothing: no network, no fonts, no other file.
+//!
+//! `grid.rs` makes the table of layers and stages, `drawing.rs` what the script draws of a stage, `scale.rs` has the colours' steps,
+//! `templates/` the page itself. Everything that is not ours goes through the template, which escapes it.
+
+mod drawing;
+mod grid;
+mod scale;
+
+/// Why there is no page.
+pub use askama::Error as PageError;
+use askama::Template;
+use loupe_judge::{Line, Part, Unseen, Verdict, Verdicts, answer, headline, notes};
+
+use drawing::Drawing;
+use grid::Grid;
+
+/// The page.
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page<'a> {
+    title: String,
+    runs: Vec<Run<'a>>,
+    style: &'static str,
+    script: &'static str,
+    data: Data,
+}
+
+/// What the script draws from.
+#[derive(serde::Serialize)]
+struct Data {
+    /// The power of ten at which the second step of the scale begins; each step is half a decade.
+    first_step: f64,
+    /// For each run its stages, in the order of the verdict.
+    runs: Vec<Vec<Drawing>>,
+}
+
+/// One candidate.
+struct Run<'a> {
+    verdict: &'a Verdict,
+    path: String,
+    /// The verdict's word, and the rest of its first line.
+    word: &'static str,
+    what: String,
+    parts: Vec<Part>,
+    notes: Vec<Line>,
+    grid: Grid,
+    /// The stage that is shown first.
+    first: usize,
+}
+
+impl<'a> Run<'a> {
+    fn of(verdict: &'a Verdict) -> Run<'a> {
+        let line = headline(verdict);
+        let word = verdict.verdict.name();
+        let mut parts = answer(verdict);
+        let first = parts.remove(0);
+        let mut notes = notes(verdict, None);
+        notes.splice(0..0, first.lines);
+        Run {
+            verdict,
+            path: loupe_spec::echo(&verdict.candidate.path),
+            word,
+            what: line.strip_prefix(word).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&line).to_string(),
+            parts,
+            notes,
+            grid: Grid::of(verdict),
+            first: first_shown(verdict),
+        }
+    }
+
+    /// Why a mistake cannot be seen, in a few words.
+    fn why(&self, unseen: &Unseen) -> String {
+        serde_json::to_value(unseen.why).ok().and_then(|why| Some(why.as_str()?.to_string())).unwrap_or_default()
+    }
+}
+
+/// The first stage that differs, else the one that uses most of its limit.
+fn first_shown(verdict: &Verdict) -> usize {
+    let diverging = verdict.first_divergence.as_ref().map(|first| &first.probe);
+    let first = verdict.stages.iter().position(|stage| Some(&stage.probe) == diverging);
+    let used = |at: &usize| verdict.stages[*at].budget_used;
+    first.or((0..verdict.stages.len()).max_by(|a, b| used(a).total_cmp(&used(b)))).unwrap_or(0)
+}
+
+/// The page that shows `verdicts`.
+///
+/// # Errors
+/// None that is known: a template that writes to a text does not fail.
+pub fn page(verdicts: &Verdicts) -> Result<String, PageError> {
+    let runs: Vec<Run<'_>> = verdicts.verdicts.iter().map(Run::of).collect();
+    let title = match runs.as_slice() {
+        [only] => format!("{}: {}", only.word, only.path),
+        several => format!("{} candidates", several.len()),
+    };
+    let drawings = verdicts.verdicts.iter().map(|verdict| verdict.stages.iter().map(Drawing::of).collect());
+    let data = Data { first_step: loupe_judge::FIRST_STEP, runs: drawings.collect() };
+    let (style, script) = (include_str!("../templates/page.css"), include_str!("../templates/page.js"));
+    Page { title, runs, style, script, data }.render()
+}

@@ -1,0 +1,164 @@
+//! The page of a verdict: it says what the JSON says, and shows what is not ours as text.
+
+use serde_json::Value;
+
+use crate::{Run, Sandbox};
+
+/// The page of a run, the JSON beside it, and what its script draws from.
+struct Page {
+    html: String,
+    json: Value,
+    drawn: Value,
+}
+
+impl Page {
+    /// Of the files `<prefix>.html` and `<prefix>.json`.
+    fn read(sandbox: &Sandbox, prefix: &str) -> Page {
+        let read = |ending: &str| std::fs::read_to_string(sandbox.path(&format!("{prefix}.{ending}"))).unwrap();
+        let html = read("html");
+        let (_, data) = html.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
+        let drawn = serde_json::from_str(data.split_once("</script>").unwrap().0).unwrap();
+        Page { json: serde_json::from_str(&read("json")).unwrap(), drawn, html }
+    }
+
+    /// What the button of stage number `at` shows: a part of the limit, and the error from the token ids on.
+    fn cell(&self, at: usize) -> (String, String) {
+        let (_, button) = self.html.split_once(&format!("data-stage=\"{at}\"")).unwrap();
+        let (button, _) = button.split_once("</button>").unwrap();
+        let between =
+            |start: &str, end: &str| button.split_once(start).unwrap().1.split_once(end).unwrap().0.to_string();
+        (between("<span>", "</span>"), between("<i>", "</i>"))
+    }
+}
+
+/// Judges a run of the built-in model with `mistakes` in it, for a page at out/v.
+fn judged(sandbox: &Sandbox, mistakes: &str, keys: &str) -> Run {
+    let trace = format!(
+        r#"{{"check": "trace", "model": "builtin:tiny", "prompt": "The color of the sky is", "mistakes": [{mistakes}], "output": "out/t"}}"#
+    );
+    sandbox.config(&trace).ok();
+    sandbox.config(&format!(r#"{{"check": "compare", "model": "builtin:tiny", "candidate": "out/t"{keys}}}"#))
+}
+
+/// Whether `shown`, of two digits or two decimals, is `number`.
+#[track_caller]
+fn same(shown: &str, number: &Value) {
+    // JSON has no infinity.
+    let Some(number) = number.as_f64() else { return assert_eq!(shown, "inf") };
+    let shown: f64 = shown.parse().unwrap();
+    let two_decimals = if (0.01..1.0).contains(&shown) { 0.005 } else { 0.0 };
+    assert!((shown - number).abs() <= 0.051 * number.abs() + two_decimals, "{shown} for {number}");
+}
+
+#[test]
+fn the_numbers_of_the_page_are_those_of_the_json() {
+    let sandbox = Sandbox::new();
+    let run = judged(&sandbox, "\"gelu_erf\", \"scale_missing\"", r#", "format": ["text", "html"], "output": "out/v""#);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stdout.ends_with("written: out/v.json and out/v.html\n"), "{}", run.stdout);
+    let page = Page::read(&sandbox, "out/v");
+    let verdict = &page.json["verdicts"][0];
+    let (stages, drawn) = (verdict["stages"].as_array().unwrap(), page.drawn["runs"][0].as_array().unwrap());
+    assert_eq!((stages.len(), drawn.len()), (97, 97));
+    let mut wrong = 0;
+    for (at, (stage, drawing)) in stages.iter().zip(drawn).enumerate() {
+        assert_eq!(stage["probe"], drawing["name"]);
+        assert_eq!(stage["class"], drawing["class"]);
+        let line = |label: &str| {
+            let lines = drawing["lines"].as_array().unwrap();
+            lines.iter().find(|line| line[0] == label).unwrap()[1].as_str().unwrap().to_string()
+        };
+        same(&line("local error"), &stage["local_error"]);
+        same(&line("limit"), &stage["budget"]);
+        same(&line("of the limit"), &stage["budget_used"]);
+        same(&line("error from the token ids on"), &stage["end_to_end_error"]);
+        same(&line("largest difference"), &stage["metrics"]["max_abs"]);
+        let picture = &stage["picture"];
+        assert_eq!(picture["cells"], drawing["cells"]);
+        let counts = |of: &Value| of.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum::<u64>();
+        assert_eq!(picture["residual"], drawing["residual"]);
+        assert_eq!(picture["noise"], drawing["noise"]);
+        // Five runs of right code for each value.
+        assert_eq!(5 * counts(&picture["residual"]), counts(&picture["noise"]));
+        for (worst, shown) in
+            picture["worst"].as_array().into_iter().flatten().zip(drawing["worst"].as_array().into_iter().flatten())
+        {
+            for (value, shown) in [&worst["values"][0], &worst["values"][1]].into_iter().zip([&shown[1], &shown[2]]) {
+                let (value, shown) = (value.as_f64().unwrap(), shown.as_str().unwrap().parse::<f64>().unwrap());
+                assert!((value - shown).abs() <= 1e-6 + 1e-5 * value.abs(), "{shown} for {value}");
+            }
+        }
+        let (local, whole) = page.cell(at);
+        match stage["class"].as_str().unwrap() {
+            "exact" => assert_eq!(local, "="),
+            class => {
+                wrong += usize::from(class == "wrong");
+                if local != "∞" {
+                    same(&format!("0{local}"), &stage["budget_used"]);
+                }
+            }
+        }
+        let (shown, error) = (whole.parse::<f64>().unwrap(), stage["end_to_end_error"].as_f64().unwrap());
+        assert!((shown - error).abs() <= 0.5 * error, "{whole} for {error}");
+    }
+    assert_eq!(wrong, 8, "each of two mistakes in each of four layers");
+    for part in
+        ["gelu_erf: GELU in its erf form", "scale_missing", "first stage that differs: layers.0.self_attn.scores"]
+    {
+        assert!(page.html.contains(part), "{part}");
+    }
+    assert!(!page.html.contains("not recorded</span></span>"), "all was recorded");
+}
+
+#[test]
+fn a_page_alone_says_the_answer_and_has_a_place() {
+    let sandbox = Sandbox::new();
+    let run = judged(&sandbox, "", r#", "format": "html""#);
+    let said = "numeric: no difference is larger than rounding in f32; ";
+    assert!(run.code == 0 && run.stdout.starts_with(said), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.ends_with("\n\nwritten: out/verdict.json and out/verdict.html\n"), "{}", run.stdout);
+    assert!(Page::read(&sandbox, "out/verdict").html.contains("<span class=\"word\">numeric</span>"));
+}
+
+#[test]
+fn what_was_not_recorded_is_drawn_so() {
+    let sandbox = Sandbox::new();
+    sandbox.shipped("trace-tiny.json").ok();
+    let (_, file) = loupe_report::read(&sandbox.path("out/trace-tiny")).unwrap();
+    let kept = ["token_ids", "layers.0.output", "layers.2.output", "logits"];
+    let tensors: Vec<_> = kept.iter().map(|name| (name.to_string(), file.get(name).unwrap())).collect();
+    sandbox.dump(tensors.iter().map(|(name, tensor)| (name, tensor)));
+    sandbox
+        .config(r#"{"check": "compare", "model": "builtin:tiny", "candidate": "dump.safetensors", "format": "html", "output": "v"}"#)
+        .ok();
+    let page = Page::read(&sandbox, "v");
+    // 97 stages, of which 3 were recorded; each of the others is a cell of its own.
+    assert_eq!(page.html.matches("not recorded</span></span>").count(), 94);
+    assert_eq!(page.html.matches("<button type=\"button\"").count(), 3);
+    let outputs = &page.json["verdicts"][0]["coverage"]["not_recorded"];
+    let output = outputs.as_array().unwrap().iter().find(|one| one["stage"] == "layers.{l}.output").unwrap();
+    assert_eq!(output["layers"], serde_json::json!([1, 3]));
+}
+
+/// Whoever names tensors and files can write what he likes.
+#[test]
+fn what_is_not_ours_is_shown_as_text() {
+    let sandbox = Sandbox::new();
+    sandbox.shipped("trace-tiny.json").ok();
+    let (_, file) = loupe_report::read(&sandbox.path("out/trace-tiny")).unwrap();
+    let evil = "</script><script>alert('\"x\"')</script><img src=x onerror=alert(1)>";
+    let mut tensors: Vec<_> =
+        ["token_ids", "logits"].iter().map(|name| (name.to_string(), file.get(name).unwrap())).collect();
+    tensors.push((evil.to_string(), tensors[1].1.clone()));
+    sandbox.dump(tensors.iter().map(|(name, tensor)| (name, tensor)));
+    let named = "<b>'dump'&amp;.safetensors";
+    std::fs::rename(sandbox.path("dump.safetensors"), sandbox.path(named)).unwrap();
+    sandbox
+        .config(&format!(r#"{{"check": "compare", "model": "builtin:tiny", "candidate": "{named}", "format": "html", "output": "v"}}"#))
+        .ok();
+    let html = Page::read(&sandbox, "v").html;
+    assert!(html.contains("&#60;img src=x onerror=alert(1)&#62;"), "the name is shown");
+    assert!(html.contains("&#60;b&#62;&#39;dump&#39;&#38;amp;.safetensors"), "the path is shown");
+    assert_eq!(html.matches("<script").count(), 2, "the data's and the page's own");
+    assert!(!html.contains("<img") && !html.contains("<b>"));
+}
