@@ -183,6 +183,19 @@ fn program() -> Command {
     command
 }
 
+/// Whether `program` is here. That it is not is said past the test harness's capture.
+fn is_here(program: &str, required: &str) -> bool {
+    let why = match Command::new(program).arg("--version").output() {
+        Ok(output) if output.status.success() => return true,
+        Ok(output) => output.status.to_string(),
+        Err(error) => format!("{program} cannot be run: {error}"),
+    };
+    assert!(std::env::var(required).is_err(), "{required}: {why}");
+    // Not eprintln: libtest would keep it to itself.
+    let _ = writeln!(std::io::stderr(), "NOT TESTED with {program}: {why}");
+    false
+}
+
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }

@@ -4,7 +4,6 @@
 //! compiler is missing, the test says on the terminal that it did not run; with `LOUPE_REQUIRE_NODE=1` or `LOUPE_REQUIRE_CXX=1`
 //! that is a failure.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,7 +14,7 @@ use loupe_spec::{Dtype, HostTensor, Values};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{Sandbox, repository};
+use crate::{Sandbox, is_here, repository};
 
 /// Every value of a forward pass of `mini` as transformers computed it, right or with a mistake.
 fn recorded(mistake: Option<&str>) -> Vec<(String, HostTensor)> {
@@ -164,19 +163,6 @@ fn the_c_header_says_what_is_wrong_and_leaves_no_file() {
     let done = Command::new(&program).arg(&out).args(twice).output().unwrap();
     assert!(String::from_utf8_lossy(&done.stderr).contains("norm"), "{done:?}");
     assert!(done.status.code() == Some(1) && !out.exists());
-}
-
-/// Whether `program` is here. That it is not is said past the test harness's capture.
-fn is_here(program: &str, required: &str) -> bool {
-    let why = match Command::new(program).arg("--version").output() {
-        Ok(output) if output.status.success() => return true,
-        Ok(output) => output.status.to_string(),
-        Err(error) => format!("{program} cannot be run: {error}"),
-    };
-    assert!(std::env::var(required).is_err(), "{required}: {why}");
-    // Not eprintln: libtest would keep it to itself.
-    let _ = writeln!(std::io::stderr(), "NOT TESTED with {program}: {why}");
-    false
 }
 
 fn node_is_here() -> bool {

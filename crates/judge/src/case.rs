@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_spec::{Given, HostTensor, Kind, Precision, Probe, Replay, ReplayError, Replayer, Rounding, Trace};
 
+use crate::Candidate;
 use crate::coverage::{Coverage, NotRecorded};
 use crate::limits::TENSOR_LIMIT;
 use crate::metrics::{Metrics, relative_l2};
 use crate::noise::Noise;
+use crate::picture::Detail;
 use crate::precision::infer_storage;
 use crate::segments::Segments;
 use crate::stage::{Fit, Stage};
 use crate::verdict::{Class, Divergence, StageVerdict, Start};
-use crate::{Candidate, Detail};
 
 /// A candidate with everything that must be known before it can be judged.
 pub struct Case<'a> {
@@ -33,7 +34,7 @@ pub struct Case<'a> {
     /// The precision was chosen because everything fits in it, with no projection to tell it by.
     pub by_fallback: bool,
     /// What the verdict says of each stage.
-    detail: Detail,
+    pub detail: Detail,
     /// What is remarked of it, a sentence each.
     pub notes: Vec<String>,
 }

@@ -12,17 +12,9 @@ use crate::error::JudgeError;
 use crate::faults::{f16_overflow, fault};
 use crate::naming::Search;
 use crate::noise::{Noise, measure};
+use crate::picture::Detail;
 use crate::stage::Fit;
-use crate::verdict::{CandidateInfo, Class, Judgement, SCHEMA, Unseen, Verdict};
-
-/// How much a verdict says of each stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
-    /// Numbers.
-    Numbers,
-    /// And what a page draws: [`Picture`](crate::Picture).
-    Pictures,
-}
+use crate::verdict::{CandidateInfo, Class, Judgement, SCHEMA, StageVerdict, Unseen, Verdict};
 
 /// A verdict, and what it was judged by.
 #[derive(Debug)]
@@ -109,6 +101,7 @@ impl Case<'_> {
             segments: &case.segments,
             stages: &stages,
             precision: noise.precision,
+            detail: case.detail,
         };
         let told = |probe: &Probe| faults.contains_key(probe) || overflows.contains_key(probe);
         let unexplained: BTreeSet<Probe> = failing.iter().copied().filter(|probe| !told(probe)).collect();
@@ -126,10 +119,16 @@ impl Case<'_> {
             all_exact: stages.iter().all(|stage| stage.is_exact(storage)),
         };
         let (verdict, detail) = conclude(noise.precision, seen, &findings, &mut notes);
-        let stage_verdicts = stages
+        let mut stage_verdicts: Vec<StageVerdict> = stages
             .iter()
             .map(|stage| case.stage_verdict(stage, fits[&stage.probe], &faults, noise.precision))
             .collect();
+        for (probe, regression) in findings.regressions {
+            let stage = stage_verdicts.iter_mut().find(|stage| stage.probe == probe.to_string());
+            if let Some(picture) = stage.and_then(|stage| stage.picture.as_mut()) {
+                picture.regressions.push(regression);
+            }
+        }
         let first = stages.iter().find(|stage| failing.contains(&stage.probe));
         // Wrong shapes and broken values need no name.
         let of_names = verdict == Judgement::Architectural && candidate.aligned.misshapen.is_empty();

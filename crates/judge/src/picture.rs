@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::number::numbers;
+use crate::number::{number, numbers};
 use crate::stage::Stage;
 
 /// So many rows and columns of cells at most: 26 layers of 23 stages stay below a megabyte.
@@ -17,6 +17,15 @@ const WORST: usize = 6;
 pub const STEPS: usize = 24;
 /// The power of ten at which the second step begins. The first holds all below, and 0.
 pub const FIRST_STEP: f64 = -4.0;
+
+/// How much a verdict says of each stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Numbers.
+    Numbers,
+    /// And what a page draws: [`Picture`].
+    Pictures,
+}
 
 /// A stage's residuals at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +44,23 @@ pub struct Picture {
     pub noise: Vec<usize>,
     /// The values that are furthest off.
     pub worst: Vec<WorstValue>,
+    /// For each mistake or number that first shows here: whether the residuals are what it makes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regressions: Vec<Regression>,
+}
+
+/// The residuals of a stage against what a mistake changes: on a line where it was made, a cloud where it was not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Regression {
+    /// The mistake's id, or the number's name.
+    pub of: String,
+    /// The regression coefficient of this stage: 1 where the mistake was made, 0 where it was not.
+    #[serde(deserialize_with = "number")]
+    pub slope: f64,
+    /// How many values the mistake changes.
+    pub of_values: usize,
+    /// Some of them, evenly chosen: what the mistake changes, and the residual, in units of the noise.
+    pub points: Vec<[f32; 2]>,
 }
 
 /// One value that is far off.
@@ -103,6 +129,7 @@ impl Stage {
             cells: cells.chunks(columns.max(1)).map(|row| row.iter().map(letter).collect()).collect(),
             residual,
             noise,
+            regressions: Vec::new(),
             worst: worst.into_iter().map(|(size, at)| self.worst_value(size, at)).collect(),
         }
     }

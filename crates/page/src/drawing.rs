@@ -1,6 +1,6 @@
 //! What the script shows of a stage that is clicked. Every number is a text already: the script draws and computes nothing.
 
-use loupe_judge::{Class, Picture, StageVerdict, WorstValue, coordinates, number};
+use loupe_judge::{Class, Picture, Regression, StageVerdict, WorstValue, coordinates, number};
 use loupe_spec::{Probe, echo};
 use serde::Serialize;
 
@@ -20,9 +20,12 @@ pub struct Drawing {
     residual: Vec<usize>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     noise: Vec<usize>,
-    /// Where, both values, and the difference in units of the noise.
+    /// Where, both values, their difference, and that in units of the noise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    worst: Vec<[String; 4]>,
+    worst: Vec<[String; 5]>,
+    /// For each, what it is of, its slope in words, and points: what the mistake changes and the residual, in units of the noise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    regressions: Vec<(String, String, Vec<[f32; 2]>)>,
 }
 
 /// Two digits.
@@ -60,6 +63,7 @@ impl Drawing {
             residual: Vec::new(),
             noise: Vec::new(),
             worst: Vec::new(),
+            regressions: Vec::new(),
         };
         let picture = stage.picture.as_ref().unwrap_or(&none);
         let names = probe.map(|probe| probe.axes().iter().map(|axis| axis.called(probe.axes())[0]).collect::<Vec<_>>());
@@ -75,12 +79,26 @@ impl Drawing {
             residual: picture.residual.clone(),
             noise: picture.noise.clone(),
             worst: picture.worst.iter().map(|worst| worst_value(probe, worst)).collect(),
+            regressions: picture.regressions.iter().map(regression).collect(),
         }
     }
 }
 
-fn worst_value(probe: Option<Probe>, worst: &WorstValue) -> [String; 4] {
+fn worst_value(probe: Option<Probe>, worst: &WorstValue) -> [String; 5] {
     let times = worst.times_noise.map_or("no noise here".to_string(), |times| format!("{times:.1e}"));
-    let [yours, right] = worst.values.map(number);
-    [coordinates(probe, &worst.coordinate), yours, right, times]
+    let [yours, right] = worst.values;
+    let difference = error(yours - right);
+    [coordinates(probe, &worst.coordinate), number(yours), number(right), difference, times]
+}
+
+fn regression(regression: &Regression) -> (String, String, Vec<[f32; 2]>) {
+    let Regression { of, slope, of_values, points } = regression;
+    let shown = if points.len() < *of_values { format!("{} of ", points.len()) } else { String::new() };
+    let said = format!("your error is {slope:.3} times what it makes; {shown}{of_values} values that it changes");
+    (of.clone(), said, points.iter().map(|point| point.map(three_digits)).collect())
+}
+
+/// As short as a drawing needs it.
+fn three_digits(value: f32) -> f32 {
+    format!("{value:.2e}").parse().unwrap_or(value)
 }

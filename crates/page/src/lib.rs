@@ -55,7 +55,7 @@ impl<'a> Run<'a> {
         let word = verdict.verdict.name();
         let mut parts = answer(verdict);
         let first = parts.remove(0);
-        let mut notes = notes(verdict, None);
+        let mut notes = notes(verdict, "listed below");
         notes.splice(0..0, first.lines);
         Run {
             verdict,

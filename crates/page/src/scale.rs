@@ -15,12 +15,11 @@ pub fn of_error(error: f64) -> usize {
     if decade.is_nan() { 7 } else { decade.clamp(0.0, 7.0) as usize }
 }
 
-/// `.27`, `1.3`, `87`, `9e3`
+/// `0` below a hundredth, `.27`, `1.3`, `87`, `9e3`
 pub fn short(number: f64) -> String {
     match number {
         number if number.is_nan() || number.is_infinite() => "∞".to_string(),
-        0.0 => "0".to_string(),
-        number if number < 0.01 => exponent(number),
+        number if number < 0.005 => "0".to_string(),
         // Not rounded up to the limit.
         number if number < 1.0 => format!("{:.2}", number.min(0.99)).trim_start_matches('0').to_string(),
         number if number < 10.0 => format!("{number:.1}"),
@@ -42,7 +41,8 @@ mod tests {
     fn a_cell_holds_what_fits_into_it() {
         for (number, said) in [
             (0.0, "0"),
-            (1e-6, "1e-6"),
+            (1e-6, "0"),
+            (0.007, ".01"),
             (0.27, ".27"),
             (0.999, ".99"),
             (1.0, "1.0"),

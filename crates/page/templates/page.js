@@ -117,11 +117,33 @@ function superscript(number) {
   return String(number).replace(/./g, (digit) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(digit)]);
 }
 
+/** The residuals against what a mistake changes: on the line where it was made. */
+function scatter([of, says, points]) {
+  const [w, h] = [480, 260], half = [w / 2, h / 2];
+  const largest = Math.max(...points.flat().map(Math.abs)) || 1;
+  const x = (value) => half[0] + value / largest * (half[0] - 12), y = (value) => half[1] - value / largest * (half[1] - 12);
+  const svg = make("svg", { viewBox: `0 0 ${w} ${h}`, role: "img", "aria-label": `your error against what ${of} changes: ${says}` },
+    make("line", { class: "axis", x1: 0, x2: w, y1: half[1], y2: half[1] }), make("line", { class: "axis", x1: half[0], x2: half[0], y1: 0, y2: h }),
+    make("line", { class: "slope", x1: x(-largest), y1: y(-largest), x2: x(largest), y2: y(largest) }));
+  for (const [change, residual] of points) svg.append(make("circle", { class: "point", cx: x(change), cy: y(residual), r: 2.5 }));
+  svg.append(make("text", { x: w - 4, y: half[1] - 4, "text-anchor": "end" }, `what ${of} changes`), make("text", { x: half[0] + 4, y: 12 }, "your error"),
+    make("text", { x: w - 4, y: h - 6, "text-anchor": "end" }, `up to ${largest.toPrecision(2)} times the noise`));
+  return make("div", {}, make("h4", {}, `${of}: on the line where it was made, along the axis where not`), svg, make("p", { class: "says" }, says));
+}
+
 function worst(stage) {
-  const head = make("tr", {}, ...["where", "yours", "Gemma's", "over the noise"].map((label) => make("th", { scope: "col" }, label)));
+  const head = make("tr", {}, ...["where", "yours", "Gemma's", "difference", "over the noise"].map((label) => make("th", { scope: "col" }, label)));
   const rows = stage.worst.map((row) => make("tr", {}, ...row.map((text) => make("td", {}, text))));
   return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "the values that are furthest off" },
     make("table", { class: "worst" }, make("thead", {}, head), make("tbody", {}, ...rows)));
+}
+
+/** Shows the stage called `name` in every run that has it, so that two candidates are seen side by side. */
+function showEverywhere(name) {
+  for (const run of document.querySelectorAll(".run")) {
+    const at = DATA.runs[+run.dataset.run].findIndex((stage) => stage.name === name);
+    if (at >= 0) show(run, at);
+  }
 }
 
 function show(run, at) {
@@ -135,6 +157,7 @@ function show(run, at) {
     const how = make("div", {}, make("h4", {}, "How far: outlined yours, filled right code"), histogram(stage));
     parts.push(make("div", { class: "charts" }, where, how));
   }
+  if (stage.regressions) parts.push(make("div", { class: "charts" }, ...stage.regressions.map(scatter)));
   if (stage.worst) parts.push(make("h4", {}, "Furthest off"), worst(stage));
   into.replaceChildren(...parts);
 }
@@ -142,7 +165,7 @@ function show(run, at) {
 for (const run of document.querySelectorAll(".run")) {
   run.addEventListener("click", (event) => {
     const button = event.target.closest(".grid button");
-    if (button) show(run, +button.dataset.stage);
+    if (button) showEverywhere(DATA.runs[+run.dataset.run][+button.dataset.stage].name);
   });
   if (run.querySelector(".stage")) show(run, +run.dataset.first);
 }

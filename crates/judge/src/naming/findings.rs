@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use loupe_spec::{Mistake, MistakeKind, Probe};
 
 use crate::finding::{FittedParameter, NamedMistake};
+use crate::picture::Regression;
 use crate::verdict::Unseen;
 
 /// What was found.
@@ -18,6 +19,8 @@ pub struct Findings {
     pub fitted: Vec<FittedParameter>,
     /// Failing stages that nothing explains.
     pub unnamed: Vec<Probe>,
+    /// For a page: by which values of a stage something was named.
+    pub regressions: Vec<(Probe, Regression)>,
     /// Mistakes that these recordings cannot show, anywhere or at some sites, and those that were not tried.
     pub unseen: Vec<Unseen>,
 }

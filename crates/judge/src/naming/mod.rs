@@ -15,6 +15,7 @@ mod explain;
 mod findings;
 mod fit;
 mod hypothesis;
+mod regression;
 mod sets;
 mod slope;
 
@@ -23,6 +24,7 @@ use std::collections::BTreeSet;
 use loupe_spec::{Given, Kind, Precision, Probe, ReplayError, Replayer};
 
 use crate::limits::{LEAST_BITS, MOST_ROUNDS, TENSOR_LIMIT};
+use crate::picture::Detail;
 use crate::segments::Segments;
 use crate::stage::Stage;
 use crate::words::{and, count, share};
@@ -44,6 +46,8 @@ pub struct Search<'a> {
     pub stages: &'a [Stage],
     /// The candidate's precision.
     pub precision: Precision,
+    /// Whether a page is to draw by which values something was named.
+    pub detail: Detail,
 }
 
 impl Search<'_> {
@@ -69,6 +73,9 @@ impl Search<'_> {
         // Two ways of one mistake that hide alike are said once.
         findings.unseen.dedup_by(|a, b| (a.why, &a.id, &a.sites) == (b.why, &b.id, &b.sites));
         findings.named.sort_by_key(|named| named.probe);
+        if self.detail == Detail::Pictures {
+            findings.regressions = comparison.regressions(&findings)?;
+        }
         Ok(findings)
     }
 }

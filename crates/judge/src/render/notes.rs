@@ -19,15 +19,19 @@ pub fn text(verdict: &Verdict, title: Option<&str>, json: Option<&Path>) -> Stri
     if let Some(title) = title {
         let _ = writeln!(out, "{title}");
     }
-    for Line { label, text } in notes(verdict, json) {
+    let listed = match json {
+        Some(json) => format!("listed under \"unseen\" in {}", echo_path(json)),
+        None => "an \"output\" in the config lists them, under \"unseen\"".to_string(),
+    };
+    for Line { label, text } in notes(verdict, &listed) {
         let _ = writeln!(out, "{label}: {text}");
     }
     stimuli(&mut out, verdict);
     out
 }
 
-/// What was looked at and what was not, remarks, and what is not ruled out; `json` is the file that lists it, where one does.
-pub fn notes(verdict: &Verdict, json: Option<&Path>) -> Vec<Line> {
+/// What was looked at and what was not, remarks, and what is not ruled out; `listed` says where that is listed.
+pub fn notes(verdict: &Verdict, listed: &str) -> Vec<Line> {
     let coverage = &verdict.coverage;
     let mut lines = vec![line("looked at", looked_at(coverage))];
     if !coverage.ignored.is_empty() {
@@ -41,7 +45,7 @@ pub fn notes(verdict: &Verdict, json: Option<&Path>) -> Vec<Line> {
     // What the first line says is not said again.
     let first = headline(verdict);
     lines.extend(verdict.notes.iter().filter(|note| !first.contains(*note)).map(|note| line("note", note.clone())));
-    lines.extend(unnoticed(verdict, json).map(|what| line("not ruled out", what)));
+    lines.extend(unnoticed(verdict, listed).map(|what| line("not ruled out", what)));
     lines
 }
 
@@ -63,7 +67,7 @@ fn looked_at(coverage: &Coverage) -> String {
 }
 
 /// How much could be wrong without being seen, and where it is listed.
-fn unnoticed(verdict: &Verdict, json: Option<&Path>) -> Option<String> {
+fn unnoticed(verdict: &Verdict, listed: &str) -> Option<String> {
     let ids = &verdict.indistinguishable;
     let mut what = count(ids.len(), "mistake");
     if (1..=NAMED).contains(&ids.len()) {
@@ -80,11 +84,7 @@ fn unnoticed(verdict: &Verdict, json: Option<&Path>) -> Option<String> {
     if ids.is_empty() && partly == 0 {
         return None;
     }
-    let list = match json {
-        Some(json) => format!("listed under \"unseen\" in {}", echo_path(json)),
-        None => "an \"output\" in the config lists them, under \"unseen\"".to_string(),
-    };
-    Some(format!("{what}; {list}"))
+    Some(format!("{what}; {listed}"))
 }
 
 /// So many ids are named at once.
