@@ -26,13 +26,13 @@ fn script(name: &str) -> String {
 }
 
 /// The code of the step, the output that it sets, and its summary.
-fn compared(engine: &str) -> (i32, String, String) {
+fn compared(engine: &str, formats: &[&str]) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().canonicalize().unwrap().join(name);
     fs::create_dir_all(path("target/release")).unwrap();
     symlink(env!("CARGO_BIN_EXE_loupe"), path("target/release/loupe")).unwrap();
     let matrix = json!({
-        "model": "m", "token_ids": [2], "output": "out/run",
+        "model": "m", "token_ids": [2], "output": "out/run", "format": formats,
         "runs": [{"name": "mine", "command": ["sh", "-c", engine]}],
     });
     fs::write(path("matrix.json"), matrix.to_string()).unwrap();
@@ -53,13 +53,20 @@ fn compared(engine: &str) -> (i32, String, String) {
 
 #[test]
 fn the_answer_is_the_step_s_and_so_is_the_code() {
-    let (code, output, summary) = compared("echo x > {output}");
+    let (code, output, summary) = compared("echo x > {output}", &["text"]);
     assert_eq!((code, output.as_str()), (0, "answer=numeric: 1 run agrees within rounding\n"));
     assert!(summary.contains("    the judge's own text\n"), "{summary}");
     assert!(summary.ends_with("    numeric: 1 run agrees within rounding\n"), "{summary}");
 
-    let (code, output, _) = compared("echo '::error::no' >&2; exit 1");
+    let (code, output, _) = compared("echo '::error::no' >&2; exit 1", &["text"]);
     assert_eq!((code, output.as_str()), (2, "answer=could not run: no report to judge; mine failed in dump\n"));
+}
+
+#[test]
+fn a_summary_that_the_config_asks_for_is_the_step_s() {
+    let (code, _, summary) = compared("echo x > {output}", &["text", "markdown"]);
+    assert_eq!(code, 0);
+    assert!(summary.starts_with("**numeric\\: 1 run agrees within rounding**\n\n| run "), "{summary}");
 }
 
 #[test]

@@ -66,7 +66,9 @@ function clickThrough() {
   };
   const fits = (when) => {
     const { scrollWidth, clientWidth } = document.documentElement;
-    if (scrollWidth > clientWidth) wrong(`${when}: the page is ${scrollWidth} wide in a window of ${clientWidth}`);
+    if (scrollWidth <= clientWidth) return;
+    const wide = [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > clientWidth + 1 && !one.closest(".scroll"));
+    wrong(`${when}: the page is ${scrollWidth} wide in a window of ${clientWidth}: ${wide.at(-1)?.outerHTML.slice(0, 150)}`);
   };
   const counts = { stages: 0, switches: 0, details: 0 };
   fits("at first");
@@ -92,6 +94,13 @@ function clickThrough() {
       }
     }
   }
+  for (const button of document.querySelectorAll("main > .picture .grid button")) {
+    button.click();
+    counts.stages += 1;
+    const run = document.querySelector(`.run[data-run="${button.dataset.run}"]`), name = run.querySelector(".stage h3").textContent;
+    if (!run.closest("details").open || !button.getAttribute("aria-label").startsWith(`${name} in `)) wrong(`${button.getAttribute("aria-label")} opens ${name}`);
+  }
+  document.querySelectorAll(".one").forEach((one) => (one.open = false));
   for (const summary of document.querySelectorAll("summary")) {
     summary.click();
     counts.details += 1;

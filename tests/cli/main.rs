@@ -90,6 +90,7 @@ impl Sandbox {
     fn run_with<A: AsRef<Path>>(&self, arguments: &[A], stdin: Stdio) -> Run {
         let output = program()
             .env_remove("FORCE_COLOR")
+            .env_remove("LOUPE_REQUIRE")
             .args(arguments.iter().map(AsRef::as_ref))
             .stdin(stdin)
             .current_dir(self.folder.path())

@@ -331,8 +331,10 @@ fn json_and_junit_hold_every_run_and_check() {
     let bench = bench.with("STUB_CUDA", "absent").with("STUB_WGPU", "late-panic").with("STUB_JUDGE", "1");
     let done = bench.run("flex-f32/trace", &wrong);
     assert_eq!(done.code, 3);
-    // No text was asked for: the answer alone.
-    assert_eq!(done.stdout.lines().count(), 1, "{}", done.stdout);
+    // No text was asked for: what was written, and the answer.
+    let written = "written: out/run.json\nwritten: out/run.junit.xml\n";
+    let answer = done.stdout.strip_prefix(written);
+    assert_eq!(answer.map(|answer| answer.lines().count()), Some(1), "{}", done.stdout);
 
     let document: Value = serde_json::from_str(&fs::read_to_string(bench.path("out/run.json")).unwrap()).unwrap();
     assert_eq!(document["exit_code"], 3);

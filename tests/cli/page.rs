@@ -227,23 +227,85 @@ fn pages_hold_in_a_browser() {
     sandbox.config(&format!("{{{before}}}")).ok();
     let both = r#""check": "compare", "model": "builtin:tiny", "candidates": ["out/t", "out/fixed"], "format": "html", "output": "both""#;
     assert_eq!(sandbox.config(&format!("{{{both}}}")).code, 1);
+    matrix(&sandbox);
     let script = repository().join("tests/cli/look.mjs").canonicalize().unwrap();
     let mut node = Command::new("node");
-    node.arg(script).current_dir(sandbox.path("")).args([".", "deep.html", "both.html"]);
+    node.arg(script).current_dir(sandbox.path("")).args([".", "deep.html", "both.html", "out/m.html"]);
     let done = node.output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{said}");
     let looked: Value = serde_json::from_slice(&done.stdout).unwrap();
     let stages: Vec<_> = looked.as_array().unwrap().iter().map(|look| look["stages"].as_u64().unwrap()).collect();
     let deep = 26 * 23 + 5;
-    assert_eq!(stages, [deep, deep, deep, 2 * 97, 2 * 97, 2 * 97], "{said}");
+    // Of the matrix the table's cells, too: 97 stages of 4 layers are 28 rows, and the rope check has 7 values.
+    let matrix = 2 * (28 + 7) + 2 * (97 + 7);
+    assert_eq!(stages, [deep, deep, deep, 2 * 97, 2 * 97, 2 * 97, matrix, matrix, matrix], "{said}");
     // For whoever wants to see them.
     let kept = repository().join("target/pages");
     std::fs::create_dir_all(&kept).unwrap();
     for look in ["light", "dark", "narrow"].into_iter().flat_map(|look| [look.to_string(), format!("{look}-after")]) {
-        for page in ["deep", "both"] {
+        for page in ["deep", "both", "m"] {
             let name = format!("{page}-{look}.png");
             std::fs::copy(sandbox.path(&name), kept.join(&name)).unwrap();
         }
     }
+}
+
+/// A matrix of two right runs and one that cannot be, with its page and summary at out/m.
+fn matrix(sandbox: &Sandbox) -> Run {
+    let checks = r#"[{"check": "rope", "pos": 6, "dim": 16, "theta": 10000.0}, "trace"]"#;
+    let runs =
+        r#"[{"backend": "ndarray"}, {"backend": "flex", "dtype": "bf16"}, {"backend": "flex", "precision": "tf32"}]"#;
+    let formats = r#"["json", "html", "markdown"]"#;
+    sandbox.config(&format!(
+        r#"{{"model": "builtin:tiny", "prompt": "The color of the sky is", "checks": {checks}, "runs": {runs}, "format": {formats}, "output": "out/m"}}"#
+    ))
+}
+
+#[test]
+fn the_page_of_a_matrix_has_every_run_and_the_worst_layer_of_each_stage() {
+    let sandbox = Sandbox::new();
+    let run = matrix(&sandbox);
+    let answer = "could not run: flex-f32-tf32 failed in rope; 2 runs agree within rounding";
+    let expected = format!("written: out/m.json\nwritten: out/m.html\nwritten: out/m.md\n{answer}\n");
+    assert_eq!((run.code, run.stdout), (2, expected), "{}", run.stderr);
+    let page = Page::read(&sandbox, "out/m");
+    let verdicts = page.json["verdicts"].as_array().unwrap();
+    assert_eq!(page.drawn["runs"].as_array().unwrap().len(), verdicts.len());
+    let mut cells = 0;
+    let buttons =
+        page.html.split("<button type=\"button\"").skip(1).map(|part| part.split_once("</button>").unwrap().0);
+    for button in buttons.filter(|button| button.contains("data-run=")) {
+        let between =
+            |start: &str, end: &str| button.split_once(start).unwrap().1.split_once(end).unwrap().0.to_string();
+        let number = |key: &str| between(&format!("{key}=\""), "\"").parse::<usize>().unwrap();
+        let stages = verdicts[number("data-run")]["stages"].as_array().unwrap();
+        let stage = &stages[number("data-stage")];
+        let pattern = |stage: &Value| {
+            let name = stage["probe"].as_str().unwrap();
+            name.split('.')
+                .map(|part| if part.parse::<usize>().is_ok() { "{l}" } else { part })
+                .collect::<Vec<_>>()
+                .join(".")
+        };
+        let used = |stage: &Value| stage["budget_used"].as_f64().unwrap();
+        let alike = stages.iter().filter(|other| pattern(other) == pattern(stage));
+        assert_eq!(alike.map(used).fold(0.0, f64::max), used(stage), "{}", stage["probe"]);
+        match stage["class"].as_str().unwrap() {
+            "exact" => assert_eq!(between("<span>", "</span>"), "="),
+            _ => same(&format!("0{}", between("<span>", "</span>")), &stage["budget_used"]),
+        }
+        cells += 1;
+    }
+    assert_eq!(cells, 2 * (28 + 7));
+    assert!(
+        page.html.contains(&format!("<h1>{answer}</h1>")) && page.html.contains("is for backend cuda with dtype f32")
+    );
+    let summary = std::fs::read_to_string(sandbox.path("out/m.md")).unwrap();
+    assert!(
+        summary
+            .starts_with("**could not run\\: flex-f32-tf32 failed in rope; 2 runs agree within rounding**\n\n| run "),
+        "{summary}"
+    );
+    assert!(summary.contains("<summary>every stage</summary>\n\n    "), "{summary}");
 }

@@ -175,10 +175,11 @@ pub(crate) const TIME_LIMIT: Key<Scalar<f64>> =
 pub(crate) const MATRIX_FORMAT: Key<OneOrList<Choice<Format>>> = with_default(
     "format",
     OneOrList(list(Choice(|| {
-        [Format::Text, Format::Json, Format::Junit].map(|format| (format.name(), format)).to_vec()
+        use Format::*;
+        [Text, Json, Junit, Html, Markdown].map(|format| (format.name(), format)).to_vec()
     }))),
     "text",
-    "how the verdict is said, and with `output` written",
+    "how the verdict is said, and beside `output` written: `json`, `junit` for CI services, `html` a page to look at, `markdown` a summary such as `$GITHUB_STEP_SUMMARY` takes",
 );
 /// Where a comparison writes its page that names no `output`.
 pub(crate) const DEFAULT_PAGE: &str = "out/verdict";

@@ -297,6 +297,7 @@ pub enum Format {
     Json,
     Junit,
     Html,
+    Markdown,
 }
 
 impl Format {
@@ -307,6 +308,7 @@ impl Format {
             Format::Json => "json",
             Format::Junit => "junit",
             Format::Html => "html",
+            Format::Markdown => "markdown",
         }
     }
 }

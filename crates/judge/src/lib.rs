@@ -38,7 +38,9 @@ pub use error::JudgeError;
 pub use finding::{Confidence, FittedParameter, NamedMistake};
 pub use judge::{Judged, judge};
 pub use picture::{Detail, FIRST_STEP, Picture, Regression, STEPS, WorstValue};
-pub use render::{Line, Part, answer, coordinates, first, headline, notes, number, short, text, with_first};
+pub use render::{
+    AllLayers, Line, Part, answer, coordinates, first, headline, notes, number, over_layers, short, text, with_first,
+};
 pub use statistic::{Statistic, StatisticKind};
 pub use values::{Expected, judge_values};
 pub use verdict::{

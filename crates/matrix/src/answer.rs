@@ -33,21 +33,9 @@ pub fn text(comparison: &Comparison) -> String {
 fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
-    table.set_header(["run", "device", "checks", "verdict", "seconds"]);
+    table.set_header(HEADER);
     for row in rows {
-        let ran = row.check_runs.iter().filter(|check_run| check_run.ran()).count();
-        let seconds: Vec<f64> = row.check_runs.iter().filter_map(|check_run| check_run.seconds).collect();
-        table.add_row([
-            row.name.clone(),
-            row.device.clone().unwrap_or("-".to_string()),
-            format!("{ran} of {}", row.check_runs.len()),
-            verdict(row),
-            match (row.elsewhere, seconds.as_slice()) {
-                (true, _) => "elsewhere".to_string(),
-                (false, []) => "-".to_string(),
-                (false, seconds) => format!("{:.1}", seconds.iter().sum::<f64>()),
-            },
-        ]);
+        table.add_row(cells(row));
     }
     if let Some(column) = table.column_mut(4) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -56,8 +44,28 @@ fn table(rows: &[Row]) -> String {
     lines.concat()
 }
 
+/// What the columns of a table of runs are.
+pub const HEADER: [&str; 5] = ["run", "device", "checks", "verdict", "seconds"];
+
+/// Their cells.
+pub fn cells(row: &Row) -> [String; 5] {
+    let ran = row.check_runs.iter().filter(|check_run| check_run.ran()).count();
+    let seconds: Vec<f64> = row.check_runs.iter().filter_map(|check_run| check_run.seconds).collect();
+    [
+        row.name.clone(),
+        row.device.clone().unwrap_or("-".to_string()),
+        format!("{ran} of {}", row.check_runs.len()),
+        verdict(row),
+        match (row.elsewhere, seconds.as_slice()) {
+            (true, _) => "elsewhere".to_string(),
+            (false, []) => "-".to_string(),
+            (false, seconds) => format!("{:.1}", seconds.iter().sum::<f64>()),
+        },
+    ]
+}
+
 /// What a run came to, in a few words.
-fn verdict(row: &Row) -> String {
+pub fn verdict(row: &Row) -> String {
     if row.absent() {
         return "absent".to_string();
     }
@@ -73,7 +81,7 @@ fn verdict(row: &Row) -> String {
 }
 
 /// Why runs have no report, what checks found by themselves, and where reports first go wrong.
-fn notes(comparison: &Comparison) -> Vec<String> {
+pub fn notes(comparison: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
     for (row, check_run) in
         comparison.rows.iter().flat_map(|row| row.check_runs.iter().map(move |check_run| (row, check_run)))

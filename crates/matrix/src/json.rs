@@ -1,6 +1,6 @@
 //! The comparison for programs: `<output>.json`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use loupe_judge::{first, short};
 use miette::{Result, miette};
@@ -14,7 +14,7 @@ use crate::rows::{CheckRun, Row};
 const SCHEMA: &str = "loupe.matrix/1";
 
 /// Writes `<output>.json`: every run and check with what became of it, and the judge's verdicts in full.
-pub fn write(comparison: &Comparison, output: &Path) -> Result<()> {
+pub fn write(comparison: &Comparison, output: &Path) -> Result<PathBuf> {
     let judgement = comparison.judgement.as_ref();
     let document = json!({
         "schema": SCHEMA,
@@ -25,7 +25,7 @@ pub fn write(comparison: &Comparison, output: &Path) -> Result<()> {
         "judge_failure": judgement.and_then(|judgement| judgement.failure.as_ref()),
         "verdicts": judgement.map(|judgement| &judgement.verdicts),
     });
-    loupe_report::write_json(output, &document).map(drop).map_err(|error| miette!("{error}"))
+    loupe_report::write_json(output, &document).map_err(|error| miette!("{error}"))
 }
 
 fn row(row: &Row) -> Value {

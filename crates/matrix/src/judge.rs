@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use loupe_config::{Matrix, MatrixRun};
+use loupe_config::{Format, Matrix, MatrixRun};
 use loupe_judge::{Verdict, Verdicts};
 use loupe_report::Written;
 use miette::Result;
@@ -102,7 +102,10 @@ fn ask(
     let paths: Vec<Value> = candidates.iter().map(|path| path_value(path)).collect::<Result<_>>()?;
     config.insert("candidates".to_string(), paths.into());
     config.insert("output".to_string(), path_value(prefix)?);
-    config.insert("format".to_string(), json!(["json", "text"]));
+    // For the page, the judge draws as well.
+    let formats =
+        if matrix.format.contains(&Format::Html) { json!(["json", "text", "html"]) } else { json!(["json", "text"]) };
+    config.insert("format".to_string(), formats);
     config.extend(keys.clone());
     let limit = matrix.time_limit.saturating_mul(TIMES_THE_LIMIT);
     let (ended, read) = verdicts(loupe, &config.into(), prefix, limit)?;

@@ -3,7 +3,7 @@
 //! Written by hand: the crates for it turn on features that would build burn a second time.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use loupe_files::{NewFile, folder_of};
 use loupe_judge::with_first;
@@ -15,7 +15,7 @@ use crate::process::with_ending;
 use crate::rows::{CheckRun, Outcome, Row};
 
 /// Writes `<output>.junit.xml`.
-pub fn write(comparison: &Comparison, output: &Path) -> Result<()> {
+pub fn write(comparison: &Comparison, output: &Path) -> Result<PathBuf> {
     let mut suites: Vec<String> = comparison.rows.iter().map(of_run).collect();
     suites.extend(of_matrix(comparison));
     let xml = format!(
@@ -24,7 +24,8 @@ pub fn write(comparison: &Comparison, output: &Path) -> Result<()> {
     );
     let path = with_ending(output, ".junit.xml");
     let write = || NewFile::write(folder_of(&path), |out| out.write_all(xml.as_bytes()))?.rename(&path);
-    write().map_err(io_error("write", &path))
+    write().map_err(io_error("write", &path))?;
+    Ok(path)
 }
 
 /// How a case went, where it went not well.

@@ -14,6 +14,8 @@ mod files;
 mod json;
 mod judge;
 mod junit;
+mod markdown;
+mod page;
 pub mod process;
 mod progress;
 mod rows;
@@ -21,6 +23,7 @@ mod rows;
 use std::path::{Path, PathBuf};
 
 use loupe_config::{DEFAULT_OUTPUT, Format, Matrix};
+use loupe_spec::echo_path;
 use miette::Result;
 
 pub use collect::required_by_environment;
@@ -57,13 +60,19 @@ pub fn run(path: &Path, matrix: Matrix, loupe: &Path) -> Result<Done> {
     let missing = collect::missing(&required, &rows);
     let comparison = Comparison { matrix, rows, judgement, missing };
 
-    if comparison.matrix.format.contains(&Format::Json) {
-        json::write(&comparison, &output)?;
+    let mut text = String::new();
+    if comparison.matrix.format.contains(&Format::Text) {
+        text += &answer::text(&comparison);
     }
-    if comparison.matrix.format.contains(&Format::Junit) {
-        junit::write(&comparison, &output)?;
+    for format in &comparison.matrix.format {
+        let written = match format {
+            Format::Text => continue,
+            Format::Json => json::write(&comparison, &output)?,
+            Format::Junit => junit::write(&comparison, &output)?,
+            Format::Html => page::write(&comparison, &output)?,
+            Format::Markdown => markdown::write(&comparison, &output)?,
+        };
+        text += &format!("written: {}\n", echo_path(&written));
     }
-    let all = comparison.matrix.format.contains(&Format::Text);
-    let text = if all { answer::text(&comparison) } else { String::new() };
     Ok(Done { text: format!("{text}{}\n", answer::line(&comparison)), code: comparison.code() })
 }

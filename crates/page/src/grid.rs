@@ -40,8 +40,8 @@ pub struct Recorded {
     pub local: String,
     pub whole: String,
     /// The steps of their colours.
-    pub local_step: String,
-    pub whole_step: String,
+    pub local_step: usize,
+    pub whole_step: usize,
 }
 
 /// A stage of the grid before it has a place.
@@ -98,7 +98,16 @@ impl Grid {
 
 impl Entry<'_> {
     fn cell(self) -> Cell {
-        let Some((at, stage)) = self.stage else { return Cell::NotRecorded { name: self.name } };
+        match self.stage {
+            Some((at, stage)) => Cell::Recorded(Box::new(Recorded::of(at, stage, ""))),
+            None => Cell::NotRecorded { name: self.name },
+        }
+    }
+}
+
+impl Recorded {
+    /// Stage number `at` of its verdict; `place` is said behind its name.
+    pub fn of(at: usize, stage: &StageVerdict, place: &str) -> Recorded {
         let local = match stage.class {
             Class::Exact => "=".to_string(),
             Class::Fault => "!".to_string(),
@@ -111,24 +120,27 @@ impl Entry<'_> {
             Class::Wrong => "beyond its limit",
         };
         let local_step = match stage.class {
-            Class::Exact => "l0".to_string(),
-            Class::Fault => "l7".to_string(),
-            Class::Numeric => format!("l{}", scale::of_limit(stage.budget_used).min(3)),
-            Class::Wrong => format!("l{}", scale::of_limit(stage.budget_used).max(4)),
+            Class::Exact => 0,
+            Class::Fault => 7,
+            Class::Numeric => scale::of_limit(stage.budget_used).min(3),
+            Class::Wrong => scale::of_limit(stage.budget_used).max(4),
         };
         let (whole, whole_step) = match stage.end_to_end_error {
-            Some(error) => (scale::exponent(error), format!("e{}", scale::of_error(error))),
-            None => (String::new(), "e0".to_string()),
+            Some(error) => (scale::exponent(error), scale::of_error(error)),
+            None => (String::new(), 0),
+        };
+        let used = match stage.class {
+            Class::Exact | Class::Fault => String::new(),
+            Class::Numeric | Class::Wrong => format!(", {local} of it"),
         };
         let from_ids = if whole.is_empty() { String::new() } else { format!("; from the token ids on {whole}") };
-        let name = echo(&self.name);
-        Cell::Recorded(Box::new(Recorded {
-            said: format!("{name}: {class}, {local} of the limit{from_ids}"),
+        Recorded {
+            said: format!("{}{place}: {class}{used}{from_ids}", echo(&stage.probe)),
             at,
             local,
             whole,
             local_step,
             whole_step,
-        }))
+        }
     }
 }

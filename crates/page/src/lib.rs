@@ -5,6 +5,7 @@
 
 mod drawing;
 mod grid;
+mod overview;
 mod scale;
 
 /// Why there is no page.
@@ -14,12 +15,15 @@ use loupe_judge::{Line, Part, Unseen, Verdict, Verdicts, answer, headline, notes
 
 use drawing::Drawing;
 use grid::Grid;
+pub use overview::Column;
+use overview::Overview;
 
 /// The page.
 #[derive(Template)]
 #[template(path = "page.html")]
 struct Page<'a> {
     title: String,
+    overview: Option<Overview<'a>>,
     runs: Vec<Run<'a>>,
     style: &'static str,
     script: &'static str,
@@ -37,6 +41,8 @@ struct Data {
 
 /// One candidate.
 struct Run<'a> {
+    /// Of a matrix: the run and its check.
+    title: Option<String>,
     verdict: &'a Verdict,
     path: String,
     /// The verdict's word, and the rest of its first line.
@@ -58,6 +64,7 @@ impl<'a> Run<'a> {
         let mut notes = notes(verdict, "listed below");
         notes.splice(0..0, first.lines);
         Run {
+            title: None,
             verdict,
             path: loupe_spec::echo(&verdict.candidate.path),
             word,
@@ -93,8 +100,34 @@ pub fn page(verdicts: &Verdicts) -> Result<String, PageError> {
         [only] => format!("{}: {}", only.word, only.path),
         several => format!("{} candidates", several.len()),
     };
-    let drawings = verdicts.verdicts.iter().map(|verdict| verdict.stages.iter().map(Drawing::of).collect());
+    of_runs(title, None, runs)
+}
+
+/// The page of a matrix with this `answer`: its runs in `columns`, what went wrong in `notes`, and below them `verdicts`, which the
+/// columns name by their numbers.
+///
+/// # Errors
+/// As [`page`].
+pub fn matrix_page(
+    answer: &str,
+    columns: &[Column],
+    notes: &[String],
+    verdicts: &[Verdict],
+) -> Result<String, PageError> {
+    let mut runs: Vec<Run<'_>> = verdicts.iter().map(Run::of).collect();
+    for column in columns {
+        for (check, at) in &column.checks {
+            if let Some(run) = runs.get_mut(*at) {
+                run.title = Some(format!("{} {check}: {}", column.name, run.word));
+            }
+        }
+    }
+    of_runs(answer.to_string(), Some(Overview::of(answer, columns, notes, verdicts)), runs)
+}
+
+fn of_runs(title: String, overview: Option<Overview<'_>>, runs: Vec<Run<'_>>) -> Result<String, PageError> {
+    let drawings = runs.iter().map(|run| run.verdict.stages.iter().map(Drawing::of).collect());
     let data = Data { first_step: loupe_judge::FIRST_STEP, runs: drawings.collect() };
     let (style, script) = (include_str!("../templates/page.css"), include_str!("../templates/page.js"));
-    Page { title, runs, style, script, data }.render()
+    Page { title, overview, runs, style, script, data }.render()
 }

@@ -162,6 +162,15 @@ function show(run, at) {
   into.replaceChildren(...parts);
 }
 
+// A cell of a matrix's table opens its run.
+document.querySelector("main > .picture")?.addEventListener("click", (event) => {
+  const button = event.target.closest(".grid button");
+  if (!button) return;
+  const run = document.querySelector(`.run[data-run="${button.dataset.run}"]`);
+  run.closest("details").open = true;
+  show(run, +button.dataset.stage);
+  run.querySelector(".stage").scrollIntoView({ block: "nearest" });
+});
 for (const run of document.querySelectorAll(".run")) {
   run.addEventListener("click", (event) => {
     const button = event.target.closest(".grid button");

@@ -16,6 +16,7 @@ pub use headline::headline;
 pub use notes::notes;
 pub use part::{Line, Part};
 pub use short::{first, short, with_first};
+pub use table::{AllLayers, over_layers};
 
 use crate::verdict::{Verdict, Verdicts};
 

@@ -40,17 +40,17 @@ const LEGEND: &str = "error: |yours - Gemma's| / |Gemma's| of the worst layer, e
                       error / limit; the limit is three times what right code loses to rounding, 1 and above is not rounding. A row is \
                       one stage of all layers; where stages are counted, each layer's is one.\n";
 
-/// The stages of one kind.
-struct Kind<'a> {
+/// One stage in all layers.
+pub struct AllLayers<'a> {
     /// The layer that used most of its budget speaks for all.
-    worst: &'a StageVerdict,
+    pub worst: &'a StageVerdict,
     /// The layers that fail; of a stage outside the layers none.
-    failing: Vec<usize>,
+    pub failing: Vec<usize>,
 }
 
-/// By the name without the layer's number. Names that `order` lacks go in behind the one computed before them.
-fn kinds<'a>(verdict: &'a Verdict, order: &mut Vec<String>) -> BTreeMap<String, Kind<'a>> {
-    let mut kinds: BTreeMap<String, Kind<'_>> = BTreeMap::new();
+/// The stages of `verdict` by their names without the layer's number. Names that `order` lacks go in behind the one computed before them.
+pub fn over_layers<'a>(verdict: &'a Verdict, order: &mut Vec<String>) -> BTreeMap<String, AllLayers<'a>> {
+    let mut stages: BTreeMap<String, AllLayers<'_>> = BTreeMap::new();
     let mut next = 0;
     for stage in &verdict.stages {
         let pattern = stage.pattern();
@@ -59,18 +59,18 @@ fn kinds<'a>(verdict: &'a Verdict, order: &mut Vec<String>) -> BTreeMap<String, 
             next
         });
         next = at + 1;
-        let kind = kinds.entry(pattern).or_insert(Kind { worst: stage, failing: Vec::new() });
-        if stage.budget_used > kind.worst.budget_used {
-            kind.worst = stage;
+        let all = stages.entry(pattern).or_insert(AllLayers { worst: stage, failing: Vec::new() });
+        if stage.budget_used > all.worst.budget_used {
+            all.worst = stage;
         }
         if matches!(stage.class, Class::Wrong | Class::Fault) {
-            kind.failing.extend(stage.layer());
+            all.failing.extend(stage.layer());
         }
     }
-    kinds
+    stages
 }
 
-impl Kind<'_> {
+impl AllLayers<'_> {
     /// `WRONG in every layer, first in 0, worst in 2`
     fn mark(&self, verdict: &Verdict) -> String {
         let of_layers = verdict.coverage.of_layers;
@@ -109,15 +109,15 @@ impl Kind<'_> {
 
 fn of_one(verdict: &Verdict) -> Table {
     let mut order = Vec::new();
-    let kinds = kinds(verdict, &mut order);
-    let mark = |kind: &Kind<'_>| kind.mark(verdict);
-    let any = kinds.values().any(|kind| !mark(kind).is_empty());
+    let stages = over_layers(verdict, &mut order);
+    let mark = |all: &AllLayers<'_>| all.mark(verdict);
+    let any = stages.values().any(|all| !mark(all).is_empty());
     let mut table =
         empty(["stage", "error", "of limit", "layers"].map(str::to_string)[..if any { 4 } else { 3 }].to_vec());
     for pattern in order {
-        let kind = &kinds[&pattern];
-        let row = [pattern.clone(), kind.error(), kind.used()].into_iter();
-        table.add_row(row.chain(any.then(|| mark(kind))));
+        let all = &stages[&pattern];
+        let row = [pattern.clone(), all.error(), all.used()].into_iter();
+        table.add_row(row.chain(any.then(|| mark(all))));
     }
     right_aligned(&mut table, 1..3);
     table
@@ -129,17 +129,17 @@ fn of_several(group: &[&Verdict]) -> Table {
     let mut columns = Vec::new();
     for verdict in group {
         let mut order = Vec::new();
-        let kinds = kinds(verdict, &mut order);
+        let stages = over_layers(verdict, &mut order);
         let new: Vec<String> = order.into_iter().filter(|pattern| !patterns.contains(pattern)).collect();
         patterns.extend(new);
-        columns.push((*verdict, kinds));
+        columns.push((*verdict, stages));
     }
     for pattern in patterns {
-        let cell = |(verdict, kinds): &(&Verdict, BTreeMap<String, Kind<'_>>)| {
-            let Some(kind) = kinds.get(&pattern) else { return String::new() };
+        let cell = |(verdict, stages): &(&Verdict, BTreeMap<String, AllLayers<'_>>)| {
+            let Some(all) = stages.get(&pattern) else { return String::new() };
             // A number that fails by far says no more than that it does.
-            let used = if kind.worst.class == Class::Numeric { format!("{:>4}", kind.used()) } else { String::new() };
-            let parts = [kind.error(), used, kind.mark(verdict)];
+            let used = if all.worst.class == Class::Numeric { format!("{:>4}", all.used()) } else { String::new() };
+            let parts = [all.error(), used, all.mark(verdict)];
             parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
         };
         table.add_row([pattern.clone()].into_iter().chain(columns.iter().map(cell)));
