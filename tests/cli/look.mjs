@@ -108,7 +108,7 @@ function clickThrough() {
   }
   fits("opened");
   document.querySelectorAll("h1, h2, h3, h4, p, dt, dd, th, td, summary, legend, label").forEach(readable);
-  const nameless = [...document.querySelectorAll("button, input, svg, [tabindex]")].filter((one) => !(one.getAttribute("aria-label") || one.labels?.length));
+  const nameless = [...document.querySelectorAll("button, input, svg:not([aria-hidden]), [tabindex]")].filter((one) => !(one.getAttribute("aria-label") || one.labels?.length));
   if (nameless.length) wrong(`${nameless.length} controls without a name, such as ${nameless[0].outerHTML.slice(0, 100)}`);
   const ids = [...document.querySelectorAll("[id]")].map((one) => one.id);
   if (new Set(ids).size < ids.length) wrong("an id stands twice");

@@ -36,7 +36,7 @@ pub struct Picture {
     pub token_axis: usize,
     /// Tokens downwards, lanes (all other axes, one after the other) to the right, cut into cells of as many values each as makes at most 24 rows of 64. A letter is the
     /// step of the cell's root mean square: `a` is below 10^-4 times the noise, `b` up to half a decade more, `x` the
-    /// last of 24; `.` where nothing was recorded.
+    /// last of 24; `.` where nothing was recorded, `-` where what was recorded is not judged, since the mask hides it.
     pub cells: Vec<String>,
     /// How many residuals are in each step of that scale.
     pub residual: Vec<usize>,
@@ -71,7 +71,7 @@ pub struct WorstValue {
     /// The candidate's value there, and the reference's from the same inputs.
     #[serde(deserialize_with = "numbers")]
     pub values: [f64; 2],
-    /// The residual over the noise; `None`: right code has no noise there.
+    /// The residual over the noise; `None`: right code has no noise there, or one of the values is no number.
     pub times_noise: Option<f64>,
 }
 
@@ -101,14 +101,17 @@ impl Stage {
         let (tokens, lanes) = (self.layout.tokens, self.layout.lanes());
         let (high, wide) = (part(tokens, MOST_ROWS), part(lanes, MOST_COLUMNS));
         let (rows, columns) = (tokens.div_ceil(high), lanes.div_ceil(wide));
-        // Squares and how many, of each cell.
-        let mut cells = vec![(0.0, 0usize); rows * columns];
+        // Squares, how many, and how many were recorded, of each cell.
+        let mut cells = vec![(0.0, 0_usize, 0_usize); rows * columns];
+        let cell_of = |at: usize| self.layout.row(at) / high * columns + self.layout.lane(at) / wide;
+        (0..self.layout.elements).filter(|at| self.is_recorded(*at)).for_each(|at| cells[cell_of(at)].2 += 1);
         let (mut residual, mut noise) = (vec![0; STEPS], vec![0; STEPS]);
         let mut worst: Vec<(f64, usize)> = Vec::new();
         for at in self.indices().filter(|at| *at < self.layout.elements) {
             let size = times(self.recorded[at] - self.exact[at], self.variance[at]);
-            let cell = &mut cells[self.layout.row(at) / high * columns + self.layout.lane(at) / wide];
-            *cell = (cell.0 + size * size, cell.1 + 1);
+            let (squares, count, _) = &mut cells[cell_of(at)];
+            *squares += size * size;
+            *count += 1;
             residual[step(size)] += 1;
             for run in &self.noise {
                 noise[step(times(run[at], self.variance[at]))] += 1;
@@ -119,9 +122,10 @@ impl Stage {
                 worst.insert(worst.partition_point(|other| other.0 >= size), (size, at));
             }
         }
-        let letter = |(squares, count): &(f64, usize)| match count {
-            0 => '.',
-            count => char::from(b'a' + step((squares / *count as f64).sqrt()) as u8),
+        let letter = |(squares, count, recorded): &(f64, usize, usize)| match (count, recorded) {
+            (0, 0) => '.',
+            (0, _) => '-',
+            (count, _) => char::from(b'a' + step((squares / *count as f64).sqrt()) as u8),
         };
         Picture {
             shape: self.shape.clone(),

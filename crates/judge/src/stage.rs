@@ -209,7 +209,7 @@ impl Stage {
     }
 
     /// Whether the candidate recorded element `at`.
-    fn is_recorded(&self, at: usize) -> bool {
+    pub fn is_recorded(&self, at: usize) -> bool {
         self.held[at]
     }
 

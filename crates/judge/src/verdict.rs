@@ -69,6 +69,18 @@ pub enum Class {
     Fault,
 }
 
+impl Class {
+    /// What speaks for several stages is the gravest of them.
+    pub(crate) fn gravity(self) -> u8 {
+        match self {
+            Class::Exact => 0,
+            Class::Numeric => 1,
+            Class::Wrong => 2,
+            Class::Fault => 3,
+        }
+    }
+}
+
 /// One recorded stage.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct StageVerdict {

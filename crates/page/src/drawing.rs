@@ -4,6 +4,11 @@ use loupe_judge::{Class, Picture, Regression, StageVerdict, WorstValue, coordina
 use loupe_spec::{Probe, echo};
 use serde::Serialize;
 
+use crate::scale;
+
+/// What one place along an axis is called, how long the axis is, and what several places are called.
+type Axis = (&'static str, usize, &'static str);
+
 /// One stage.
 #[derive(Serialize)]
 pub struct Drawing {
@@ -11,9 +16,9 @@ pub struct Drawing {
     class: Class,
     /// What is known of it: a label and a text each.
     lines: Vec<(&'static str, String)>,
-    /// The names of its axes but that of tokens, with their lengths, and what a token is called.
-    axes: Vec<(&'static str, usize)>,
-    token: (&'static str, usize),
+    /// Its axes but that of tokens, and that one.
+    axes: Vec<Axis>,
+    token: Axis,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cells: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -30,7 +35,7 @@ pub struct Drawing {
 
 /// Two digits.
 fn error(value: f64) -> String {
-    format!("{value:.1e}")
+    if value == 0.0 { "0".to_string() } else { format!("{value:.1e}") }
 }
 
 impl Drawing {
@@ -38,9 +43,9 @@ impl Drawing {
         let probe = Probe::named(&stage.probe);
         let metrics = &stage.metrics;
         let mut lines = vec![
-            ("local error", error(stage.local_error)),
-            ("limit", error(stage.budget)),
-            ("of the limit", error(stage.budget_used)),
+            ("error, of the tensor's norm", error(stage.local_error)),
+            ("limit of that", error(stage.budget)),
+            ("times the limit", scale::short(stage.budget_used)),
         ];
         lines.extend(stage.end_to_end_error.map(|whole| ("error from the token ids on", error(whole))));
         lines.extend([
@@ -48,7 +53,7 @@ impl Drawing {
             ("largest relative", error(metrics.max_rel)),
             ("cosine", format!("{:.9}", metrics.cosine)),
             ("ratio of norms", format!("{:.6}", metrics.norm_ratio)),
-            ("ulp", error(metrics.ulp)),
+            ("ulp", scale::short(metrics.ulp)),
             ("allclose passes at rtol = atol =", error(metrics.tolerance)),
         ]);
         lines.extend(metrics.kl.map(|kl| ("KL divergence, nats", error(kl))));
@@ -66,15 +71,18 @@ impl Drawing {
             regressions: Vec::new(),
         };
         let picture = stage.picture.as_ref().unwrap_or(&none);
-        let names = probe.map(|probe| probe.axes().iter().map(|axis| axis.called(probe.axes())[0]).collect::<Vec<_>>());
-        let named = names.unwrap_or_default().into_iter().zip(picture.shape.iter().copied());
-        let (token, axes): (Vec<_>, Vec<_>) = named.enumerate().partition(|(at, _)| *at == picture.token_axis);
+        let named = probe.map(|probe| {
+            let of = probe.axes().iter().map(|axis| axis.called(probe.axes())).zip(picture.shape.iter().copied());
+            of.map(|([one, several], length)| (one, length, several)).collect::<Vec<Axis>>()
+        });
+        let named = named.unwrap_or_default().into_iter().enumerate();
+        let (token, axes): (Vec<_>, Vec<_>) = named.partition(|(at, _)| *at == picture.token_axis);
         Drawing {
             name: echo(&stage.probe),
             class: stage.class,
             lines,
             axes: axes.into_iter().map(|(_, axis)| axis).collect(),
-            token: token.first().map_or(("token", 0), |(_, axis)| *axis),
+            token: token.first().map_or(("token", 0, "tokens"), |(_, axis)| *axis),
             cells: picture.cells.clone(),
             residual: picture.residual.clone(),
             noise: picture.noise.clone(),
@@ -85,8 +93,9 @@ impl Drawing {
 }
 
 fn worst_value(probe: Option<Probe>, worst: &WorstValue) -> [String; 5] {
-    let times = worst.times_noise.map_or("no noise here".to_string(), |times| format!("{times:.1e}"));
     let [yours, right] = worst.values;
+    let none = if yours.is_finite() { "no noise here" } else { "broken" };
+    let times = worst.times_noise.map_or(none.to_string(), scale::short);
     let difference = error(yours - right);
     [coordinates(probe, &worst.coordinate), number(yours), number(right), difference, times]
 }

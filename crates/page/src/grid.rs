@@ -1,6 +1,6 @@
 //! Layers × stages: what each stage's error is, and which stages were not looked at.
 
-use loupe_judge::{Class, StageVerdict, Verdict};
+use loupe_judge::{Class, Judgement, StageVerdict, Verdict};
 use loupe_spec::{Probe, echo};
 
 use crate::scale;
@@ -9,6 +9,8 @@ use crate::scale;
 pub struct Grid {
     pub layers: Vec<usize>,
     pub rows: Vec<Row>,
+    /// Whether any stage has an error from the token ids on.
+    pub has_whole: bool,
 }
 
 /// One stage.
@@ -30,6 +32,10 @@ pub enum Cell {
     Nothing,
 }
 
+/// The colours' classes in page.css.
+const LIMIT: [&str; 8] = ["l0", "l1", "l2", "l3", "l4", "l5", "l6", "l7"];
+const ERROR: [&str; 8] = ["e0", "e1", "e2", "e3", "e4", "e5", "e6", "e7"];
+
 /// A stage that was looked at.
 pub struct Recorded {
     /// Its number in the verdict.
@@ -39,9 +45,9 @@ pub struct Recorded {
     /// The part of its limit, and the error from the token ids on.
     pub local: String,
     pub whole: String,
-    /// The steps of their colours.
-    pub local_step: usize,
-    pub whole_step: usize,
+    /// The classes of their colours.
+    pub local_colour: &'static str,
+    pub whole_colour: &'static str,
 }
 
 /// A stage of the grid before it has a place.
@@ -84,10 +90,11 @@ impl Grid {
                 rows.len() - 1
             });
             if let Some(cell) = rows[at].cells.get_mut(layer.unwrap_or(0)) {
-                *cell = entry.cell();
+                *cell = entry.cell(verdict);
             }
         }
-        Grid { layers: (0..of_layers).collect(), rows }
+        let has_whole = verdict.stages.iter().any(|stage| stage.end_to_end_error.is_some());
+        Grid { layers: (0..of_layers).collect(), rows, has_whole }
     }
 
     /// How many columns a stage outside the layers takes.
@@ -97,50 +104,41 @@ impl Grid {
 }
 
 impl Entry<'_> {
-    fn cell(self) -> Cell {
+    fn cell(self, verdict: &Verdict) -> Cell {
         match self.stage {
-            Some((at, stage)) => Cell::Recorded(Box::new(Recorded::of(at, stage, ""))),
+            Some((at, stage)) => Cell::Recorded(Box::new(Recorded::of(verdict, at, stage, ""))),
             None => Cell::NotRecorded { name: self.name },
         }
     }
 }
 
 impl Recorded {
-    /// Stage number `at` of its verdict; `place` is said behind its name.
-    pub fn of(at: usize, stage: &StageVerdict, place: &str) -> Recorded {
-        let local = match stage.class {
-            Class::Exact => "=".to_string(),
-            Class::Fault => "!".to_string(),
-            Class::Numeric | Class::Wrong => scale::short(stage.budget_used),
+    /// Stage number `at` of `verdict`; `place` is said behind its name.
+    pub fn of(verdict: &Verdict, at: usize, stage: &StageVerdict, place: &str) -> Recorded {
+        let used = scale::short(stage.budget_used);
+        // Only a cast in another place is beyond the limit and still right.
+        let is_cast = stage.class == Class::Wrong && verdict.verdict == Judgement::Numeric;
+        let (local, what, local_colour) = match stage.class {
+            Class::Exact => ("=".to_string(), "the reference, as its dtype rounds it".to_string(), LIMIT[0]),
+            Class::Fault => ("!".to_string(), "values that are broken".to_string(), LIMIT[7]),
+            Class::Numeric => {
+                let colour = LIMIT[scale::of_limit(stage.budget_used).min(3)];
+                (used.clone(), format!("right, {used} times its limit"), colour)
+            }
+            Class::Wrong if is_cast => (used.clone(), format!("a cast elsewhere, {used} times its limit"), "cast"),
+            Class::Wrong => {
+                let colour = LIMIT[scale::of_limit(stage.budget_used).max(4)];
+                (used.clone(), format!("wrong, {used} times its limit"), colour)
+            }
         };
-        let class = match stage.class {
-            Class::Exact => "exact",
-            Class::Fault => "values that are broken",
-            Class::Numeric => "within its limit",
-            Class::Wrong => "beyond its limit",
+        let (whole, from_ids, whole_colour) = match stage.end_to_end_error {
+            Some(error) => {
+                let whole = scale::exponent(error);
+                (whole.clone(), format!("; from the token ids on {whole}"), ERROR[scale::of_error(error)])
+            }
+            None => ("–".to_string(), String::new(), "empty"),
         };
-        let local_step = match stage.class {
-            Class::Exact => 0,
-            Class::Fault => 7,
-            Class::Numeric => scale::of_limit(stage.budget_used).min(3),
-            Class::Wrong => scale::of_limit(stage.budget_used).max(4),
-        };
-        let (whole, whole_step) = match stage.end_to_end_error {
-            Some(error) => (scale::exponent(error), scale::of_error(error)),
-            None => (String::new(), 0),
-        };
-        let used = match stage.class {
-            Class::Exact | Class::Fault => String::new(),
-            Class::Numeric | Class::Wrong => format!(", {local} of it"),
-        };
-        let from_ids = if whole.is_empty() { String::new() } else { format!("; from the token ids on {whole}") };
-        Recorded {
-            said: format!("{}{place}: {class}{used}{from_ids}", echo(&stage.probe)),
-            at,
-            local,
-            whole,
-            local_step,
-            whole_step,
-        }
+        let said = format!("{}{place}: {what}{from_ids}", echo(&stage.probe));
+        Recorded { at, said, local, whole, local_colour, whole_colour }
     }
 }

@@ -11,7 +11,11 @@ mod scale;
 /// Why there is no page.
 pub use askama::Error as PageError;
 use askama::Template;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use loupe_judge::{Line, Part, Unseen, Verdict, Verdicts, answer, headline, notes};
+
+use sha2::{Digest, Sha256};
 
 use drawing::Drawing;
 use grid::Grid;
@@ -27,6 +31,8 @@ struct Page<'a> {
     runs: Vec<Run<'a>>,
     style: &'static str,
     script: &'static str,
+    /// By which a browser knows the script for the page's own: it runs no other.
+    script_hash: String,
     data: Data,
 }
 
@@ -129,5 +135,6 @@ fn of_runs(title: String, overview: Option<Overview<'_>>, runs: Vec<Run<'_>>) ->
     let drawings = runs.iter().map(|run| run.verdict.stages.iter().map(Drawing::of).collect());
     let data = Data { first_step: loupe_judge::FIRST_STEP, runs: drawings.collect() };
     let (style, script) = (include_str!("../templates/page.css"), include_str!("../templates/page.js"));
-    Page { title, overview, runs, style, script, data }.render()
+    let script_hash = STANDARD.encode(Sha256::digest(script));
+    Page { title, overview, runs, style, script, script_hash, data }.render()
 }

@@ -69,9 +69,10 @@ impl Check {
                 let (run, name, verdict, stages) = column.as_ref()?;
                 let worst = stages.get(&pattern)?.worst;
                 let at = verdict.stages.iter().position(|stage| stage.probe == worst.probe)?;
-                Some((*run, Recorded::of(at, worst, &format!(" in {name}"))))
+                Some((*run, Recorded::of(verdict, at, worst, &format!(" in {name}"))))
             });
-            Row { cells: cells.collect(), name: echo(&pattern) }
+            let name = pattern.strip_prefix("layers.{l}.").unwrap_or(&pattern);
+            Row { cells: cells.collect(), name: echo(name) }
         });
         Check { rows: rows.collect(), name: name.to_string() }
     }

@@ -52,7 +52,8 @@ impl Comparison<'_> {
         let point = |at: usize| {
             let noise = stage.variance[at].sqrt();
             let point = [(mistaken[at] - right[at]) / noise, (stage.recorded[at] - right[at]) / noise];
-            (point[0] != 0.0 && point.iter().all(|of| of.is_finite())).then(|| point.map(|of| of as f32))
+            let point = point.map(|of| of as f32);
+            (point[0] != 0.0 && point.iter().all(|of| of.is_finite())).then_some(point)
         };
         let points: Vec<[f32; 2]> = stage.indices().filter_map(point).collect();
         let every = points.len().div_ceil(MOST_POINTS).max(1);

@@ -42,7 +42,7 @@ const LEGEND: &str = "error: |yours - Gemma's| / |Gemma's| of the worst layer, e
 
 /// One stage in all layers.
 pub struct AllLayers<'a> {
-    /// The layer that used most of its budget speaks for all.
+    /// The gravest of them, and of those the one that used most of its budget, speaks for all.
     pub worst: &'a StageVerdict,
     /// The layers that fail; of a stage outside the layers none.
     pub failing: Vec<usize>,
@@ -60,7 +60,7 @@ pub fn over_layers<'a>(verdict: &'a Verdict, order: &mut Vec<String>) -> BTreeMa
         });
         next = at + 1;
         let all = stages.entry(pattern).or_insert(AllLayers { worst: stage, failing: Vec::new() });
-        if stage.budget_used > all.worst.budget_used {
+        if (stage.class.gravity(), stage.budget_used) > (all.worst.class.gravity(), all.worst.budget_used) {
             all.worst = stage;
         }
         if matches!(stage.class, Class::Wrong | Class::Fault) {
