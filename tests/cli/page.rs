@@ -143,6 +143,18 @@ fn a_page_alone_says_the_answer_and_has_a_place() {
     assert!(Page::read(&sandbox, "out/verdict").html.contains("<span class=\"word\">numeric</span>"));
 }
 
+/// Beyond its limit and right: red would say another thing than the verdict does.
+#[test]
+fn a_cast_elsewhere_is_drawn_as_no_mistake() {
+    let sandbox = Sandbox::new();
+    assert_eq!(judged(&sandbox, "\"rope_low_precision\"", r#", "format": "html""#).code, 0);
+    let html = Page::read(&sandbox, "out/verdict").html;
+    // Queries and keys in each of four layers.
+    assert_eq!(html.matches("<button type=\"button\" class=\"cast ").count(), 8);
+    assert_eq!(html.matches(": a cast elsewhere, ").count(), 2 * 8, "as title and label");
+    assert!(!html.contains("class=\"l4 ") && !html.contains("class=\"l7 "));
+}
+
 #[test]
 fn what_was_not_recorded_is_drawn_so() {
     let sandbox = Sandbox::new();

@@ -104,7 +104,7 @@ function histogram(stage) {
   };
   const [residual, noise] = [share(stage.residual), share(stage.noise)];
   const most = Math.max(...residual, ...noise) || 1;
-  const step = w / STEPS, top = (value) => h - value / most * (h - 10);
+  const step = w / STEPS, top = (value) => h - value / most * (h - 18); // room for the words above
   const svg = make("svg", { viewBox: `0 0 ${w} ${h + foot}`, role: "img",
     "aria-label": "share of the values by the size of their residual in units of the noise" });
   noise.forEach((value, at) => svg.append(make("rect",
