@@ -117,6 +117,12 @@ function clickThrough() {
 }
 
 const browser = new Browser();
+// A browser that hangs must not hold the tests for ever; ten minutes are many times what a slow machine needs.
+setTimeout(() => {
+  console.error("Chromium does not answer");
+  browser.process.kill("SIGKILL");
+  process.exit(2);
+}, 600_000).unref();
 const outcome = [];
 try {
   const { targetId } = await browser.ask("Target.createTarget", { url: "about:blank" });
