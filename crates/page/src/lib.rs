@@ -88,10 +88,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The first stage that differs, else the one that uses most of its limit.
+/// The first stage that differs; else the one that shows a mistake, below its limit; else the one that uses most of it.
 fn first_shown(verdict: &Verdict) -> usize {
-    let diverging = verdict.first_divergence.as_ref().map(|first| &first.probe);
-    let first = verdict.stages.iter().position(|stage| Some(&stage.probe) == diverging);
+    let diverging = verdict.first_divergence.as_ref().map(|first| first.probe.clone());
+    let shown = diverging.or(verdict.mistakes.first().map(|found| found.probe.to_string()));
+    let first = verdict.stages.iter().position(|stage| Some(&stage.probe) == shown.as_ref());
     let used = |at: &usize| verdict.stages[*at].budget_used;
     first.or((0..verdict.stages.len()).max_by(|a, b| used(a).total_cmp(&used(b)))).unwrap_or(0)
 }
