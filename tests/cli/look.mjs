@@ -158,6 +158,15 @@ try {
         await ask("Input.dispatchKeyEvent", { type: "keyDown", key, code: key, text });
         await ask("Input.dispatchKeyEvent", { type: "keyUp", key, code: key });
       };
+      // From cell to cell, and back to the first.
+      const places = [];
+      for (const key of ["ArrowRight", "ArrowDown", "ArrowUp", "ArrowLeft"]) {
+        await press(key);
+        const { result: at } = await ask("Runtime.evaluate", { expression: `document.activeElement.getAttribute("aria-label")`, returnByValue: true });
+        places.push(at.value);
+      }
+      const { result: start } = await ask("Runtime.evaluate", { expression: `document.querySelector(".grid button").focus(); document.activeElement.getAttribute("aria-label")`, returnByValue: true });
+      if (places.some((place) => !place) || places[0] === start.value || places[1] === places[0]) heard.push(`arrow keys go to ${places}`);
       await press("Enter", "\r");
       const said = await ask("Runtime.evaluate", { expression: `
         const run = document.querySelector(".run"), button = run.querySelector(".grid button"), svg = run.querySelector(".stage svg[tabindex]");
@@ -173,6 +182,12 @@ try {
       }
     }
     await shoot("-after");
+    // What is not the page's own neither runs nor loads: the browser says so in its log, which is not listened to here.
+    browser.heard = () => {};
+    const { result: intruder } = await ask("Runtime.evaluate", { awaitPromise: true, returnByValue: true, expression: `
+      document.body.append(Object.assign(document.createElement("script"), { textContent: "window.intruder = true" }));
+      fetch("data:,x").then(() => "loads", () => (window.intruder ? "runs" : "neither"))` });
+    if (intruder.value !== "neither") heard.push(`what is not the page's own ${intruder.value}`);
     outcome.push({ page: basename(page), look: name, ...result.value, problems: [...(result.value?.problems ?? []), ...heard] });
   }
 } finally {

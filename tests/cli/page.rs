@@ -25,11 +25,8 @@ impl Page {
 
     /// What the button of stage number `at` shows: a part of the limit, and the error from the token ids on.
     fn cell(&self, at: usize) -> (String, String) {
-        let (_, button) = self.html.split_once(&format!("data-stage=\"{at}\"")).unwrap();
-        let (button, _) = button.split_once("</button>").unwrap();
-        let between =
-            |start: &str, end: &str| button.split_once(start).unwrap().1.split_once(end).unwrap().0.to_string();
-        (between("<span>", "</span>"), between("<i>", "</i>"))
+        let button = between(&self.html, &format!("data-stage=\"{at}\""), "</button>");
+        (between(&button, "<span>", "</span>"), between(&button, "<i>", "</i>"))
     }
 }
 
@@ -42,14 +39,22 @@ fn judged(sandbox: &Sandbox, mistakes: &str, keys: &str) -> Run {
     sandbox.config(&format!(r#"{{"check": "compare", "model": "builtin:tiny", "candidate": "out/t"{keys}}}"#))
 }
 
-/// Whether `shown`, of two digits or two decimals, is `number`.
+/// Whether `shown` is `number` to half of its last digit.
 #[track_caller]
 fn same(shown: &str, number: &Value) {
     // JSON has no infinity.
-    let Some(number) = number.as_f64() else { return assert_eq!(shown, "inf") };
+    let Some(number) = number.as_f64() else { return assert_eq!(shown, "∞") };
+    let (digits, exponent) = shown.split_once('e').unwrap_or((shown, "0"));
+    let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len()) as i32;
+    let half = 0.5 * 10f64.powi(exponent.parse::<i32>().unwrap() - decimals);
     let shown: f64 = shown.parse().unwrap();
-    let two_decimals = if (0.0..1.0).contains(&shown) { 0.005 } else { 0.0 };
-    assert!((shown - number).abs() <= 0.051 * number.abs() + two_decimals, "{shown} for {number}");
+    assert!((shown - number).abs() <= half * (1.0 + 1e-9), "{shown} for {number}");
+}
+
+/// What stands in `text` between `start` and `end`.
+#[track_caller]
+fn between(text: &str, start: &str, end: &str) -> String {
+    text.split_once(start).unwrap().1.split_once(end).unwrap().0.to_string()
 }
 
 #[test]
@@ -72,7 +77,7 @@ fn the_numbers_of_the_page_are_those_of_the_json() {
         };
         same(&line("error, of the tensor's norm"), &stage["local_error"]);
         same(&line("limit of that"), &stage["budget"]);
-        same(&format!("0{}", line("times the limit")), &stage["budget_used"]);
+        same(&line("times the limit"), &stage["budget_used"]);
         same(&line("error from the token ids on"), &stage["end_to_end_error"]);
         same(&line("largest difference"), &stage["metrics"]["max_abs"]);
         let picture = &stage["picture"];
@@ -85,9 +90,8 @@ fn the_numbers_of_the_page_are_those_of_the_json() {
         for (worst, shown) in
             picture["worst"].as_array().into_iter().flatten().zip(drawing["worst"].as_array().into_iter().flatten())
         {
-            for (value, shown) in [&worst["values"][0], &worst["values"][1]].into_iter().zip([&shown[1], &shown[2]]) {
-                let (value, shown) = (value.as_f64().unwrap(), shown.as_str().unwrap().parse::<f64>().unwrap());
-                assert!((value - shown).abs() <= 1e-6 + 1e-5 * value.abs(), "{shown} for {value}");
+            for at in 0..2 {
+                same(shown[1 + at].as_str().unwrap(), &worst["values"][at]);
             }
         }
         for (regression, shown) in picture["regressions"]
@@ -115,13 +119,10 @@ fn the_numbers_of_the_page_are_those_of_the_json() {
             "exact" => assert_eq!(local, "="),
             class => {
                 wrong += usize::from(class == "wrong");
-                if local != "∞" {
-                    same(&format!("0{local}"), &stage["budget_used"]);
-                }
+                same(&local, &stage["budget_used"]);
             }
         }
-        let (shown, error) = (whole.parse::<f64>().unwrap(), stage["end_to_end_error"].as_f64().unwrap());
-        assert!((shown - error).abs() <= 0.5 * error, "{whole} for {error}");
+        same(&whole, &stage["end_to_end_error"]);
     }
     assert_eq!(lines, [("layers.0.self_attn.scores", "scale_missing"), ("layers.0.mlp.act", "gelu_erf")]);
     assert_eq!(wrong, 8, "each of two mistakes in each of four layers");
@@ -137,7 +138,7 @@ fn the_numbers_of_the_page_are_those_of_the_json() {
 fn a_page_alone_says_the_answer_and_has_a_place() {
     let sandbox = Sandbox::new();
     let run = judged(&sandbox, "", r#", "format": "html""#);
-    let said = "numeric: no difference is larger than rounding in f32; ";
+    let said = "out/t: numeric: no difference is larger than rounding in f32; ";
     assert!(run.code == 0 && run.stdout.starts_with(said), "{}{}", run.stdout, run.stderr);
     assert!(run.stdout.ends_with("\n\nwritten: out/verdict.json and out/verdict.html\n"), "{}", run.stdout);
     assert!(Page::read(&sandbox, "out/verdict").html.contains("<span class=\"word\">numeric</span>"));
@@ -298,9 +299,7 @@ fn the_page_of_a_matrix_has_every_run_and_the_worst_layer_of_each_stage() {
     let buttons =
         page.html.split("<button type=\"button\"").skip(1).map(|part| part.split_once("</button>").unwrap().0);
     for button in buttons.filter(|button| button.contains("data-run=")) {
-        let between =
-            |start: &str, end: &str| button.split_once(start).unwrap().1.split_once(end).unwrap().0.to_string();
-        let number = |key: &str| between(&format!("{key}=\""), "\"").parse::<usize>().unwrap();
+        let number = |key: &str| between(button, &format!("{key}=\""), "\"").parse::<usize>().unwrap();
         let stages = verdicts[number("data-run")]["stages"].as_array().unwrap();
         let stage = &stages[number("data-stage")];
         let pattern = |stage: &Value| {
@@ -317,8 +316,8 @@ fn the_page_of_a_matrix_has_every_run_and_the_worst_layer_of_each_stage() {
         let gravest = alike.max_by(|a, b| (gravity(a), used(a)).partial_cmp(&(gravity(b), used(b))).unwrap()).unwrap();
         assert_eq!((gravity(gravest), used(gravest)), (gravity(stage), used(stage)), "{}", stage["probe"]);
         match stage["class"].as_str().unwrap() {
-            "exact" => assert_eq!(between("<span>", "</span>"), "="),
-            _ => same(&format!("0{}", between("<span>", "</span>")), &stage["budget_used"]),
+            "exact" => assert_eq!(between(button, "<span>", "</span>"), "="),
+            _ => same(&between(button, "<span>", "</span>"), &stage["budget_used"]),
         }
         cells += 1;
     }

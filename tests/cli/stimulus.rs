@@ -54,9 +54,16 @@ fn what_an_input_hides_is_named_on_the_stimulus() {
     }
     assert!(text.contains("next: add \"stimulus\": true and an \"output\""), "{text}");
 
-    let (designed, text) = verdict(&sandbox, "right", &[("stimulus", json!(true))]);
-    assert!(text.contains("to see what this input hides:"), "{text}");
+    let asked = [("stimulus", json!(true)), ("format", json!(["text", "html"]))];
+    let (designed, text) = verdict(&sandbox, "right", &asked);
+    let page = std::fs::read_to_string(sandbox.path("v.html")).unwrap();
+    let title = "to see what this input hides:";
+    assert!(text.contains(title) && page.contains(&format!("<h2>{title}</h2>")), "{text}");
     let stimuli = designed["stimuli"].as_array().unwrap();
+    for folder in texts(&designed["stimuli"], "folder") {
+        let use_it = format!("then: loupe {folder}/compare.json");
+        assert!(text.contains(&use_it) && page.contains(&format!("{use_it}</li>")), "{text}");
+    }
     let of = |id: &str| designed["unseen"].as_array().unwrap().iter().find(|unseen| unseen["id"] == id).unwrap();
     // hidden_size stays what it is, and its root stays exact.
     assert!(of("embed_scale_rounded")["no_stimulus"].as_str().unwrap().contains("exact in bf16"), "{designed:#}");

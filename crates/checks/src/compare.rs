@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use loupe_candidate::{Counting, Dump, KnownRows, Meaning, Names, Sorted, Source, may_count_from_one, sort, stacked};
 use loupe_config::{CandidateRef, Compare, ComputedIn, Format, Input};
 use loupe_judge::{
-    Aligned, Candidate, CandidateInfo, Detail, Judged, Judgement, Rows, Verdict, Verdicts, headline, judge,
-    judge_values, text,
+    Aligned, Candidate, CandidateInfo, Detail, Judged, Judgement, Rows, Verdict, Verdicts, judge, judge_values,
+    one_line, text,
 };
 use loupe_report::{Report, Written, read};
 use loupe_runtime::{Bytes, Referee, free_memory};
@@ -74,7 +74,7 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
         out.push('\n');
     }
     if compare.format == [Format::Html] {
-        verdicts.verdicts.iter().for_each(|verdict| out += &format!("{}\n", headline(verdict)));
+        verdicts.verdicts.iter().for_each(|verdict| out += &one_line(verdict));
     }
     Ok((out, verdicts))
 }

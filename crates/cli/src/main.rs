@@ -138,9 +138,8 @@ fn write(prefix: &Path, files: &Files) -> Result<String, Report> {
         }
         Files::Verdicts(verdicts, None) => loupe_report::write_json(prefix, verdicts),
         Files::Verdicts(verdicts, Some(page)) => {
-            let json = loupe_report::write_json(prefix, verdicts).map_err(|error| told(&error))?;
-            let html = loupe_report::write_html(prefix, page).map_err(|error| told(&error))?;
-            return Ok(format!("\nwritten: {} and {}\n", echo_path(&json), echo_path(&html)));
+            let written = loupe_report::write_with_page(prefix, verdicts, page).map_err(|error| told(&error))?;
+            return Ok(format!("\nwritten: {} and {}\n", echo_path(&written.json), echo_path(&written.html)));
         }
         Files::Document(document) => loupe_report::write_json(prefix, document),
     };

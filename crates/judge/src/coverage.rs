@@ -50,6 +50,14 @@ pub struct NotRecorded {
 }
 
 impl NotRecorded {
+    /// Each by its own name.
+    pub fn names(&self) -> Vec<String> {
+        match self.layers.as_slice() {
+            [] => vec![self.stage.clone()],
+            layers => layers.iter().map(|layer| self.stage.replace("{l}", &layer.to_string())).collect(),
+        }
+    }
+
     /// `probes`, which ascend, by stage.
     pub(crate) fn of(probes: impl Iterator<Item = Probe>) -> Vec<NotRecorded> {
         let mut all: Vec<NotRecorded> = Vec::new();

@@ -39,7 +39,8 @@ pub use finding::{Confidence, FittedParameter, NamedMistake};
 pub use judge::{Judged, judge};
 pub use picture::{Detail, FIRST_STEP, Picture, Regression, STEPS, WorstValue};
 pub use render::{
-    AllLayers, Line, Part, answer, coordinates, first, headline, notes, number, over_layers, short, text, with_first,
+    AllLayers, Inputs, Line, Part, answer, coordinates, first, headline, inputs, notes, number, one_line, over_layers,
+    short, text, with_first,
 };
 pub use statistic::{Statistic, StatisticKind};
 pub use values::{Expected, judge_values};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::number::{number, numbers};
 use crate::stage::Stage;
 
-/// So many rows and columns of cells at most: 26 layers of 23 stages stay below a megabyte.
+/// So many rows and columns of cells at most: with 26 layers of 23 stages, the cells are below a megabyte.
 const MOST_ROWS: usize = 24;
 const MOST_COLUMNS: usize = 64;
 /// So many of the worst values are listed.
@@ -28,7 +28,7 @@ pub enum Detail {
 }
 
 /// A stage's residuals at a glance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Picture {
     /// The axes' lengths.
     pub shape: Vec<usize>,

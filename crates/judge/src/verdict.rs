@@ -179,6 +179,21 @@ pub enum Why {
     NotTried,
 }
 
+impl Why {
+    /// Each, in the order in which a verdict counts them.
+    pub(crate) const ALL: [Why; 4] = [Why::BelowTheNoise, Why::IdenticalHere, Why::NotRecorded, Why::NotTried];
+
+    /// What is said of a mistake that cannot be seen for this reason.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Why::BelowTheNoise => "smaller than rounding in this precision",
+            Why::IdenticalHere => "without effect on this input",
+            Why::NotRecorded => "not covered by what was recorded",
+            Why::NotTried => "not tried in a model of this size",
+        }
+    }
+}
+
 /// A mistake that this input cannot show.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Unseen {

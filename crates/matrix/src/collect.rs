@@ -66,13 +66,15 @@ pub fn refuse_overwriting(path: &Path, matrix: &Matrix, output: &Path) -> Result
     let prefixes =
         reports.chain([output.to_path_buf(), output.join(VERDICT), output.join(TOKENS), output.join(EXPORT)]);
     let written = prefixes.flat_map(|prefix| {
-        let Written { json, safetensors, .. } = Written::of(&prefix);
-        [json, safetensors].into_iter().chain(process::ENDINGS.map(|ending| process::with_ending(&prefix, ending)))
+        let Written { json, safetensors, html } = Written::of(&prefix);
+        [json, safetensors, html]
+            .into_iter()
+            .chain(process::ENDINGS.map(|ending| process::with_ending(&prefix, ending)))
     });
     let saved = matrix.reports.iter().chain(&matrix.reference).flat_map(|path| files_read(path));
     let model = matrix.model.iter().flat_map(|model| files_of(&model.id, model.revision.as_deref()));
     let read: Vec<PathBuf> = saved.chain(model).chain([path.to_path_buf()]).collect();
-    for target in written.chain([".junit.xml", ".html", ".md"].map(|ending| process::with_ending(output, ending))) {
+    for target in written.chain([".junit.xml", ".md"].map(|ending| process::with_ending(output, ending))) {
         if let Some(file) = is_one_of(&target, &read) {
             let (output, file) = (echo_path(output), echo_path(file));
             bail!("\"output\": \"{output}\" would overwrite {file}, which is read; name another output");

@@ -1,7 +1,8 @@
 //! Files, and what cannot be done with one, for a person.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use loupe_files::{NewFile, folder_of};
 use loupe_spec::echo_path;
 use miette::{Report, Result, miette};
 
@@ -16,4 +17,11 @@ pub fn remove(file: &Path) -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error("remove", file)(error)),
         _ => Ok(()),
     }
+}
+
+/// Writes `text` to `path`, whole or not at all.
+pub fn write(path: PathBuf, text: &str) -> Result<PathBuf> {
+    let file = NewFile::write(folder_of(&path), |out| out.write_all(text.as_bytes()));
+    file.and_then(|file| file.rename(&path)).map_err(io_error("write", &path))?;
+    Ok(path)
 }

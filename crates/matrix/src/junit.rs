@@ -5,12 +5,11 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use loupe_files::{NewFile, folder_of};
 use loupe_judge::with_first;
 use miette::Result;
 
 use crate::comparison::Comparison;
-use crate::files::io_error;
+use crate::files;
 use crate::process::with_ending;
 use crate::rows::{CheckRun, Outcome, Row};
 
@@ -22,10 +21,7 @@ pub fn write(comparison: &Comparison, output: &Path) -> Result<PathBuf> {
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"loupe\">\n{}</testsuites>\n",
         suites.concat()
     );
-    let path = with_ending(output, ".junit.xml");
-    let write = || NewFile::write(folder_of(&path), |out| out.write_all(xml.as_bytes()))?.rename(&path);
-    write().map_err(io_error("write", &path))?;
-    Ok(path)
+    files::write(with_ending(output, ".junit.xml"), &xml)
 }
 
 /// How a case went, where it went not well.

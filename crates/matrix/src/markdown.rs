@@ -5,21 +5,16 @@ use std::path::{Path, PathBuf};
 
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
-use loupe_files::{NewFile, folder_of};
 use miette::Result;
 
 use crate::answer;
 use crate::comparison::Comparison;
-use crate::files::io_error;
+use crate::files;
 use crate::process::with_ending;
 
 /// Writes `<output>.md`.
 pub fn write(comparison: &Comparison, output: &Path) -> Result<PathBuf> {
-    let path = with_ending(output, ".md");
-    let text = summary(comparison);
-    let write = || NewFile::write(folder_of(&path), |out| out.write_all(text.as_bytes()))?.rename(&path);
-    write().map_err(io_error("write", &path))?;
-    Ok(path)
+    files::write(with_ending(output, ".md"), &summary(comparison))
 }
 
 /// The answer, the runs, what went wrong, and folded away the judge's text.
@@ -47,7 +42,7 @@ fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {
         match c {
-            // GitHub reads a name as a link or a mention by these, and by no other that stands alone.
+            // These mean nothing within a line.
             c if c.is_ascii_punctuation() && !matches!(c, '.' | ',' | '-' | ';' | '%' | '/' | '\'') => {
                 escaped.extend(['\\', c])
             }

@@ -1,6 +1,6 @@
 //! What the script shows of a stage that is clicked. Every number is a text already: the script draws and computes nothing.
 
-use loupe_judge::{Class, Picture, Regression, StageVerdict, WorstValue, coordinates, number};
+use loupe_judge::{Class, Regression, StageVerdict, WorstValue, coordinates, number};
 use loupe_spec::{Probe, echo};
 use serde::Serialize;
 
@@ -61,16 +61,7 @@ impl Drawing {
         lines.extend(
             metrics.top5_agreement.map(|share| ("common among the top five", format!("{:.0} %", 100.0 * share))),
         );
-        let none = Picture {
-            shape: Vec::new(),
-            token_axis: 0,
-            cells: Vec::new(),
-            residual: Vec::new(),
-            noise: Vec::new(),
-            worst: Vec::new(),
-            regressions: Vec::new(),
-        };
-        let picture = stage.picture.as_ref().unwrap_or(&none);
+        let picture = stage.picture.clone().unwrap_or_default();
         let named = probe.map(|probe| {
             let of = probe.axes().iter().map(|axis| axis.called(probe.axes())).zip(picture.shape.iter().copied());
             of.map(|([one, several], length)| (one, length, several)).collect::<Vec<Axis>>()
@@ -83,9 +74,9 @@ impl Drawing {
             lines,
             axes: axes.into_iter().map(|(_, axis)| axis).collect(),
             token: token.first().map_or(("token", 0, "tokens"), |(_, axis)| *axis),
-            cells: picture.cells.clone(),
-            residual: picture.residual.clone(),
-            noise: picture.noise.clone(),
+            cells: picture.cells,
+            residual: picture.residual,
+            noise: picture.noise,
             worst: picture.worst.iter().map(|worst| worst_value(probe, worst)).collect(),
             regressions: picture.regressions.iter().map(regression).collect(),
         }

@@ -1,6 +1,6 @@
 //! Layers × stages: what each stage's error is, and which stages were not looked at.
 
-use loupe_judge::{Class, Judgement, StageVerdict, Verdict};
+use loupe_judge::{Class, Judgement, NotRecorded, StageVerdict, Verdict};
 use loupe_spec::{Probe, echo};
 
 use crate::scale;
@@ -64,13 +64,8 @@ impl Grid {
             name: stage.probe.clone(),
             stage: Some((at, stage)),
         });
-        let not_recorded = verdict.coverage.not_recorded.iter().flat_map(|one| {
-            let names: Vec<String> = match one.layers.as_slice() {
-                [] => vec![one.stage.clone()],
-                layers => layers.iter().map(|layer| one.stage.replace("{l}", &layer.to_string())).collect(),
-            };
-            names.into_iter().map(|name| Entry { probe: Probe::named(&name), name, stage: None })
-        });
+        let not_recorded = verdict.coverage.not_recorded.iter().flat_map(NotRecorded::names);
+        let not_recorded = not_recorded.map(|name| Entry { probe: Probe::named(&name), name, stage: None });
         let mut entries: Vec<Entry<'_>> = recorded.chain(not_recorded).collect();
         // In computing order; what is no stage of the model keeps its place.
         entries.sort_by_key(|entry| entry.probe);

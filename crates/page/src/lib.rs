@@ -8,19 +8,19 @@ mod grid;
 mod overview;
 mod scale;
 
-/// Why there is no page.
-pub use askama::Error as PageError;
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use loupe_judge::{Line, Part, Unseen, Verdict, Verdicts, answer, headline, notes};
-
+use loupe_judge::{Inputs, Line, Part, Verdict, Verdicts, answer, headline, inputs, notes};
 use sha2::{Digest, Sha256};
 
 use drawing::Drawing;
 use grid::Grid;
-pub use overview::Column;
 use overview::Overview;
+
+/// Why there is no page.
+pub use askama::Error as PageError;
+pub use overview::Column;
 
 /// The page.
 #[derive(Template)]
@@ -41,6 +41,8 @@ struct Page<'a> {
 struct Data {
     /// The power of ten at which the second step of the scale begins; each step is half a decade.
     first_step: f64,
+    /// How many steps it has.
+    steps: usize,
     /// For each run its stages, in the order of the verdict.
     runs: Vec<Vec<Drawing>>,
 }
@@ -56,6 +58,7 @@ struct Run<'a> {
     what: String,
     parts: Vec<Part>,
     notes: Vec<Line>,
+    inputs: Inputs,
     grid: Grid,
     /// The stage that is shown first.
     first: usize,
@@ -77,21 +80,18 @@ impl<'a> Run<'a> {
             what: line.strip_prefix(word).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&line).to_string(),
             parts,
             notes,
+            inputs: inputs(verdict),
             grid: Grid::of(verdict),
             first: first_shown(verdict),
         }
     }
-
-    /// Why a mistake cannot be seen, in a few words.
-    fn why(&self, unseen: &Unseen) -> String {
-        serde_json::to_value(unseen.why).ok().and_then(|why| Some(why.as_str()?.to_string())).unwrap_or_default()
-    }
 }
 
-/// The first stage that differs; else the one that shows a mistake, below its limit; else the one that uses most of it.
+/// The first stage that differs; else the first that shows what was found, below its limit; else the one that uses most of it.
 fn first_shown(verdict: &Verdict) -> usize {
     let diverging = verdict.first_divergence.as_ref().map(|first| first.probe.clone());
-    let shown = diverging.or(verdict.mistakes.first().map(|found| found.probe.to_string()));
+    let found = verdict.mistakes.iter().map(|found| found.probe).chain(verdict.fitted.iter().map(|found| found.probe));
+    let shown = diverging.or(found.min().map(|probe| probe.to_string()));
     let first = verdict.stages.iter().position(|stage| Some(&stage.probe) == shown.as_ref());
     let used = |at: &usize| verdict.stages[*at].budget_used;
     first.or((0..verdict.stages.len()).max_by(|a, b| used(a).total_cmp(&used(b)))).unwrap_or(0)
@@ -119,9 +119,9 @@ pub fn matrix_page(
     answer: &str,
     columns: &[Column],
     notes: &[String],
-    verdicts: &[Verdict],
+    verdicts: &[&Verdict],
 ) -> Result<String, PageError> {
-    let mut runs: Vec<Run<'_>> = verdicts.iter().map(Run::of).collect();
+    let mut runs: Vec<Run<'_>> = verdicts.iter().map(|verdict| Run::of(verdict)).collect();
     for column in columns {
         for (check, at) in &column.checks {
             if let Some(run) = runs.get_mut(*at) {
@@ -134,7 +134,7 @@ pub fn matrix_page(
 
 fn of_runs(title: String, overview: Option<Overview<'_>>, runs: Vec<Run<'_>>) -> Result<String, PageError> {
     let drawings = runs.iter().map(|run| run.verdict.stages.iter().map(Drawing::of).collect());
-    let data = Data { first_step: loupe_judge::FIRST_STEP, runs: drawings.collect() };
+    let data = Data { first_step: loupe_judge::FIRST_STEP, steps: loupe_judge::STEPS, runs: drawings.collect() };
     let (style, script) = (include_str!("../templates/page.css"), include_str!("../templates/page.js"));
     let script_hash = STANDARD.encode(Sha256::digest(script));
     Page { title, overview, runs, style, script, script_hash, data }.render()

@@ -40,7 +40,7 @@ pub struct Row {
 }
 
 impl<'a> Overview<'a> {
-    pub fn of(answer: &'a str, columns: &'a [Column], notes: &'a [String], verdicts: &[Verdict]) -> Overview<'a> {
+    pub fn of(answer: &'a str, columns: &'a [Column], notes: &'a [String], verdicts: &[&Verdict]) -> Overview<'a> {
         let mut names: Vec<&String> = Vec::new();
         for (name, _) in columns.iter().flat_map(|column| &column.checks) {
             if !names.contains(&name) {
@@ -53,14 +53,14 @@ impl<'a> Overview<'a> {
 }
 
 impl Check {
-    fn of(name: &str, columns: &[Column], verdicts: &[Verdict]) -> Check {
+    fn of(name: &str, columns: &[Column], verdicts: &[&Verdict]) -> Check {
         let number = |column: &Column| Some(column.checks.iter().find(|(check, _)| check == name)?.1);
         let mut order = Vec::new();
         let by_column: Vec<_> = columns
             .iter()
             .map(|column| {
                 let at = number(column)?;
-                let verdict = verdicts.get(at)?;
+                let verdict: &Verdict = verdicts.get(at)?;
                 Some((at, &column.name, verdict, over_layers(verdict, &mut order)))
             })
             .collect();

@@ -1,7 +1,6 @@
 "use strict";
 // Shows the stage that is clicked. The numbers come as texts from the page's data; here they are only drawn.
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const STEPS = 24;
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element with these attributes; children are elements or text, which is never read as HTML. */
@@ -16,14 +15,14 @@ function make(name, attributes, ...children) {
 /** What a step of the scale means, in units of the noise. */
 function times(step) {
   if (step === 0) return `below ${power(DATA.first_step)} times the noise`;
-  if (step === STEPS - 1) return `${power(DATA.first_step + (step - 1) / 2)} times the noise or more, or no number`;
+  if (step === DATA.steps - 1) return `${power(DATA.first_step + (step - 1) / 2)} times the noise or more, or no number`;
   return `${power(DATA.first_step + (step - 1) / 2)} to ${power(DATA.first_step + step / 2)} times the noise`;
 }
 function power(exponent) {
   const value = 10 ** exponent;
   return exponent < -2 || exponent > 3 ? value.toExponential(0) : String(+value.toPrecision(1));
 }
-/** The colours of single values: right code is seldom ten times the noise off. From which step on, and in words. */
+/** The colours of single values: right code is seldom ten times the noise off. From which step on, by DATA.first_step, and in words. */
 const SHADES = [[0, "l0", "below .3"], [8, "l1", ".3 to 1"], [9, "l2", "1 to 3"], [10, "l3", "3 to 10"], [11, "l4", "10 to 100"],
   [13, "l5", "to 1000"], [15, "l6", "to 10⁵"], [19, "l7", "more, or no number"]];
 function colour(letter) {
@@ -104,7 +103,7 @@ function histogram(stage) {
   };
   const [residual, noise] = [share(stage.residual), share(stage.noise)];
   const most = Math.max(...residual, ...noise) || 1;
-  const step = w / STEPS, top = (value) => h - value / most * (h - 18); // room for the words above
+  const step = w / DATA.steps, top = (value) => h - value / most * (h - 18); // room for the words above
   const svg = make("svg", { viewBox: `0 0 ${w} ${h + foot}`, role: "img",
     "aria-label": "share of the values by the size of their residual in units of the noise" });
   noise.forEach((value, at) => svg.append(make("rect",
@@ -115,7 +114,7 @@ function histogram(stage) {
   const x = (exponent) => (1 + 2 * (exponent - DATA.first_step)) * step;
   svg.append(make("line", { class: "limit", x1: x(Math.log10(3)), x2: x(Math.log10(3)), y1: 0, y2: h }),
     make("text", { x: x(Math.log10(3)) + 3, y: 11 }, "3: limit of the whole"));
-  for (let exponent = DATA.first_step; exponent < DATA.first_step + STEPS / 2; exponent += 2) {
+  for (let exponent = DATA.first_step; exponent < DATA.first_step + DATA.steps / 2; exponent += 2) {
     svg.append(make("text", { x: x(exponent), y: h + 13, "text-anchor": "middle" }, `10${superscript(exponent)}`));
   }
   svg.append(make("text", { x: w / 2, y: h + 26, "text-anchor": "middle" }, "residual, in units of the noise"));

@@ -24,26 +24,16 @@ pub fn write(prefix: &Path, report: &Report, tensors: &[(String, HostTensor)]) -
     let (header, data) = header::of(tensors)?;
     let held = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice(), tensor.values.dtype()));
     agree(report, held).map_err(|what| ReportError::Disagree { path: written.safetensors.clone(), what })?;
-    let folder = folder_of(prefix);
-    fs::create_dir_all(folder).map_err(ReportError::io("make the folder", folder))?;
-
+    let folder = folder_made(prefix)?;
     let tensors = temporary(folder, &written.safetensors, |to| {
         to.write_all(&header)?;
         data.iter().try_for_each(|tensor| to.write_all(&tensor.values.le_bytes()))
     })?;
-    let json = temporary(folder, &written.json, |to| {
-        serde_json::to_writer_pretty(&mut *to, report)?;
-        to.write_all(b"\n")
-    })?;
+    let json = temporary_json(folder, &written.json, report)?;
     // Another run with this prefix waits: the two files are of one run.
     let _held = hold(folder);
     // Between the two renames an earlier run's JSON must not stand beside this run's tensors.
-    match fs::remove_file(&written.json) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(ReportError::io("replace", &written.json)(error));
-        }
-        _ => {}
-    }
+    remove(&written.json)?;
     rename(tensors, &written.safetensors)?;
     rename(json, &written.json)?;
     Ok(written)
@@ -55,14 +45,24 @@ pub fn write(prefix: &Path, report: &Report, tensors: &[(String, HostTensor)]) -
 /// What the system refuses.
 pub fn write_json(prefix: &Path, value: &impl Serialize) -> Result<PathBuf, ReportError> {
     let target = Written::of(prefix).json;
-    let folder = folder_of(prefix);
-    fs::create_dir_all(folder).map_err(ReportError::io("make the folder", folder))?;
-    let json = temporary(folder, &target, |to| {
-        serde_json::to_writer_pretty(&mut *to, value)?;
-        to.write_all(b"\n")
-    })?;
-    rename(json, &target)?;
+    rename(temporary_json(folder_made(prefix)?, &target, value)?, &target)?;
     Ok(target)
+}
+
+/// Writes `value` as `<prefix>.json`, and `page`, which shows it, as `<prefix>.html`. Both are whole before either is there, and no
+/// page of an earlier run stands beside this run's JSON.
+///
+/// # Errors
+/// What the system refuses.
+pub fn write_with_page(prefix: &Path, value: &impl Serialize, page: &str) -> Result<Written, ReportError> {
+    let (written, folder) = (Written::of(prefix), folder_made(prefix)?);
+    let json = temporary_json(folder, &written.json, value)?;
+    let html = temporary(folder, &written.html, |to| to.write_all(page.as_bytes()))?;
+    let _held = hold(folder);
+    remove(&written.html)?;
+    rename(json, &written.json)?;
+    rename(html, &written.html)?;
+    Ok(written)
 }
 
 /// Writes `page` as `<prefix>.html`, whole or not at all.
@@ -71,10 +71,30 @@ pub fn write_json(prefix: &Path, value: &impl Serialize) -> Result<PathBuf, Repo
 /// What the system refuses.
 pub fn write_html(prefix: &Path, page: &str) -> Result<PathBuf, ReportError> {
     let target = Written::of(prefix).html;
+    rename(temporary(folder_made(prefix)?, &target, |to| to.write_all(page.as_bytes()))?, &target)?;
+    Ok(target)
+}
+
+/// The folder that files with this prefix are in.
+fn folder_made(prefix: &Path) -> Result<&Path, ReportError> {
     let folder = folder_of(prefix);
     fs::create_dir_all(folder).map_err(ReportError::io("make the folder", folder))?;
-    rename(temporary(folder, &target, |to| to.write_all(page.as_bytes()))?, &target)?;
-    Ok(target)
+    Ok(folder)
+}
+
+fn temporary_json(folder: &Path, target: &Path, value: &impl Serialize) -> Result<NewFile, ReportError> {
+    temporary(folder, target, |to| {
+        serde_json::to_writer_pretty(&mut *to, value)?;
+        to.write_all(b"\n")
+    })
+}
+
+/// Removes what an earlier run left, which may be nothing.
+fn remove(target: &Path) -> Result<(), ReportError> {
+    match fs::remove_file(target) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(ReportError::io("replace", target)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// A whole file in `folder`, to become `target`.

@@ -13,7 +13,7 @@ use loupe_spec::echo;
 
 pub use answer::{answer, coordinates, number};
 pub use headline::headline;
-pub use notes::notes;
+pub use notes::{Inputs, inputs, notes};
 pub use part::{Line, Part};
 pub use short::{first, short, with_first};
 pub use table::{AllLayers, over_layers};
@@ -44,7 +44,8 @@ pub fn text(verdicts: &Verdicts, json: Option<&Path>) -> String {
     out
 }
 
-fn one_line(verdict: &Verdict) -> String {
+/// Of one candidate in a line: its path, its answer, how much was judged.
+pub fn one_line(verdict: &Verdict) -> String {
     let coverage = &verdict.coverage;
     format!(
         "{}: {}; {} of {} stages\n",

@@ -10,7 +10,7 @@ use super::headline::headline;
 use super::part::{Line, line};
 use crate::candidate::found;
 use crate::coverage::Coverage;
-use crate::verdict::{Verdict, Why};
+use crate::verdict::{Stimulus, Unseen, Verdict, Why};
 use crate::words::count;
 
 /// Of one candidate as text, below `title` where there are several.
@@ -26,7 +26,7 @@ pub fn text(verdict: &Verdict, title: Option<&str>, json: Option<&Path>) -> Stri
     for Line { label, text } in notes(verdict, &listed) {
         let _ = writeln!(out, "{label}: {text}");
     }
-    stimuli(&mut out, verdict);
+    inputs_text(&mut out, inputs(verdict));
     out
 }
 
@@ -94,61 +94,78 @@ const NAMED: usize = 4;
 fn reasons(verdict: &Verdict) -> Vec<String> {
     let mut counted: BTreeSet<&str> = BTreeSet::new();
     let mut parts = Vec::new();
-    for (why, place) in [
-        (Why::BelowTheNoise, "smaller than rounding in this precision"),
-        (Why::IdenticalHere, "without effect on this input"),
-        (Why::NotRecorded, "not covered by what was recorded"),
-        (Why::NotTried, "not tried in a model of this size"),
-    ] {
+    for why in Why::ALL {
         let nowhere = verdict.unseen.iter().filter(|unseen| unseen.why == why && unseen.sites.is_none());
         let number = nowhere.filter(|unseen| counted.insert(&unseen.id)).count();
         if number > 0 {
-            parts.push(format!("{number} {place}"));
+            parts.push(format!("{number} {}", why.in_words()));
         }
     }
     parts
 }
 
-/// What to run to see what this input hides.
-fn stimuli(out: &mut String, verdict: &Verdict) {
-    let written = verdict.stimuli.iter().any(|stimulus| stimulus.folder.is_some());
-    if written {
-        let _ = writeln!(out, "\nto see what this input hides:");
-    } else if !verdict.stimuli.is_empty() {
-        let _ =
-            writeln!(out, "\nto tell apart what fits alike (\"stimulus\": true beside \"output\" writes it as files):");
+/// What to run to see what this input hides: what it is for, then each input with what is said of it; and for which mistakes there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// What they are for.
+    pub title: &'static str,
+    /// An input, and a line each for what differs, what it shows and how it is used.
+    pub each: Vec<(String, Vec<String>)>,
+    /// Why there is none for some mistakes.
+    pub none: Vec<String>,
+}
+
+/// The inputs that a verdict describes.
+pub fn inputs(verdict: &Verdict) -> Inputs {
+    let is_written = verdict.stimuli.iter().any(|stimulus| stimulus.folder.is_some());
+    let reason = |unseen: &Unseen| Some(format!("no stimulus for {}: {}", unseen.id, unseen.no_stimulus.as_ref()?));
+    Inputs {
+        title: match verdict.stimuli.is_empty() || is_written {
+            true => "to see what this input hides:",
+            false => "to tell apart what fits alike (\"stimulus\": true beside \"output\" writes it as files):",
+        },
+        each: verdict.stimuli.iter().map(input).collect(),
+        none: verdict.unseen.iter().filter_map(reason).collect(),
     }
-    for stimulus in &verdict.stimuli {
-        let ids = &stimulus.token_ids;
-        let _ = match &stimulus.folder {
-            Some(folder) => writeln!(out, "  {folder} ({} tokens): {}", ids.len(), stimulus.name),
-            None => writeln!(out, "  {}, token ids {}:", stimulus.name, echo(&format!("{ids:?}"))),
+}
+
+fn input(stimulus: &Stimulus) -> (String, Vec<String>) {
+    let ids = &stimulus.token_ids;
+    let title = match &stimulus.folder {
+        Some(folder) => format!("{folder} ({} tokens): {}", ids.len(), stimulus.name),
+        None => format!("{}, token ids {}:", stimulus.name, echo(&format!("{ids:?}"))),
+    };
+    let mut lines = stimulus.changed.clone();
+    for shown in &stimulus.shows {
+        let size = match (shown.verified, shown.times_noise) {
+            (false, _) => "not verified: too large to run here".to_string(),
+            (true, Some(times)) => format!("{times:.0} times the noise"),
+            (true, None) => "right code has no noise there".to_string(),
         };
-        for change in &stimulus.changed {
-            let _ = writeln!(out, "    {change}");
-        }
-        for shown in &stimulus.shows {
-            let size = match (shown.verified, shown.times_noise) {
-                (false, _) => "not verified: too large to run here".to_string(),
-                (true, Some(times)) => format!("{times:.0} times the noise"),
-                (true, None) => "right code has no noise there".to_string(),
-            };
-            let record = if shown.recorded { "" } else { "; record that stage" };
-            let _ = writeln!(out, "    shows {} at {} ({size}{record})", shown.id, shown.probe);
-        }
-        for [one, other] in &stimulus.tells_apart {
-            let _ = writeln!(out, "    tells {one} from {other}");
-        }
-        if let Some(folder) = &stimulus.folder {
-            let _ = writeln!(
-                out,
-                "    run that model on its token_ids.json, dump to {folder}/ENGINE_DUMP.safetensors, then: loupe {folder}/compare.json"
-            );
+        let record = if shown.recorded { "" } else { "; record that stage" };
+        lines.push(format!("shows {} at {} ({size}{record})", shown.id, shown.probe));
+    }
+    lines.extend(stimulus.tells_apart.iter().map(|[one, other]| format!("tells {one} from {other}")));
+    lines.extend(stimulus.folder.iter().map(|folder| {
+        format!(
+            "run that model on its token_ids.json, dump to {folder}/ENGINE_DUMP.safetensors, then: loupe {folder}/compare.json"
+        )
+    }));
+    (title, lines)
+}
+
+/// The same as text.
+fn inputs_text(out: &mut String, Inputs { title, each, none }: Inputs) {
+    if !each.is_empty() {
+        let _ = writeln!(out, "\n{title}");
+    }
+    for (input, lines) in each {
+        let _ = writeln!(out, "  {input}");
+        for line in lines {
+            let _ = writeln!(out, "    {line}");
         }
     }
-    for unseen in &verdict.unseen {
-        if let Some(reason) = &unseen.no_stimulus {
-            let _ = writeln!(out, "  no stimulus for {}: {reason}", unseen.id);
-        }
+    for reason in none {
+        let _ = writeln!(out, "  {reason}");
     }
 }
