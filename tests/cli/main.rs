@@ -23,6 +23,7 @@ mod named_files;
 mod next;
 mod originals;
 mod page;
+mod policies;
 mod promises;
 mod real;
 mod rows;

@@ -64,19 +64,25 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
         }
         verdicts.push(answer.verdict);
     }
+    verdicts.iter_mut().for_each(|verdict| verdict.tolerate(&compare.policies));
     let verdicts = Verdicts::of(verdicts);
+    Ok((said(&verdicts, &compare.format, output), verdicts))
+}
+
+/// What is printed of `verdicts`.
+pub(crate) fn said(verdicts: &Verdicts, format: &[Format], output: Option<&Path>) -> String {
     let mut out = String::new();
-    if compare.format.contains(&Format::Text) {
-        out.push_str(&text(&verdicts, output.map(|prefix| Written::of(prefix).json).as_deref()));
+    if format.contains(&Format::Text) {
+        out.push_str(&text(verdicts, output.map(|prefix| Written::of(prefix).json).as_deref()));
     }
-    if compare.format.contains(&Format::Json) && !compare.format.contains(&Format::Text) {
-        out.push_str(&serde_json::to_string_pretty(&verdicts).unwrap_or_default());
+    if format.contains(&Format::Json) && !format.contains(&Format::Text) {
+        out.push_str(&serde_json::to_string_pretty(verdicts).unwrap_or_default());
         out.push('\n');
     }
-    if compare.format == [Format::Html] {
+    if format == [Format::Html] {
         verdicts.verdicts.iter().for_each(|verdict| out += &one_line(verdict));
     }
-    Ok((out, verdicts))
+    out
 }
 
 /// Whether each of `ids` is a mistake's.

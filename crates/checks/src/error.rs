@@ -80,6 +80,10 @@ pub enum CheckError {
     NoEntry { id: String, nearest: Option<String> },
     #[error("there is no file {}, and no report of that name ({})", echo(.path), echo(.json))]
     NoCandidate { path: String, json: String },
+    #[error(
+        "\"verdict\": {path}: {reason}; expected the JSON that {{\"check\": \"compare\", \"output\": …}} of this version of Loupe writes"
+    )]
+    NoVerdict { path: String, reason: String },
     #[error("the page cannot be made: {0}")]
     Page(#[from] loupe_page::PageError),
     #[error("{}: {reason}", echo(.path))]

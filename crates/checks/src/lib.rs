@@ -22,6 +22,7 @@ mod overwrite;
 mod progress;
 mod prompt;
 mod references;
+mod rejudge;
 mod rope;
 mod run;
 mod session;

@@ -20,8 +20,8 @@ pub fn refuse_overwriting(config: &Path, request: &Request) -> Result<(), CheckE
     read.push(config.to_path_buf());
     let Written { json, safetensors, html } = Written::of(prefix);
     let written = match &request.check {
-        Check::Compare(compare) if compare.format.contains(&Format::Html) => vec![json, html],
-        Check::Compare(_) | Check::Names { .. } | Check::Explain { .. } => vec![json],
+        check if check.formats().contains(&Format::Html) => vec![json, html],
+        Check::Compare(_) | Check::Rejudge(_) | Check::Names { .. } | Check::Explain { .. } => vec![json],
         // Its output is a folder, which it takes only where it holds no checkpoint.
         Check::Export { .. } => Vec::new(),
         _ => vec![json, safetensors],
@@ -49,6 +49,7 @@ fn inputs(request: &Request) -> Vec<PathBuf> {
         | Check::Export { model: id, .. } => model(id),
         Check::Weights { model: id, against, .. } => model(id).into_iter().chain(against.clone()).collect(),
         Check::Explain { .. } => Vec::new(),
+        Check::Rejudge(rejudge) => vec![rejudge.verdict.clone()],
         Check::Names { candidate, model: id, .. } => id.iter().flat_map(model).chain(files_read(candidate)).collect(),
         Check::Compare(compare) => {
             let paths = compare.candidates.iter().filter_map(|candidate| candidate.path());

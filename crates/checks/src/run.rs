@@ -9,7 +9,7 @@ use loupe_spec::HostTensor;
 use serde_json::{Map, Value};
 
 use crate::next_config::short;
-use crate::{CheckError, attn, compare, embed, explain, export, layer_out, names, rope, trace_check, weights};
+use crate::{CheckError, attn, compare, embed, explain, export, layer_out, names, rejudge, rope, trace_check, weights};
 
 /// What a check has to say.
 pub struct Outcome {
@@ -61,10 +61,10 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
             return Ok(Outcome { text, exit_code: 0, files: Files::Document(catalogue) });
         }
         Check::Compare(asked) => {
-            let (text, verdicts) = compare::run(asked, common.output.as_deref())?;
-            let exit_code = verdicts.exit_code;
-            let page = asked.format.contains(&Format::Html).then(|| loupe_page::page(&verdicts)).transpose()?;
-            return Ok(Outcome { text, exit_code, files: Files::Verdicts(verdicts, page) });
+            return of_verdicts(compare::run(asked, common.output.as_deref())?, &asked.format);
+        }
+        Check::Rejudge(asked) => {
+            return of_verdicts(rejudge::run(asked, common.output.as_deref())?, &asked.format);
         }
     };
     let mut out = String::new();
@@ -103,6 +103,12 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
     };
     let exit_code = u8::from(!report.findings.is_empty());
     Ok(Outcome { text: out, exit_code, files: Files::Report(Box::new(report), done.kept.tensors) })
+}
+
+/// What was judged, and the page that shows it where `format` has one.
+fn of_verdicts((text, verdicts): (String, Verdicts), format: &[Format]) -> Result<Outcome, CheckError> {
+    let page = format.contains(&Format::Html).then(|| loupe_page::page(&verdicts)).transpose()?;
+    Ok(Outcome { text, exit_code: verdicts.exit_code, files: Files::Verdicts(verdicts, page) })
 }
 
 /// The config as run: the check that was meant is named.

@@ -24,7 +24,7 @@ usage: loupe <config.json>, or loupe - to read the config from standard input
 
 The config is one JSON object (// comments allowed) and says everything: there are no flags.
   {\"check\": \"trace\", \"model\": \"builtin:tiny\", \"prompt\": \"The color of the sky is\"}
-checks: embed, attn, weights, rope, layer-out, trace, compare, names, explain, export (docs/reference/configs.md has their keys)
+checks: embed, attn, weights, rope, layer-out, trace, compare, rejudge, names, explain, export (docs/reference/configs.md has their keys)
 With \"runs\" in the place of \"check\" it is a matrix: several backends and engines, judged together (docs/reference/matrix.md).
 
 exit codes

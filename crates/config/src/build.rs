@@ -10,6 +10,7 @@ use crate::compare::{compare, names};
 use crate::error::Noted;
 use crate::fields::Fields;
 use crate::keys::*;
+use crate::policy::rejudge;
 use crate::{Check, CheckName, Format, Request, Target};
 
 /// The whole document.
@@ -24,7 +25,7 @@ pub(crate) fn request(fields: &Fields, document: Value) -> Result<Request, Noted
     let (common, check) = (common(&fields), check(name, &fields));
     let (mut common, check) = (common?, check?);
     // A page has to be somewhere.
-    if matches!(&check, Check::Compare(compare) if compare.format.contains(&Format::Html)) {
+    if check.formats().contains(&Format::Html) {
         common.output.get_or_insert_with(|| PathBuf::from(DEFAULT_PAGE));
     }
     Ok(Request { check, inferred, common, document })
@@ -93,6 +94,7 @@ pub(crate) fn check(name: CheckName, fields: &Fields) -> Result<Check, Noted> {
             Ok(Check::Trace { model: model?, input: input?, layers: layers?, probes: probes? })
         }
         CheckName::Compare => compare(fields).map(Check::Compare),
+        CheckName::Rejudge => rejudge(fields).map(Check::Rejudge),
         CheckName::Names => {
             let (candidate, model) = (fields.required(&CANDIDATE_PATH), model(fields));
             let names = names(fields);

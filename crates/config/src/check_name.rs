@@ -13,6 +13,7 @@ pub enum CheckName {
     LayerOut,
     Trace,
     Compare,
+    Rejudge,
     Names,
     Explain,
     Export,
@@ -20,7 +21,7 @@ pub enum CheckName {
 
 impl CheckName {
     /// Every check.
-    pub const ALL: [CheckName; 10] = [
+    pub const ALL: [CheckName; 11] = [
         CheckName::Embed,
         CheckName::Attn,
         CheckName::Weights,
@@ -28,6 +29,7 @@ impl CheckName {
         CheckName::LayerOut,
         CheckName::Trace,
         CheckName::Compare,
+        CheckName::Rejudge,
         CheckName::Names,
         CheckName::Explain,
         CheckName::Export,
@@ -43,6 +45,7 @@ impl CheckName {
             CheckName::LayerOut => "layer-out",
             CheckName::Trace => "trace",
             CheckName::Compare => "compare",
+            CheckName::Rejudge => "rejudge",
             CheckName::Names => "names",
             CheckName::Explain => "explain",
             CheckName::Export => "export",
@@ -58,7 +61,8 @@ impl CheckName {
             CheckName::Weights => Some(&["model", "layer", "proj"]),
             CheckName::Rope => Some(&["model", "pos", "dim", "theta"]),
             CheckName::LayerOut => Some(&["model", "prompt", "layers", "token"]),
-            CheckName::Trace | CheckName::Compare | CheckName::Names | CheckName::Explain | CheckName::Export => None,
+            CheckName::Trace | CheckName::Compare | CheckName::Rejudge => None,
+            CheckName::Names | CheckName::Explain | CheckName::Export => None,
         }
     }
 }

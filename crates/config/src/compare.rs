@@ -7,6 +7,7 @@ use crate::error::Noted;
 use crate::fields::{Fields, INHERITED};
 use crate::key::Key;
 use crate::keys::*;
+use crate::policy::policy;
 use crate::read::{Choice, OneOrList, TEXT};
 use crate::{CandidateRef, Compare, Format, Reference, Typed};
 
@@ -17,16 +18,18 @@ pub(crate) fn compare(fields: &Fields) -> Result<Compare, Noted> {
     let names = names(fields);
     let candidate_dtype = fields.optional(&CANDIDATE_DTYPE);
     let positions = positions(fields);
-    let without = without(fields);
+    let policy = policy(fields, own_policy_or_without());
     let format = format(fields, &FORMAT);
     let stimulus = stimulus(fields);
+    let (policies, without) = policy?;
     Ok(Compare {
         candidates: candidates?,
         reference: reference?,
         names: names?,
         candidate_dtype: candidate_dtype?,
         positions: positions?,
-        without: without?,
+        without,
+        policies,
         format: format?,
         stimulus: stimulus?,
     })
@@ -121,13 +124,6 @@ pub(crate) fn positions(fields: &Fields) -> Result<Option<Vec<usize>>, Noted> {
         return Err(fields.note_key("positions", message, Some(help)));
     }
     Ok(positions)
-}
-
-/// `policy`: what the judge leaves out.
-fn without(fields: &Fields) -> Result<Vec<String>, Noted> {
-    let Some(policy) = fields.object("policy", "\"policy\"")? else { return Ok(Vec::new()) };
-    policy.only(&[WITHOUT.name]);
-    Ok(policy.optional(&WITHOUT)?.unwrap_or_default())
 }
 
 /// `stimulus`, which writes checkpoints and so needs to be told where.

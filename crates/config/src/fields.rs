@@ -137,6 +137,18 @@ impl<'d> Fields<'d> {
         }
     }
 
+    /// The values of the list that the key holds, or the one value that it holds; empty where the key is not there.
+    pub(crate) fn one_or_several(&self, key: &str) -> Result<&'d [Value<'d>], Noted> {
+        match self.get(key).map(|property| &property.value) {
+            None => Ok(&[]),
+            Some(Value::Array(array)) if array.elements.is_empty() => {
+                Err(self.mismatch_of(key, "a list of at least one element", None))
+            }
+            Some(Value::Array(array)) => Ok(&array.elements),
+            Some(one) => Ok(std::slice::from_ref(one)),
+        }
+    }
+
     /// `value`, which is the key's or inside the key's, as an object called `whose`.
     pub(crate) fn as_object(&self, key: &str, value: &'d Value<'d>, whose: String) -> Result<Fields<'d>, Noted> {
         match value {

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use loupe_spec::{Arithmetic, Dtype};
+use loupe_spec::{Arithmetic, Dtype, Figure, Policy};
 use serde_json::json;
 
 use crate::check_name::CheckName;
 use crate::command::{Command, DumpFormat};
 use crate::key::{AnyKey, EDITORS, Key, Nested, Sets, Shape, key, with_default};
 use crate::read::{
-    BOOLEAN, Choice, DEVICE, EVEN, INDEX, INTEGER, List, NUMBER, OneOrList, PATH, POSITIVE, PREFIX, ProbePattern,
-    Scalar, TEXT, Takes, any_list, list,
+    BOOLEAN, Choice, DEVICE, EVEN, INDEX, INTEGER, List, NOT_NEGATIVE, NUMBER, OneOrList, PATH, POSITIVE, PREFIX,
+    ProbePattern, Scalar, TEXT, Takes, any_list, list,
 };
 use crate::{BACKENDS, ComputedIn, Device, Format, MatmulPrecision, Proj};
 
@@ -146,11 +146,50 @@ pub(crate) const POSITIONS: Key<List<Scalar<usize>>> = key(
 );
 pub(crate) const WITHOUT: Key<List<Scalar<String>>> =
     key("without", any_list(TEXT), "ids of mistakes that are not to be named");
+pub(crate) const NAMED_POLICY: Choice<Policy> = Choice(|| Policy::NAMED.map(|policy| (policy.name(), policy)).to_vec());
+/// A limit for each figure, in their order.
+pub(crate) static LIMITS: [Key<Scalar<f64>>; Figure::ALL.len()] = {
+    const fn limit(figure: Figure) -> Key<Scalar<f64>> {
+        let says = if figure.is_likeness() { "the least that is allowed" } else { "the most that is allowed" };
+        key(figure.name(), NOT_NEGATIVE, says)
+    }
+    let [a, b, c, d, e, f, g, h, i, j, k] = Figure::ALL;
+    [limit(a), limit(b), limit(c), limit(d), limit(e), limit(f), limit(g), limit(h), limit(i), limit(j), limit(k)]
+};
+
+/// A tolerance of numbers of a user's own.
+pub(crate) fn own_policy() -> Shape {
+    Shape::default().may(&LIMITS.each_ref().map(|key| key as &dyn AnyKey))
+}
+
+/// A tolerance of numbers of a user's own, or what is not to be named.
+pub(crate) fn own_policy_or_without() -> Shape {
+    own_policy().may(&[&WITHOUT])
+}
+
+/// A name, such an object, or a list of these.
+fn policies(object: Shape) -> serde_json::Value {
+    let mut object = object.schema();
+    object["minProperties"] = json!(1);
+    let one = json!({"anyOf": [NAMED_POLICY.schema(), object]});
+    json!({"anyOf": [one, {"type": "array", "minItems": 1, "items": one}]})
+}
+
 pub(crate) const POLICY: Key<Nested> = key(
     "policy",
-    Nested { words: "object with `without`", schema: || Shape::default().may(&[&WITHOUT]).schema() },
-    "what is not to be named, where your engine differs on purpose",
+    Nested {
+        words: "`torch`, `polygraphy`, `llama-nmse`, `doppler`, or object; or a list of these",
+        schema: || policies(own_policy_or_without()),
+    },
+    "what others' tolerances say of the same numbers, beside the verdict; your own as `{\"rtol\": 1e-3, \"atol\": 1e-5, \"cosine\": 0.999}`. `{\"without\": [\"silu\"]}`, of `compare` alone: what is not to be named, where your engine differs on purpose",
 );
+pub(crate) const POLICY_AGAIN: Key<Nested> = key(
+    POLICY.name,
+    Nested { words: POLICY.takes.words, schema: || policies(own_policy()) },
+    "what others' tolerances say of the numbers in `verdict`; your own as `{\"rtol\": 1e-3, \"atol\": 1e-5, \"cosine\": 0.999}`",
+);
+pub(crate) const VERDICT: Key<Scalar<PathBuf>> =
+    key("verdict", PATH, "a verdict that was saved as JSON, to be held against other tolerances without a rerun");
 pub(crate) const FORMAT: Key<OneOrList<Choice<Format>>> = with_default(
     "format",
     OneOrList(list(Choice(|| {

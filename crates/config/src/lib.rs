@@ -21,6 +21,7 @@ mod key;
 mod keys;
 mod matrix;
 mod matrix_keys;
+mod policy;
 mod read;
 mod request;
 mod schema;
@@ -38,7 +39,7 @@ pub use keys::DEFAULT_OUTPUT;
 pub use matrix::{BackendRun, DEFAULT_TIME_LIMIT, Matrix, MatrixCheck, MatrixRun};
 pub use request::{
     BACKENDS, CandidateRef, Check, Common, Compare, ComputedIn, Device, Format, Input, MatmulPrecision, ModelRef, Proj,
-    Reference, Request, Target, Typed,
+    Reference, Rejudge, Request, Target, Typed,
 };
 
 pub use schema::{config_schema, matrix_schema};

@@ -139,6 +139,14 @@ pub(crate) const POSITIVE: Scalar<f64> = Scalar {
     schema: || json!({"type": "number", "exclusiveMinimum": 0}),
 };
 
+/// A finite number of 0 or more.
+pub(crate) const NOT_NEGATIVE: Scalar<f64> = Scalar {
+    take: |value| parsed(value).filter(|number: &f64| number.is_finite() && *number >= 0.0),
+    words: "number ≥ 0",
+    expected: "a number of 0 or more",
+    schema: || json!({"type": "number", "minimum": 0}),
+};
+
 /// An even number of lanes above 0, and no more than any size in a config.json may be: RoPE rotates two halves.
 pub(crate) const EVEN: Scalar<usize> = Scalar {
     take: |value| parsed(value).filter(|number: &usize| (2..=1 << 24).contains(number) && number.is_multiple_of(2)),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use loupe_spec::{Arithmetic, Dtype, NameEntry};
+use loupe_spec::{Arithmetic, Dtype, NameEntry, Policy};
 use serde_json::Value;
 
 use crate::CheckName;
@@ -128,6 +128,8 @@ pub enum Check {
     Trace { model: ModelRef, input: Input, layers: Option<Vec<usize>>, probes: Option<Vec<String>> },
     /// Judges reports and dumps.
     Compare(Compare),
+    /// Holds the numbers of a saved verdict against other tolerances.
+    Rejudge(Rejudge),
     /// Says which probe point each tensor of a candidate is taken for; the model says how many layers there are.
     Names { candidate: PathBuf, model: Option<ModelRef>, names: Vec<NameEntry> },
     /// Says what a mistake of the catalogue is; without `id`, all of them.
@@ -147,9 +149,19 @@ impl Check {
             Check::LayerOut { .. } => CheckName::LayerOut,
             Check::Trace { .. } => CheckName::Trace,
             Check::Compare(_) => CheckName::Compare,
+            Check::Rejudge(_) => CheckName::Rejudge,
             Check::Names { .. } => CheckName::Names,
             Check::Explain { .. } => CheckName::Explain,
             Check::Export { .. } => CheckName::Export,
+        }
+    }
+
+    /// How a verdict is said, of a check that has one.
+    pub fn formats(&self) -> &[Format] {
+        match self {
+            Check::Compare(compare) => &compare.format,
+            Check::Rejudge(rejudge) => &rejudge.format,
+            _ => &[],
         }
     }
 }
@@ -221,10 +233,23 @@ pub struct Compare {
     pub positions: Option<Vec<usize>>,
     /// Ids of mistakes that are not to be named: `"policy": {"without": [..]}`.
     pub without: Vec<String>,
+    /// Tolerances that are said beside the verdict; nothing twice.
+    pub policies: Vec<Policy>,
     /// How to say the verdict; text where left out. Not empty, nothing twice.
     pub format: Vec<Format>,
     /// Whether to write inputs that show the mistakes which this one hides, below `output`.
     pub stimulus: bool,
+}
+
+/// A saved verdict, and the tolerances that its numbers are held against.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejudge {
+    /// The verdict's file.
+    pub verdict: PathBuf,
+    /// At least one; nothing twice.
+    pub policies: Vec<Policy>,
+    /// As of [`Compare`].
+    pub format: Vec<Format>,
 }
 
 /// Where a candidate's numbers are.

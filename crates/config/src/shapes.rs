@@ -17,6 +17,7 @@ impl CheckName {
             CheckName::Rope => own.must(&[&POS, &DIM, &THETA]),
             CheckName::LayerOut => own.must(&[&LAYERS, &TOKEN]),
             CheckName::Trace => own.may(&[&LAYERS, &PROBES]),
+            CheckName::Rejudge => own.must(&[&VERDICT, &POLICY_AGAIN]).may(&[&FORMAT]),
             CheckName::Names => own.must(&[&CANDIDATE_PATH]).may(&[&NAMES]),
             CheckName::Explain => own.may(&[&ID]),
             CheckName::Compare => own
@@ -44,7 +45,7 @@ impl CheckName {
             // Looks at names and shapes: nothing is computed.
             CheckName::Names => own.may(&[&MODEL, &REVISION, &OUTPUT]),
             // Of no model.
-            CheckName::Explain => own.may(&[&OUTPUT]),
+            CheckName::Explain | CheckName::Rejudge => own.may(&[&OUTPUT]),
             // Copies a checkpoint: nothing is computed.
             CheckName::Export => own.must(&[&MODEL]).may(&[&REVISION]).must(&[&OUTPUT]).may(&[&MISTAKES]),
         }

@@ -74,6 +74,29 @@ const CASES: &[(&str, &[&str])] = &[
         &["\"tensor\" and \"proj\" are both there"],
     ),
     ("{\"check\": \"export\", \"model\": \"m\"}", &["check \"export\" needs \"output\""]),
+    ("{\"check\": \"rejudge\", \"verdict\": \"v.json\"}", &["check \"rejudge\" needs \"policy\""]),
+    (
+        "{\"check\": \"rejudge\", \"verdict\": \"v.json\", \"policy\": {\"without\": [\"silu\"]}}",
+        &["\"policy\" has no key \"without\"", "its keys are rtol, atol, max_abs"],
+    ),
+    (
+        "{\"check\": \"rejudge\", \"verdict\": \"v.json\", \"policy\": [\"torhc\"]}",
+        &[
+            "\"policy\" holds \"torhc\", expected \"torch\", \"polygraphy\", \"llama-nmse\" or \"doppler\"; the nearest is \"torch\"",
+        ],
+    ),
+    (
+        "{\"check\": \"rejudge\", \"verdict\": \"v.json\", \"policy\": []}",
+        &["\"policy\" is [], expected a list of at least one element"],
+    ),
+    (
+        "{\"check\": \"rejudge\", \"verdict\": \"v.json\", \"policy\": {}}",
+        &["\"policy\" is {}, expected one of rtol, atol"],
+    ),
+    (
+        "{\"check\": \"rejudge\", \"verdict\": \"v.json\", \"policy\": {\"rtol\": -1}}",
+        &["\"rtol\" is -1, expected a number of 0 or more"],
+    ),
     // Which values.
     ("{\"model\": \"m\", \"prompt\": \"\"}", &["\"prompt\" is \"\", expected a string that is not empty"]),
     ("{\"model\": 2, \"prompt\": \"x\"}", &["\"model\" is 2, expected a string"]),

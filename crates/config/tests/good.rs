@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use loupe_config::{
     CandidateRef, Check, Compare, ComputedIn, Device, Format, Input, MatmulPrecision, ModelRef, Proj, Reference,
-    Request, Target, Typed, parse,
+    Rejudge, Request, Target, Typed, parse,
 };
-use loupe_spec::{Arithmetic, Dtype, NameEntry};
+use loupe_spec::{Arithmetic, Dtype, Figure, NameEntry, Policy};
 
 fn request(text: &str) -> Request {
     parse(Path::new("test.json"), text).unwrap()
@@ -155,4 +155,19 @@ fn a_candidate_may_be_numbers() {
     };
     let numbers = vec![typed("layers.1.output", -1, 0, &["0.1230", "-2e-3"]), typed("norm", 0, 8, &["1"])];
     assert_eq!(compare.candidates, [CandidateRef::Typed(numbers)]);
+}
+
+#[test]
+fn tolerances_are_names_and_numbers_and_each_is_taken_once() {
+    let own = || Policy::Own(vec![(Figure::Atol, 1e-5), (Figure::Cosine, 0.999)]);
+    let text = r#"{"check": "compare", "candidate": "a", "policy": ["torch", {"cosine": 0.999, "atol": 1e-5}, {"without": ["silu"]},
+                   "torch", {"without": ["gelu_erf"], "nmse": 0}]}"#;
+    let Check::Compare(compare) = request(text).check else { unreachable!("not a compare") };
+    assert_eq!(compare.policies, [Policy::Torch, own(), Policy::Own(vec![(Figure::Nmse, 0.0)])]);
+    assert_eq!(compare.without, ["silu", "gelu_erf"]);
+
+    let text = r#"{"check": "rejudge", "verdict": "out/v.json", "policy": "llama-nmse"}"#;
+    let verdict = PathBuf::from("out/v.json");
+    let expected = Rejudge { verdict, policies: vec![Policy::LlamaNmse], format: vec![Format::Text] };
+    assert_eq!(request(text).check, Check::Rejudge(expected));
 }

@@ -42,6 +42,8 @@ fn documents() -> Vec<Value> {
         ),
         json!({"check": "compare", "model": "m", "prompt": "p", "format": "json",
             "candidate": {"norm": {"token": -1, "first": [0.5, -1], "from": 3}}}),
+        json!({"check": "compare", "candidate": "a", "policy": ["torch", {"without": ["silu"], "rtol": 1e-3, "kl": 0}]}),
+        json!({"check": "rejudge", "verdict": "v.json", "policy": [{"atol": 0.5}, "doppler"], "format": ["html"], "output": "out/a"}),
         json!({"model": "m", "prompt": "p"}),
         json!({"model": "m", "layer": 0, "proj": "all", "$schema": "s.json"}),
         json!({"model": "m", "pos": 6, "dim": 256, "theta": 1e4}),

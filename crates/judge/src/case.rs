@@ -155,15 +155,18 @@ impl<'a> Case<'a> {
         let recorded = select(&stage.recorded);
         let reference = self.reference.get(&stage.probe).map(|t| select(&stage.seen(t)));
         let width = stage.shape.last().copied().unwrap_or(1);
+        let against =
+            |reference: &[f64]| Metrics::of(stage.probe.is_logits(), &recorded, reference, width, precision.storage);
         StageVerdict {
             probe: stage.probe.to_string(),
             local_error,
-            end_to_end_error: reference.map(|reference| relative_l2(&recorded, &reference)),
+            end_to_end_error: reference.as_ref().map(|reference| relative_l2(&recorded, reference)),
             budget,
             budget_used: fit.size() / TENSOR_LIMIT,
             class,
             recomputed: self.segments.own[&stage.probe].len(),
-            metrics: Metrics::of(stage.probe.is_logits(), &recorded, &select(&stage.exact), width, precision.storage),
+            metrics: against(&select(&stage.exact)),
+            end_to_end: reference.as_deref().map(against),
             picture: (self.detail == Detail::Pictures).then(|| stage.picture()),
         }
     }

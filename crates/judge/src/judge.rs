@@ -160,6 +160,7 @@ impl Case<'_> {
             other_rows: None,
             structure: candidate.aligned.misshapen.clone(),
             notes,
+            tolerated: Vec::new(),
             stages: stage_verdicts,
         };
         Ok(Judged { verdict, precision: noise.precision, unnamed })

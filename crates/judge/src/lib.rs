@@ -4,13 +4,15 @@
 //! is asked of a [`Replayer`](loupe_spec::Replayer). [`judge`](fn@judge) goes through the verdict in the order of rising effort: structure, exact
 //! equality, local error of each stage against a noise budget measured on the same inputs, then names.
 //!
-//! `noise.rs` has the statistics, `naming/` the search for a mistake, `limits.rs` every number that they decide by.
+//! `noise.rs` has the statistics, `naming/` the search for a mistake, `limits.rs` every number that they decide by. `metrics.rs` and
+//! `policy.rs` have what others would decide by.
 
 mod candidate;
 mod case;
 mod choose_precision;
 mod conclude;
 mod coverage;
+mod decisive;
 mod error;
 mod faults;
 mod finding;
@@ -22,6 +24,7 @@ mod naming;
 mod noise;
 mod number;
 mod picture;
+mod policy;
 mod precision;
 mod render;
 mod segments;
@@ -38,9 +41,10 @@ pub use error::JudgeError;
 pub use finding::{Confidence, FittedParameter, NamedMistake};
 pub use judge::{Judged, judge};
 pub use picture::{Detail, FIRST_STEP, Picture, Regression, STEPS, WorstValue};
+pub use policy::{Share, Tally, Tolerated};
 pub use render::{
-    AllLayers, Inputs, Line, Part, answer, coordinates, first, headline, inputs, notes, number, one_line, over_layers,
-    short, text, with_first,
+    AllLayers, Inputs, Line, Part, SHARES, Shares, answer, coordinates, first, headline, inputs, notes, number,
+    one_line, over_layers, shares, short, text, tolerated, with_first,
 };
 pub use statistic::{Statistic, StatisticKind};
 pub use values::{Expected, judge_values};

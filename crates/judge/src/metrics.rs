@@ -4,9 +4,10 @@ use loupe_spec::Dtype;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::number::number;
+use crate::decisive::decisive;
+use crate::number::{number, pairs};
 
-/// A candidate's tensor against the reference's, both from the candidate's own inputs.
+/// A candidate's tensor against the reference's.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Metrics {
     /// Largest |difference|.
@@ -33,6 +34,13 @@ pub struct Metrics {
     /// The smallest `rtol = atol` at which numpy's `allclose` would pass.
     #[serde(deserialize_with = "number")]
     pub tolerance: f64,
+    /// The smallest `rtol = atol` of which each value keeps one or the other.
+    #[serde(deserialize_with = "number")]
+    pub tolerance_either: f64,
+    /// [|reference|, |difference|] of the few values that decide whether `allclose` passes, whatever `rtol` and `atol` are, to a
+    /// thousandth of them.
+    #[serde(deserialize_with = "pairs")]
+    pub decisive: Vec<[f64; 2]>,
     /// On logits: KL(reference ‖ candidate) in nats, the mean over tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kl: Option<f64>,
@@ -42,6 +50,18 @@ pub struct Metrics {
     /// On logits: mean share of common tokens among the five largest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top5_agreement: Option<f64>,
+}
+
+/// |candidate - reference|: 0 of two infinities that are the same, infinite where one of them is no number.
+fn off(candidate: f64, reference: f64) -> f64 {
+    let off = (candidate - reference).abs();
+    if candidate == reference {
+        0.0
+    } else if off.is_nan() {
+        f64::INFINITY
+    } else {
+        off
+    }
 }
 
 /// ‖a - b‖ / ‖b‖; 0 where both are 0.
@@ -55,7 +75,7 @@ impl Metrics {
     /// Of `candidate` against `reference`; rows are `width` long. Logits get their own figures.
     pub fn of(is_logits: bool, candidate: &[f64], reference: &[f64], width: usize, dtype: Dtype) -> Metrics {
         let pairs = || candidate.iter().copied().zip(reference.iter().copied());
-        let largest = |f: &dyn Fn(f64, f64) -> f64| pairs().map(|(c, r)| f(c, r)).fold(0.0, f64::max);
+        let largest = |f: &dyn Fn(f64, f64) -> f64| pairs().map(|(c, r)| f(off(c, r), r.abs())).fold(0.0, f64::max);
         let dot: f64 = pairs().map(|(c, r)| c * r).sum();
         let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
         let (norm_c, norm_r) = (norm(candidate), norm(reference));
@@ -69,14 +89,16 @@ impl Metrics {
         let rows = || candidate.chunks(width.max(1)).zip(reference.chunks(width.max(1)));
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
         Metrics {
-            max_abs: largest(&|c, r| (c - r).abs()),
-            max_rel: largest(&|c, r| if r == 0.0 { 0.0 } else { ((c - r) / r).abs() }),
+            max_abs: largest(&|off, _| off),
+            max_rel: largest(&|off, size| if size == 0.0 { 0.0 } else { off / size }),
             relative_l2: relative,
             cosine: if norm_c * norm_r == 0.0 { 0.0 } else { dot / (norm_c * norm_r) },
             norm_ratio: if norm_r == 0.0 { 1.0 } else { norm_c / norm_r },
             ulp: ulp.fold(0.0, f64::max),
             nmse: relative * relative,
-            tolerance: largest(&|c, r| (c - r).abs() / (1.0 + r.abs())),
+            tolerance: largest(&|off, size| off / (1.0 + size)),
+            tolerance_either: largest(&|off, size| off / size.max(1.0)),
+            decisive: decisive(pairs().map(|(c, r)| [r.abs(), off(c, r)])),
             kl: is_logits.then(|| mean(rows().map(|(c, r)| kl(r, c)).collect())),
             top1_agreement: is_logits.then(|| mean(rows().map(|(c, r)| common(c, r, 1)).collect())),
             top5_agreement: is_logits.then(|| mean(rows().map(|(c, r)| common(c, r, 5)).collect())),

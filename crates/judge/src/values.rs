@@ -75,6 +75,7 @@ pub fn judge_values(candidate: CandidateInfo, recorded: &[(String, HostTensor)],
         other_rows: None,
         structure: Vec::new(),
         notes: Vec::new(),
+        tolerated: Vec::new(),
         stages,
     }
 }
@@ -102,6 +103,7 @@ fn one(name: &str, got: &[f64], right: &[f64], sigma: &[f64], dtype: Dtype) -> S
         },
         recomputed: 1,
         metrics,
+        end_to_end: None,
         picture: None,
     }
 }

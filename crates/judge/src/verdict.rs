@@ -12,6 +12,7 @@ use crate::finding::{FittedParameter, NamedMistake};
 use crate::metrics::Metrics;
 use crate::number::{number, numbers};
 use crate::picture::Picture;
+use crate::policy::Tolerated;
 
 /// The format and its version.
 pub const SCHEMA: &str = "loupe.verdict/1";
@@ -101,8 +102,11 @@ pub struct StageVerdict {
     pub class: Class,
     /// The stages that were recomputed to get here; more than one where the candidate did not record those between.
     pub recomputed: usize,
-    /// Everything else that is commonly asked of two tensors.
+    /// Everything else that is commonly asked of two tensors, of the stage from the candidate's own inputs.
     pub metrics: Metrics,
+    /// The same against the reference's own run from the token ids, inherited errors included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_to_end: Option<Metrics>,
     /// What a page draws of it, where one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Picture>,
@@ -306,6 +310,9 @@ pub struct Verdict {
     pub notes: Vec<String>,
     /// What to run, record or say now.
     pub next: Option<String>,
+    /// What others' tolerances say of the same numbers, where that was asked for. It decides nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerated: Vec<Tolerated>,
     /// Every recorded stage.
     pub stages: Vec<StageVerdict>,
 }

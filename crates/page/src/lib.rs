@@ -11,7 +11,9 @@ mod scale;
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use loupe_judge::{Inputs, Line, Part, Verdict, Verdicts, answer, headline, inputs, notes};
+use loupe_judge::{
+    Inputs, Line, Part, SHARES, Shares, Verdict, Verdicts, answer, headline, inputs, notes, shares, tolerated,
+};
 use sha2::{Digest, Sha256};
 
 use drawing::Drawing;
@@ -60,6 +62,9 @@ struct Run<'a> {
     notes: Vec<Line>,
     inputs: Inputs,
     grid: Grid,
+    /// What others' tolerances say, and their table.
+    tolerated: Vec<Part>,
+    shares: Shares,
     /// The stage that is shown first.
     first: usize,
 }
@@ -81,6 +86,8 @@ impl<'a> Run<'a> {
             parts,
             notes,
             inputs: inputs(verdict),
+            tolerated: tolerated(verdict),
+            shares: shares(verdict),
             grid: Grid::of(verdict),
             first: first_shown(verdict),
         }

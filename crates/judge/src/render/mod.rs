@@ -6,6 +6,7 @@ mod notes;
 mod part;
 mod short;
 mod table;
+mod tolerated;
 
 use std::path::Path;
 
@@ -17,6 +18,7 @@ pub use notes::{Inputs, inputs, notes};
 pub use part::{Line, Part};
 pub use short::{first, short, with_first};
 pub use table::{AllLayers, over_layers};
+pub use tolerated::{SHARES, Shares, shares, tolerated};
 
 use crate::verdict::{Verdict, Verdicts};
 
@@ -39,6 +41,7 @@ pub fn text(verdicts: &Verdicts, json: Option<&Path>) -> String {
     out += &table::tables(verdicts);
     for verdict in all.iter().filter(|verdict| !in_a_line(verdict)) {
         let title = (all.len() > 1).then(|| echo(&verdict.candidate.path));
+        out += &tolerated::text(verdict, title.as_deref());
         out += &notes::text(verdict, title.as_deref(), json);
     }
     out

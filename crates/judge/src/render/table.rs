@@ -6,7 +6,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table, presets};
 use loupe_spec::echo;
 
-use crate::verdict::{Class, Judgement, StageVerdict, Verdict, Verdicts};
+use crate::verdict::{Class, StageVerdict, Verdict, Verdicts};
 use crate::words::{in_words, share};
 
 /// A table for each check, and one line that says what its columns are.
@@ -71,16 +71,20 @@ pub fn over_layers<'a>(verdict: &'a Verdict, order: &mut Vec<String>) -> BTreeMa
 }
 
 impl AllLayers<'_> {
+    /// What is beyond its limit is.
+    pub(super) fn word(&self, verdict: &Verdict) -> Option<&'static str> {
+        match self.worst.class {
+            Class::Exact | Class::Numeric => None,
+            Class::Wrong if verdict.calls_right(self.worst) => Some("other cast"),
+            Class::Wrong => Some("WRONG"),
+            Class::Fault => Some("FAULT"),
+        }
+    }
+
     /// `WRONG in every layer, first in 0, worst in 2`
     fn mark(&self, verdict: &Verdict) -> String {
         let of_layers = verdict.coverage.of_layers;
-        let word = match self.worst.class {
-            Class::Exact | Class::Numeric => return String::new(),
-            // Only a cast in another place is beyond the limit and still right.
-            Class::Wrong if verdict.verdict == Judgement::Numeric => "other cast",
-            Class::Wrong => "WRONG",
-            Class::Fault => "FAULT",
-        };
+        let Some(word) = self.word(verdict) else { return String::new() };
         let layers = in_words(&self.failing, of_layers).map(|layers| format!(" in {layers}")).unwrap_or_default();
         let places = match (self.failing.as_slice(), self.worst.layer()) {
             ([first, _, ..], Some(worst)) => format!(", first in {first}, worst in {worst}"),
@@ -90,7 +94,7 @@ impl AllLayers<'_> {
     }
 
     /// What part of the limit is used; nothing where there is none.
-    fn used(&self) -> String {
+    pub(super) fn used(&self) -> String {
         match self.worst.class {
             Class::Exact | Class::Fault => String::new(),
             _ if !self.worst.budget_used.is_finite() => String::new(),
@@ -98,7 +102,7 @@ impl AllLayers<'_> {
         }
     }
 
-    fn error(&self) -> String {
+    pub(super) fn error(&self) -> String {
         match self.worst.class {
             Class::Exact => "exact".to_string(),
             Class::Fault => String::new(),
@@ -153,13 +157,13 @@ fn of_several(group: &[&Verdict]) -> Table {
     table
 }
 
-fn empty(header: Vec<String>) -> Table {
+pub(super) fn empty(header: Vec<String>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_header(header);
     table
 }
 
-fn right_aligned(table: &mut Table, columns: std::ops::Range<usize>) {
+pub(super) fn right_aligned(table: &mut Table, columns: std::ops::Range<usize>) {
     for column in table.column_iter_mut().skip(columns.start).take(columns.len()) {
         column.set_cell_alignment(CellAlignment::Right);
     }
