@@ -7,6 +7,7 @@ mod bad_input;
 mod batches;
 mod book;
 mod checks;
+mod doppler;
 mod dumps;
 mod echo;
 #[cfg(unix)]

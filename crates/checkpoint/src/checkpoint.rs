@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use loupe_spec::{Config, Graph};
 
+use crate::hash::sha256_hex;
 use crate::hub::HubSettings;
 use crate::names::{CONFIG, TOKENIZER};
 use crate::source::{File, Source};
@@ -110,6 +111,11 @@ impl Checkpoint {
             }
         };
         Some(ids.iter().map(|id| tokens.piece(*id)).collect())
+    }
+
+    /// SHA-256 of tokenizer.json in hex; `None` where this machine has none for the model.
+    pub fn tokenizer_sha256(&self) -> Option<String> {
+        self.source.local_file(TOKENIZER).ok()?.map(|file| sha256_hex(&file.bytes))
     }
 
     /// Opens the tensors and checks that they are those config.json calls for. Reads headers, no data.

@@ -84,6 +84,8 @@ pub enum CheckError {
         "\"verdict\": {path}: {reason}; expected the JSON that {{\"check\": \"compare\", \"output\": …}} of this version of Loupe writes"
     )]
     NoVerdict { path: String, reason: String },
+    #[error("the program's own file, whose digest stands in what \"emit\" writes, cannot be read: {reason}")]
+    OwnProgram { reason: String },
     #[error("the page cannot be made: {0}")]
     Page(#[from] loupe_page::PageError),
     #[error("{}: {reason}", echo(.path))]

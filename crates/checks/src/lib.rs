@@ -10,6 +10,7 @@ mod candidate;
 mod compare;
 mod compare_values;
 mod done;
+mod doppler;
 mod embed;
 mod error;
 mod explain;

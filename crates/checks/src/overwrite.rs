@@ -18,12 +18,13 @@ pub fn refuse_overwriting(config: &Path, request: &Request) -> Result<(), CheckE
     let Some(prefix) = &request.common.output else { return Ok(()) };
     let mut read = inputs(request);
     read.push(config.to_path_buf());
-    let Written { json, safetensors, html } = Written::of(prefix);
+    let Written { json, safetensors, html, doppler } = Written::of(prefix);
     let written = match &request.check {
         check if check.formats().contains(&Format::Html) => vec![json, html],
         Check::Compare(_) | Check::Rejudge(_) | Check::Names { .. } | Check::Explain { .. } => vec![json],
         // Its output is a folder, which it takes only where it holds no checkpoint.
         Check::Export { .. } => Vec::new(),
+        Check::Trace { emit: Some(_), .. } => vec![json, safetensors, doppler],
         _ => vec![json, safetensors],
     };
     let stimuli = match &request.check {

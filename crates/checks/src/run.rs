@@ -25,8 +25,8 @@ pub struct Outcome {
 pub enum Files {
     /// `export` has written its folder itself.
     None,
-    /// A report and its tensors.
-    Report(Box<Report>, Vec<(String, HostTensor)>),
+    /// A report and its tensors, and the run as another tool takes it where that was asked for.
+    Report(Box<Report>, Vec<(String, HostTensor)>, Option<Value>),
     /// The verdicts of a comparison, and the page that shows them where one was asked for.
     Verdicts(Verdicts, Option<String>),
     /// A JSON document.
@@ -39,14 +39,17 @@ pub enum Files {
 /// Whatever kept it from running; see [`CheckError`].
 pub fn run(request: &Request) -> Result<Outcome, CheckError> {
     let common = &request.common;
+    let mut emitted = None;
     let done = match &request.check {
         Check::Embed { model, input } => embed::run(model, input, common)?,
         Check::Attn { model, input, layer } => attn::run(model, input, *layer, common)?,
         Check::Weights { model, target, against } => weights::run(model, target, against.as_deref(), common)?,
         Check::Rope { model, pos, dim, theta } => rope::run(model, *pos, *dim, *theta, common)?,
         Check::LayerOut { model, input, layers, token } => layer_out::run(model, input, layers, *token, common)?,
-        Check::Trace { model, input, layers, probes } => {
-            trace_check::run(model, input, layers.as_deref(), probes.as_deref(), common)?
+        Check::Trace { model, input, layers, probes, emit } => {
+            let (done, written) = trace_check::run(model, input, layers.as_deref(), probes.as_deref(), *emit, common)?;
+            emitted = written;
+            done
         }
         Check::Export { model, output } => {
             let text = export::run(model, output, common)?;
@@ -102,7 +105,7 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
         findings: done.findings,
     };
     let exit_code = u8::from(!report.findings.is_empty());
-    Ok(Outcome { text: out, exit_code, files: Files::Report(Box::new(report), done.kept.tensors) })
+    Ok(Outcome { text: out, exit_code, files: Files::Report(Box::new(report), done.kept.tensors, emitted) })
 }
 
 /// What was judged, and the page that shows it where `format` has one.

@@ -1,28 +1,32 @@
-//! `trace`: every probe point, or those named.
+//! `trace`: every probe point, or those named, also as another tool takes them.
 
 use std::collections::BTreeSet;
 
-use loupe_config::{Common, Input, ModelRef};
+use loupe_config::{Common, Emit, Input, ModelRef};
 use loupe_spec::{Graph, Probe, nearest};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::done::{Done, Kept, model_of};
 use crate::next_config::next_config;
 use crate::session::Session;
-use crate::{CheckError, text};
+use crate::{CheckError, doppler, text};
 
 pub(crate) fn run(
     model: &ModelRef,
     input: &Input,
     layers: Option<&[usize]>,
     patterns: Option<&[String]>,
+    emit: Option<Emit>,
     common: &Common,
-) -> Result<Done, CheckError> {
+) -> Result<(Done, Option<Value>), CheckError> {
     let mut session = Session::open(model, input, common)?;
     for layer in layers.unwrap_or_default() {
         session.layer(*layer)?;
     }
-    let mut wanted = choose(session.graph(), layers, patterns)?;
+    let mut wanted = match emit {
+        None => choose(session.graph(), layers, patterns)?,
+        Some(Emit::DopplerBoundaries) => doppler::wanted(session.graph(), layers),
+    };
     wanted.insert(Probe::TOKEN_IDS);
     let recorded = session.run(wanted)?;
     let mut out = session.header(&recorded.info);
@@ -31,6 +35,12 @@ pub(crate) fn run(
     let both_ends = [Probe::of(Some(last), "output"), Probe::of(None, "norm")];
     let both_ends = both_ends.iter().flatten().all(|probe| recorded.values.contains_key(probe));
     let info = recorded.info.clone();
+    let emitted = match emit {
+        None => None,
+        Some(Emit::DopplerBoundaries) => {
+            Some(doppler::capture(&session, input, layers, &recorded.values, &info, common)?)
+        }
+    };
     let kept = Kept::of(recorded.named());
     for (name, summary) in &kept.summaries {
         text::field(&mut out, name, &summary.to_string());
@@ -42,7 +52,7 @@ pub(crate) fn run(
         text::field(&mut out, "\nnot kept", "add \"output\": \"out/trace\" to write the full tensors");
     }
     let all = json!({"layers": (0..=last).collect::<Vec<_>>(), "token": -1});
-    Ok(Done {
+    let done = Done {
         text: out,
         findings: Vec::new(),
         next: Some(next_config("layer-out", model, Some(input), common, all)),
@@ -51,7 +61,8 @@ pub(crate) fn run(
         kept,
         token_ids: session.token_ids,
         timings: session.timings,
-    })
+    };
+    Ok((done, emitted))
 }
 
 /// The probes that match one of `patterns` (all without), of `layers` (all without) or of no layer.

@@ -132,9 +132,14 @@ fn itself() -> Result<PathBuf, Report> {
 fn write(prefix: &Path, files: &Files) -> Result<String, Report> {
     let json = match files {
         Files::None => return Ok(String::new()),
-        Files::Report(report, tensors) => {
+        Files::Report(report, tensors, emitted) => {
             let written = loupe_report::write(prefix, report, tensors).map_err(|error| told(&error))?;
-            return Ok(format!("\nwritten: {} and {}\n", echo_path(&written.json), echo_path(&written.safetensors)));
+            let emitted = emitted.as_ref().map(|emitted| loupe_report::write_doppler(prefix, emitted)).transpose();
+            let (json, tensors) = (echo_path(&written.json), echo_path(&written.safetensors));
+            return Ok(match emitted.map_err(|error| told(&error))? {
+                Some(emitted) => format!("\nwritten: {json}, {tensors} and {}\n", echo_path(&emitted)),
+                None => format!("\nwritten: {json} and {tensors}\n"),
+            });
         }
         Files::Verdicts(verdicts, None) => loupe_report::write_json(prefix, verdicts),
         Files::Verdicts(verdicts, Some(page)) => {

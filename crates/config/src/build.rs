@@ -90,8 +90,15 @@ pub(crate) fn check(name: CheckName, fields: &Fields) -> Result<Check, Noted> {
         CheckName::Trace => {
             let (model, input) = (required_model(fields), required_input(fields));
             let layers = fields.optional(&LAYERS);
-            let probes = fields.optional(&PROBES);
-            Ok(Check::Trace { model: model?, input: input?, layers: layers?, probes: probes? })
+            let (probes, emit) = (fields.optional(&PROBES), fields.optional(&EMIT));
+            fields.at_most_one(["probes", "emit"])?;
+            let emit = emit?;
+            if emit.is_some() && !fields.has("output") {
+                let message = "\"emit\" writes a file, and there is no \"output\" to say where".to_string();
+                let help = "add \"output\": \"out/trace\": it goes to out/trace.doppler.json".to_string();
+                return Err(fields.note_key("emit", message, Some(help)));
+            }
+            Ok(Check::Trace { model: model?, input: input?, layers: layers?, probes: probes?, emit })
         }
         CheckName::Compare => compare(fields).map(Check::Compare),
         CheckName::Rejudge => rejudge(fields).map(Check::Rejudge),

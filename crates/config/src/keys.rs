@@ -12,7 +12,7 @@ use crate::read::{
     BOOLEAN, Choice, DEVICE, EVEN, INDEX, INTEGER, List, NOT_NEGATIVE, NUMBER, OneOrList, PATH, POSITIVE, PREFIX,
     ProbePattern, Scalar, TEXT, Takes, any_list, list,
 };
-use crate::{BACKENDS, ComputedIn, Device, Format, MatmulPrecision, Proj};
+use crate::{BACKENDS, ComputedIn, Device, Emit, Format, MatmulPrecision, Proj};
 
 // Of every check.
 
@@ -81,6 +81,11 @@ pub(crate) const LAYERS: Key<List<Scalar<usize>>> = key("layers", list(INDEX), "
 pub(crate) const TOKEN: Key<Scalar<i64>> = key("token", INTEGER, "which token; a negative one counts from the end");
 pub(crate) const PROBES: Key<List<ProbePattern>> =
     key("probes", list(ProbePattern), "which probe points: `[\"*rope\", \"layers.*.output\"]`");
+pub(crate) const EMIT: Key<Choice<Emit>> = key(
+    "emit",
+    Choice(|| Emit::ALL.map(|emit| (emit.name(), emit)).to_vec()),
+    "write the run for another tool, too, as `<output>.doppler.json`; the stages are those that it has",
+);
 pub(crate) const ID: Key<Scalar<String>> =
     key("id", TEXT, "a name in a verdict, or a probe point's; left out: the whole catalogue");
 

@@ -38,8 +38,8 @@ pub use error::{ConfigError, Invalid, Problem};
 pub use keys::DEFAULT_OUTPUT;
 pub use matrix::{BackendRun, DEFAULT_TIME_LIMIT, Matrix, MatrixCheck, MatrixRun};
 pub use request::{
-    BACKENDS, CandidateRef, Check, Common, Compare, ComputedIn, Device, Format, Input, MatmulPrecision, ModelRef, Proj,
-    Reference, Rejudge, Request, Target, Typed,
+    BACKENDS, CandidateRef, Check, Common, Compare, ComputedIn, Device, Emit, Format, Input, MatmulPrecision, ModelRef,
+    Proj, Reference, Rejudge, Request, Target, Typed,
 };
 
 pub use schema::{config_schema, matrix_schema};

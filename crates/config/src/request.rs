@@ -124,8 +124,8 @@ pub enum Check {
     Rope { model: ModelRef, pos: usize, dim: usize, theta: f64 },
     /// Outputs of layers at one token; a negative `token` counts from the end.
     LayerOut { model: ModelRef, input: Input, layers: Vec<usize>, token: i64 },
-    /// Every probe point, or those of `layers` and `probes`: names of probe points, or patterns with `*`.
-    Trace { model: ModelRef, input: Input, layers: Option<Vec<usize>>, probes: Option<Vec<String>> },
+    /// Every probe point, or those of `layers` and `probes`: names of probe points, or patterns with `*`; or those of `emit`.
+    Trace { model: ModelRef, input: Input, layers: Option<Vec<usize>>, probes: Option<Vec<String>>, emit: Option<Emit> },
     /// Judges reports and dumps.
     Compare(Compare),
     /// Holds the numbers of a saved verdict against other tolerances.
@@ -178,6 +178,25 @@ pub enum Target {
     },
     /// `tensor`: a full name of the checkpoint.
     Tensor(String),
+}
+
+/// A form in which another tool takes a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// What Doppler's `boundary source-pack` reads.
+    DopplerBoundaries,
+}
+
+impl Emit {
+    /// Every form.
+    pub const ALL: [Emit; 1] = [Emit::DopplerBoundaries];
+
+    /// The name in configs, which is the schema's own.
+    pub fn name(self) -> &'static str {
+        match self {
+            Emit::DopplerBoundaries => "doppler.boundary-provider-capture/v1",
+        }
+    }
 }
 
 /// The short names of a layer's tensors that `proj` takes.

@@ -30,14 +30,13 @@ impl CheckName {
     /// Every key that a document with this check may have.
     pub(crate) fn shape(self) -> Shape {
         let own = self.own().may(&[&CHECK]);
+        let of_prompt = |own: Shape| {
+            own.must(&[&MODEL]).may(&[&REVISION, &OUTPUT]).may(INPUT).one_of(ONE_INPUT).may(COMPUTING).may(&[&MISTAKES])
+        };
         match self {
-            CheckName::Embed | CheckName::Attn | CheckName::LayerOut | CheckName::Trace => own
-                .must(&[&MODEL])
-                .may(&[&REVISION, &OUTPUT])
-                .may(INPUT)
-                .one_of(ONE_INPUT)
-                .may(COMPUTING)
-                .may(&[&MISTAKES]),
+            CheckName::Embed | CheckName::Attn | CheckName::LayerOut => of_prompt(own),
+            // Of a matrix each run's report is judged, and nothing else is written.
+            CheckName::Trace => of_prompt(own).may(&[&EMIT]).one_of(&[&[], &["probes"], &["emit"]]),
             CheckName::Compare => {
                 own.may(&[&MODEL, &REVISION, &OUTPUT]).may(INPUT).one_of(AT_MOST_ONE_INPUT).may(COMPUTING)
             }

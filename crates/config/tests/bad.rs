@@ -97,6 +97,10 @@ const CASES: &[(&str, &[&str])] = &[
         "{\"check\": \"rejudge\", \"verdict\": \"v.json\", \"policy\": {\"rtol\": -1}}",
         &["\"rtol\" is -1, expected a number of 0 or more"],
     ),
+    (
+        "{\"check\": \"trace\", \"model\": \"m\", \"prompt\": \"x\", \"emit\": \"doppler.boundary-provider-capture/v1\"}",
+        &["\"emit\" writes a file, and there is no \"output\" to say where", "out/trace.doppler.json"],
+    ),
     // Which values.
     ("{\"model\": \"m\", \"prompt\": \"\"}", &["\"prompt\" is \"\", expected a string that is not empty"]),
     ("{\"model\": 2, \"prompt\": \"x\"}", &["\"model\" is 2, expected a string"]),

@@ -84,7 +84,7 @@ fn every_other_key_is_read() {
     let model = ModelRef { id: "m".to_string(), revision: None };
     let probes = Some(vec!["layers.*.output".to_string(), "norm".to_string()]);
     let input = Input::Prompt("x".to_string());
-    assert_eq!(trace.check, Check::Trace { model: model.clone(), input, layers: Some(vec![1]), probes });
+    assert_eq!(trace.check, Check::Trace { model: model.clone(), input, layers: Some(vec![1]), probes, emit: None });
     assert_eq!(trace.common.device, Some(Device::Name("discrete:0".to_string())));
 
     let weights = request(r#"{"check":"weights","model":"m","tensor":"model.norm.weight","against":"other"}"#);

@@ -31,6 +31,10 @@ fn documents() -> Vec<Value> {
         with(json!({"check": "rope", "model": "m", "pos": 6, "dim": 256, "theta": 1e4}), &[&computing]),
         with(json!({"check": "layer-out", "layers": [0, 1], "token": -1}), &[&run, &computing]),
         with(json!({"check": "trace", "layers": [0], "probes": ["norm", "*.output"]}), &[&run, &computing]),
+        with(
+            json!({"check": "trace", "layers": [0], "emit": "doppler.boundary-provider-capture/v1"}),
+            &[&run, &computing],
+        ),
         json!({"check": "names", "candidate": "a.npz", "model": "m", "names": {"x": "norm"}, "output": "out/n"}),
         json!({"check": "explain", "id": "silu", "output": "out/e"}),
         json!({"check": "export", "model": "m", "output": "out/tiny", "mistakes": []}),

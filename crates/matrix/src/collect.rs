@@ -66,7 +66,7 @@ pub fn refuse_overwriting(path: &Path, matrix: &Matrix, output: &Path) -> Result
     let prefixes =
         reports.chain([output.to_path_buf(), output.join(VERDICT), output.join(TOKENS), output.join(EXPORT)]);
     let written = prefixes.flat_map(|prefix| {
-        let Written { json, safetensors, html } = Written::of(&prefix);
+        let Written { json, safetensors, html, doppler: _ } = Written::of(&prefix);
         [json, safetensors, html]
             .into_iter()
             .chain(process::ENDINGS.map(|ending| process::with_ending(&prefix, ending)))

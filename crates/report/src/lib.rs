@@ -18,5 +18,5 @@ pub use read::{files_read, is_report, read};
 pub use schema::{Backend, Loupe, Model, Report, SCHEMA};
 pub use summary::TensorSummary;
 pub use tensors::{TensorFile, read_safetensors};
-pub use write::{write, write_html, write_json, write_with_page};
+pub use write::{write, write_doppler, write_html, write_json, write_with_page};
 pub use written::Written;

@@ -44,8 +44,19 @@ pub fn write(prefix: &Path, report: &Report, tensors: &[(String, HostTensor)]) -
 /// # Errors
 /// What the system refuses.
 pub fn write_json(prefix: &Path, value: &impl Serialize) -> Result<PathBuf, ReportError> {
-    let target = Written::of(prefix).json;
-    rename(temporary_json(folder_made(prefix)?, &target, value)?, &target)?;
+    write_json_to(Written::of(prefix).json, value)
+}
+
+/// Writes `value` as `<prefix>.doppler.json`, whole or not at all.
+///
+/// # Errors
+/// What the system refuses.
+pub fn write_doppler(prefix: &Path, value: &impl Serialize) -> Result<PathBuf, ReportError> {
+    write_json_to(Written::of(prefix).doppler, value)
+}
+
+fn write_json_to(target: PathBuf, value: &impl Serialize) -> Result<PathBuf, ReportError> {
+    rename(temporary_json(folder_made(&target)?, &target, value)?, &target)?;
     Ok(target)
 }
 

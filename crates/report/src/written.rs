@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The two files of a report, and a page beside them.
+/// The two files of a report, and what may be beside them: a page, a run as another tool takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// `<prefix>.json`
@@ -12,6 +12,8 @@ pub struct Written {
     pub safetensors: PathBuf,
     /// `<prefix>.html`
     pub html: PathBuf,
+    /// `<prefix>.doppler.json`
+    pub doppler: PathBuf,
 }
 
 impl Written {
@@ -22,7 +24,12 @@ impl Written {
             path.push(ending);
             PathBuf::from(path)
         };
-        Written { json: with(".json"), safetensors: with(".safetensors"), html: with(".html") }
+        Written {
+            json: with(".json"),
+            safetensors: with(".safetensors"),
+            html: with(".html"),
+            doppler: with(".doppler.json"),
+        }
     }
 
     /// The files of the report that `path` names: its prefix, its `.json` or its `.safetensors`.
