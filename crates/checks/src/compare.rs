@@ -15,7 +15,7 @@ use loupe_stimulus::{self as stimulus, Asked};
 
 use crate::candidate::{Loaded, load, typed};
 use crate::next::{next, whose_rows};
-use crate::progress::replay_shown;
+use crate::progress::Line;
 use crate::prompt::{
     BOS, BY_EMBEDDINGS, Batch, OfBatch, Prompt, Ran, asked_for, ids_of, of_batch, other_prompts, token_ids,
 };
@@ -37,12 +37,13 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
     let candidates = opened.collect::<Result<Vec<_>, _>>()?;
     mapped(compare, &candidates)?;
     let mut references = References::default();
+    let line = Line::new();
     let mut verdicts = Vec::new();
     for (at, loaded) in candidates.iter().enumerate() {
         let several = compare.candidates.len() > 1;
         let stimuli =
             folder.as_ref().map(|folder| if several { folder.join((at + 1).to_string()) } else { folder.clone() });
-        let asked = Question { compare, saved: saved.as_ref(), stimuli: None };
+        let asked = Question { compare, saved: saved.as_ref(), stimuli: None, line: &line };
         let mut answer = one(loaded, &asked, &mut references, &Guess::default())?;
         let (rows, mut taken) = (answer.other_rows, Guess::default());
         for guess in std::mem::take(&mut answer.guesses) {
@@ -113,6 +114,8 @@ struct Question<'a> {
     saved: Option<&'a Report>,
     /// The folder for stimuli, where they are asked for.
     stimuli: Option<PathBuf>,
+    /// Says how far it is.
+    line: &'a Line,
 }
 
 /// What a candidate may be that does not say so itself.
@@ -181,7 +184,7 @@ fn one(
     guess: &Guess,
 ) -> Result<Answer, CheckError> {
     let Loaded { path: shown, report, source } = loaded;
-    let Question { compare, saved, stimuli } = question;
+    let Question { compare, saved, stimuli, line } = question;
     let (compare, saved, shown) = (*compare, *saved, shown.clone());
     let model = model_of(compare, saved, report.as_ref(), &shown)?;
     let (checkpoint, weights) = references.open(&model)?;
@@ -236,7 +239,7 @@ fn one(
     };
     let referee = Referee {
         without: &compare.without,
-        shown: Some(replay_shown),
+        watch: Some(*line),
         ..Referee::new(checkpoint.graph(), weights, prompt.ids.len())
     };
     let dump = Dump {
@@ -304,7 +307,7 @@ fn one(
         token_ids: &prompt.ids,
         recorded,
         folder: stimuli.clone(),
-        shown: replay_shown,
+        watch: Some(*line),
     };
     stimulus::add(&asked, precision, &mut verdict)?;
     if let Some(report) = report.as_ref()

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use loupe_checkpoint::{Checkpoint, Tensors};
 use loupe_config::{Common, Input, ModelRef};
-use loupe_runtime::{Info, Limits, Progress, Recorded, Spec, TraceJob, edits, plant_in_prompt, plant_in_tokens, trace};
+use loupe_runtime::{Info, Limits, Recorded, Spec, TraceJob, edits, plant_in_prompt, plant_in_tokens, trace};
 use loupe_spec::{Config, Edit, Graph, HostTensor, Probe, Values, echo};
 
 use crate::{CheckError, progress, text};
@@ -96,7 +96,7 @@ impl<'a> Session<'a> {
                 mistakes: &self.edits,
                 dtype: self.common.dtype,
                 limits: Limits::default(),
-                progress: Some(Progress(progress)),
+                progress: Some(progress),
             };
             trace(&spec, job)
         })?;

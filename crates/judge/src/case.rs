@@ -55,6 +55,7 @@ impl<'a> Case<'a> {
             .map(|(p, t)| (*p, t.clone()))
             .collect();
         let plain = Precision::plain(storage);
+        replayer.begins("the reference from the token ids", 1);
         let reference = replayer.replay(Replay {
             given: Given::whole(&start),
             wanted: &recorded,

@@ -53,7 +53,7 @@ impl Case<'_> {
         let mut raised = false;
         let mut lesser = Vec::new();
         for (at, precision) in precisions.iter().enumerate() {
-            let noise = measure(self.replayer, self.given(), &self.recorded, &[], *precision)?;
+            let noise = self.noise(*precision)?;
             let stages = self.stages(&noise);
             // The precision of operands shows in products with a weight.
             let is_linear = |probe: Probe| probe.kind() == Kind::Linear;
@@ -105,6 +105,13 @@ impl Case<'_> {
         // Nothing fits. The most exact precision shows a mistake best.
         let noise = first.ok_or_else(|| ReplayError("no precision to judge by".to_string()))?;
         Ok(Chosen { noise, strictest: None, lesser })
+    }
+
+    /// What right code loses on these inputs in `precision`.
+    pub fn noise(&self, precision: Precision) -> Result<Noise, ReplayError> {
+        let with = precision.arithmetic().map(|arithmetic| format!(" with {}", arithmetic.name()));
+        self.replayer.begins(&format!("what right code loses in {}{}", precision.storage, with.unwrap_or_default()), 1);
+        measure(self.replayer, self.given(), &self.recorded, &[], precision)
     }
 
     /// The sizes of the residuals of the stages picked by `pick`, in units of the noise.

@@ -11,7 +11,7 @@ use crate::conclude::{Seen, conclude};
 use crate::error::JudgeError;
 use crate::faults::{f16_overflow, fault};
 use crate::naming::Search;
-use crate::noise::{Noise, measure};
+use crate::noise::Noise;
 use crate::picture::Detail;
 use crate::stage::Fit;
 use crate::verdict::{CandidateInfo, Class, Judgement, SCHEMA, StageVerdict, Unseen, Verdict};
@@ -59,7 +59,7 @@ fn judge_once(candidate: &Candidate, replayer: &dyn Replayer, detail: Detail) ->
     }
     // Values that fit no smaller dtype are taken for f64. The engine may still compute some of them in f32, as transformers does its norms.
     if noise.precision == Precision::plain(Dtype::F64) && candidate.declared.is_none() {
-        let noise = measure(replayer, case.given(), &case.recorded, &[], Precision::plain(Dtype::F32))?;
+        let noise = case.noise(Precision::plain(Dtype::F32))?;
         let in_f32 = case.judge_at(&noise)?;
         if in_f32.unnamed.len() < judged.unnamed.len() {
             return Ok(in_f32);
@@ -67,7 +67,7 @@ fn judge_once(candidate: &Candidate, replayer: &dyn Replayer, detail: Detail) ->
     }
     // The projections are raised, and no mistake explains it: try the lower precisions.
     for precision in lesser {
-        let noise = measure(replayer, case.given(), &case.recorded, &[], precision)?;
+        let noise = case.noise(precision)?;
         if case.stages(&noise).iter().all(|stage| stage.fit(&stage.exact).passes()) {
             return case.judge_at(&noise);
         }

@@ -29,7 +29,7 @@ pub(crate) fn q4k_repeated_block<B: Backend>(call: &Call<'_, B>, right: &Right<'
     let weight = call.weight::<2>()?;
     let [_rows, inner] = weight.dims();
     let block = weight.narrow(1, 0, inner.min(32));
-    right(&call.with_weight(Tensor::cat(vec![block; inner.div_ceil(32)], 1).narrow(1, 0, inner)))
+    right(&call.with_weight(block.repeat_dim(1, inner.div_ceil(32)).narrow(1, 0, inner)))
 }
 
 /// Columns of the product that are left unwritten.

@@ -14,6 +14,16 @@ impl fmt::Debug for Progress<'_> {
     }
 }
 
+/// Is told how far a judgement is, which asks for many runs.
+pub trait Watch: Sync + fmt::Debug {
+    /// What follows is for this. Parts of it are told as they begin, `work` in all, in any unit.
+    fn begins(&self, what: &str, work: usize);
+    /// A part of that begins, and those before it are over.
+    fn part(&self, work: usize);
+    /// Of the run that goes on, so many weights of so many have been used.
+    fn runs(&self, taken: usize, all: usize);
+}
+
 /// How much of a list of reads has been taken.
 pub(crate) struct Taken<'a> {
     progress: Option<Progress<'a>>,

@@ -17,7 +17,7 @@ use crate::host::from_value;
 use crate::plant::{Planted, mistakes};
 use crate::simulate::Simulated;
 use crate::trace::{model, values_on, within};
-use crate::{Progress, RuntimeError, free_memory};
+use crate::{Progress, RuntimeError, Watch, free_memory};
 
 /// Whoever answers questions about one model over one prompt: on the CPU in f64, whatever the recorded values came from.
 #[derive(Clone, Copy, Debug)]
@@ -32,30 +32,26 @@ pub struct Referee<'a> {
     pub without: &'a [String],
     /// How much is held at a time.
     pub limits: Limits,
-    /// Shows how far it is.
-    pub shown: Option<Shown>,
+    /// Is told how far it is.
+    pub watch: Option<&'a dyn Watch>,
 }
 
-/// Runs what it is given, which is called so, and shows how much of it is done.
-pub type Shown = fn(&str, &mut dyn FnMut(Progress<'_>));
-
 impl<'a> Referee<'a> {
-    /// Of the model of `graph` and `tensors` over `tokens` tokens; shows nothing.
+    /// Of the model of `graph` and `tensors` over `tokens` tokens; nobody is told how far it is.
     pub fn new(graph: &'a Graph, tensors: &'a Tensors, tokens: usize) -> Referee<'a> {
-        Referee { graph, tensors, tokens, without: &[], limits: Limits::default(), shown: None }
+        Referee { graph, tensors, tokens, without: &[], limits: Limits::default(), watch: None }
     }
 
     /// Answers `questions`. Those that ask for the same stages of the same weights go in step, and each matrix is read once for
     /// all.
-    fn answers(&self, called: &str, questions: &[Replay<'_>]) -> Result<Vec<Trace>, ReplayError> {
-        let mut answers = Ok(Vec::new());
-        let mut run = |progress: Option<Progress<'_>>| {
-            answers = on_referee(Replays { referee: self, questions, progress }).map_err(RuntimeError::from).flatten();
+    fn answers(&self, questions: &[Replay<'_>]) -> Result<Vec<Trace>, ReplayError> {
+        let tell = |taken, all| {
+            if let Some(watch) = self.watch {
+                watch.runs(taken, all);
+            }
         };
-        match self.shown {
-            Some(shown) => shown(called, &mut |progress| run(Some(progress))),
-            None => run(None),
-        }
+        let progress = self.watch.map(|_| Progress(&tell));
+        let answers = on_referee(Replays { referee: self, questions, progress }).map_err(RuntimeError::from).flatten();
         answers.map_err(|error| ReplayError(error.to_string()))
     }
 
@@ -131,11 +127,23 @@ impl Replayer for Referee<'_> {
     }
 
     fn replay(&self, question: Replay<'_>) -> Result<Trace, ReplayError> {
-        Ok(self.answers("replay", &[question])?.pop().unwrap_or_default())
+        Ok(self.answers(&[question])?.pop().unwrap_or_default())
     }
 
     fn replay_all(&self, questions: &[Replay<'_>]) -> Result<Vec<Trace>, ReplayError> {
-        self.answers("noise", questions)
+        self.answers(questions)
+    }
+
+    fn begins(&self, what: &str, work: usize) {
+        if let Some(watch) = self.watch {
+            watch.begins(what, work);
+        }
+    }
+
+    fn part(&self, work: usize) {
+        if let Some(watch) = self.watch {
+            watch.part(work);
+        }
     }
 
     fn weights_dtype(&self) -> Dtype {

@@ -59,6 +59,10 @@ pub trait Replayer {
     fn replay_all(&self, replays: &[Replay<'_>]) -> Result<Vec<Trace>, ReplayError> {
         replays.iter().map(|replay| self.replay(*replay)).collect()
     }
+    /// Is told what the replays that follow are for. Parts of it are told as they begin, `work` in all, in any unit.
+    fn begins(&self, _what: &str, _work: usize) {}
+    /// Is told that a part of that begins, and that those before it are over.
+    fn part(&self, _work: usize) {}
     /// The widest dtype in which the checkpoint stores weights.
     fn weights_dtype(&self) -> Dtype;
     /// The mistakes that may be planted in a replay and may be named: none where there is no catalogue.

@@ -44,8 +44,8 @@ pub struct Asked<'a> {
     pub recorded: BTreeSet<Probe>,
     /// Where the folders of its stimuli go, where those are asked for.
     pub folder: Option<PathBuf>,
-    /// How a long run is shown.
-    pub shown: loupe_runtime::Shown,
+    /// Is told how far it is.
+    pub watch: Option<&'a dyn loupe_runtime::Watch>,
 }
 
 /// The folder for the stimuli of a run whose output is `prefix`.
@@ -71,7 +71,7 @@ pub fn add(asked: &Asked<'_>, precision: Precision, verdict: &mut Verdict) -> Re
         return Ok(());
     }
     let bench = Bench {
-        base: Base::measure(asked.checkpoint, asked.tensors, asked.token_ids, asked.shown)?,
+        base: Base::measure(asked.checkpoint, asked.tensors, asked.token_ids, asked.watch)?,
         recorded: &asked.recorded,
         precision,
         targets: &targets,

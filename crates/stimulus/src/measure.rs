@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use loupe_judge::{Moved, Visibility};
-use loupe_spec::{Precision, Probe, ReplayError};
+use loupe_spec::{Precision, Probe, ReplayError, Replayer};
 
 use crate::StimulusError;
 use crate::reach::within_reach;
@@ -59,9 +59,13 @@ impl Bench<'_> {
         if recorded.is_empty() {
             return Ok(vec![None; self.targets.len()]);
         }
-        let referee = variant.referee();
+        let referee = variant.referee(self.base.watch);
+        // What is hidden costs less than the run that it is hidden in, and there are many of it.
+        referee.begins(&format!("what {} shows", variant.name), 1 + self.targets.len());
+        referee.part(1);
         let visibility = Visibility::open(&referee, &variant.token_ids, &recorded, self.precision)?;
         let found = self.targets.iter().map(|target| {
+            referee.part(1);
             let found = target.pairs.iter().map(|(one, other)| Ok(first_shown(&visibility.between(*one, other)?)));
             let found = found.collect::<Result<Vec<_>, ReplayError>>()?;
             // One way of a mistake that stays hidden hides the mistake.

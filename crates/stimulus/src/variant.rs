@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use loupe_checkpoint::{Change, Checkpoint, RowSelection, Tensors};
-use loupe_runtime::{Referee, Shown};
+use loupe_runtime::{Referee, Watch};
 use loupe_spec::{Config, Dtype, Given, Graph, HostTensor, Probe, Replay, Replayer, Simulation, Trace, Values, Weight};
 use serde_json::{Value, json};
 
@@ -29,8 +29,8 @@ pub struct Base<'a> {
     checkpoint: &'a Checkpoint,
     tensors: &'a Tensors,
     token_ids: &'a [usize],
-    /// How a long run is shown.
-    shown: Shown,
+    /// Is told how far it is.
+    pub watch: Option<&'a dyn Watch>,
     /// Root mean squares, medians over layers: scores, and what o_proj and down_proj give.
     scores: f64,
     branches: [f64; 2],
@@ -54,7 +54,6 @@ pub struct Variant {
     pub token_ids: Vec<usize>,
     /// What differs, a sentence each.
     pub changed: Vec<String>,
-    shown: Shown,
 }
 
 impl<'a> Base<'a> {
@@ -63,7 +62,7 @@ impl<'a> Base<'a> {
         checkpoint: &'a Checkpoint,
         tensors: &'a Tensors,
         token_ids: &'a [usize],
-        shown: Shown,
+        watch: Option<&'a dyn Watch>,
     ) -> Result<Base<'a>, StimulusError> {
         let config = checkpoint.config();
         let token_ids = &token_ids[..token_ids.len().min(LONGEST)];
@@ -76,7 +75,9 @@ impl<'a> Base<'a> {
         let simulation = Simulation::exact();
         let question = Replay { given: Given::whole(&given), wanted: &wanted, mistakes: &[], simulation };
         let referee = Referee::new(checkpoint.graph(), tensors, token_ids.len());
-        let run = Referee { shown: Some(shown), ..referee }.replay(question)?;
+        let referee = Referee { watch, ..referee };
+        referee.begins("the sizes of values, for inputs that show more", 1);
+        let run = referee.replay(question)?;
         let [scores, attention, mlp] = sizes.map(|path| {
             let of_layers = run.iter().filter(|(probe, _)| probe.path() == path);
             let mut sizes: Vec<f64> = of_layers.map(|(_, tensor)| rms(&tensor.values.to_f64())).collect();
@@ -89,7 +90,7 @@ impl<'a> Base<'a> {
         let head = tensors.read(Weight::head(config), some, Dtype::F32)?.values.to_f64();
         // A sum of D products of independent values.
         let logits = (config.hidden_size as f64).sqrt() * rms(&norm) * rms(&head);
-        Ok(Base { checkpoint, tensors, token_ids, shown, scores, branches: [attention, mlp], logits })
+        Ok(Base { checkpoint, tensors, token_ids, watch, scores, branches: [attention, mlp], logits })
     }
 
     /// config.json of the judged checkpoint.
@@ -172,16 +173,7 @@ impl<'a> Base<'a> {
             Config::from_json(&document.to_string()).map_err(|source| StimulusError::Config(source.to_string()))?;
         let tensors = self.checkpoint.tensors()?.changed(weights);
         let name = ingredients.iter().map(|ingredient| ingredient.name()).collect::<Vec<_>>().join("-");
-        Ok(Variant {
-            name,
-            graph: Graph::of(&config),
-            document,
-            tensors,
-            reweighted,
-            token_ids,
-            changed,
-            shown: self.shown,
-        })
+        Ok(Variant { name, graph: Graph::of(&config), document, tensors, reweighted, token_ids, changed })
     }
 
     /// The prompt that `ingredients` ask for, and what is new about it.
@@ -228,10 +220,9 @@ impl<'a> Base<'a> {
 }
 
 impl Variant {
-    /// Whoever answers questions about it.
-    pub fn referee(&self) -> Referee<'_> {
-        let own = Referee::new(&self.graph, &self.tensors, self.token_ids.len());
-        Referee { shown: Some(self.shown), ..own }
+    /// Whoever answers questions about it; `watch` is told how far it is.
+    pub fn referee<'v>(&'v self, watch: Option<&'v dyn Watch>) -> Referee<'v> {
+        Referee { watch, ..Referee::new(&self.graph, &self.tensors, self.token_ids.len()) }
     }
 }
 

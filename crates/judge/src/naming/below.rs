@@ -57,7 +57,7 @@ impl Comparison<'_> {
     /// what was left out. While nothing has been found, the mistake is also tried at single stages inside each segment.
     fn try_all(&self) -> Result<(Vec<Trial>, LeftOut), ReplayError> {
         let recorded: BTreeSet<Probe> = self.segments.own.keys().copied().collect();
-        let (mut trials, mut not_tried) = (Vec::new(), BTreeMap::new());
+        let (mut planned, mut not_tried) = (Vec::new(), BTreeMap::new());
         for mistake in self.replayer.mistakes() {
             // A layer's half is not tried: each of its stages is.
             let is_tried = |scope: Scope| match scope {
@@ -73,13 +73,13 @@ impl Comparison<'_> {
                 }
                 let touches = |probe| hypothesis.touches(probe);
                 if self.weights_read(&affected, touches) <= MOST_WEIGHTS {
-                    trials.push(self.attempt(hypothesis, &affected)?);
+                    planned.push((hypothesis, affected));
                     continue;
                 }
                 let sample = self.cheap_stages(&affected, touches);
                 let rest: BTreeSet<Probe> = affected.difference(&sample).copied().collect();
                 if !sample.is_empty() {
-                    trials.push(self.attempt(hypothesis, &sample)?);
+                    planned.push((hypothesis, sample));
                 }
                 if !rest.is_empty() {
                     not_tried.insert(mistake.name(), rest);
@@ -87,7 +87,7 @@ impl Comparison<'_> {
                 break;
             }
         }
-        Ok((trials, not_tried))
+        Ok((self.attempts("all stages with mistakes planted", planned)?, not_tried))
     }
 
     /// As many of `stages`, from the first on, as can be recomputed for every mistake of the catalogue in a few seconds.

@@ -38,7 +38,9 @@ impl Comparison<'_> {
         let way = if is_compared_rounded { Rounding::Reordered } else { Rounding::Stochastic };
         let roundings: Vec<Rounding> = SEEDS.map(way).collect();
         let mut runs = Vec::new();
+        self.replayer.begins("a second look", roundings.len().div_ceil(TOGETHER));
         for some in roundings.chunks(TOGETHER) {
+            self.replayer.part(1);
             runs.extend(run_each(self.replayer, self.given, stages, &self.planted, self.precision, some)?);
         }
         let by_probe = self.by_probe();

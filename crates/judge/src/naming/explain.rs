@@ -31,11 +31,9 @@ impl Comparison<'_> {
     /// Tries every mistake that changes a stage of `failing`: on those stages and, where that is cheap, on all others that it
     /// changes. If `fine`, in the fine scopes ([`Scope::is_fine`]), else in the others.
     pub fn trials(&self, failing: &BTreeSet<Probe>, fine: bool) -> Result<Vec<Trial>, ReplayError> {
-        let mut trials = Vec::new();
-        for mistake in self.replayer.mistakes() {
-            trials.extend(self.trials_of(mistake, failing, fine)?);
-        }
-        Ok(trials)
+        let planned = self.replayer.mistakes().into_iter().flat_map(|mistake| self.planned(mistake, failing, fine));
+        let what = if fine { "mistakes in parts of the layers" } else { "mistakes" };
+        self.attempts(&format!("what fails with {what} planted"), planned.collect())
     }
 
     /// The same for one mistake.
@@ -45,7 +43,20 @@ impl Comparison<'_> {
         failing: &BTreeSet<Probe>,
         fine: bool,
     ) -> Result<Vec<Trial>, ReplayError> {
-        let mut trials = Vec::new();
+        self.attempts(
+            &format!("what fails with {} planted in parts of the layers", mistake.id),
+            self.planned(mistake, failing, fine),
+        )
+    }
+
+    /// The hypotheses of one mistake that are worth their price, each with the stages to try it on.
+    fn planned(
+        &self,
+        mistake: &'static Mistake,
+        failing: &BTreeSet<Probe>,
+        fine: bool,
+    ) -> Vec<(Hypothesis, BTreeSet<Probe>)> {
+        let mut planned = Vec::new();
         for hypothesis in scopes(mistake, self.segments, failing).into_iter().filter(|h| h.scope.is_fine() == fine) {
             let touches = |probe| hypothesis.touches(probe);
             let affected = self.affected(touches);
@@ -55,9 +66,9 @@ impl Comparison<'_> {
                 continue;
             }
             let wanted = if self.weights_read(&affected, touches) > MOST_WEIGHTS { about } else { affected };
-            trials.push(self.attempt(hypothesis, &wanted)?);
+            planned.push((hypothesis, wanted));
         }
-        Ok(trials)
+        planned
     }
 
     /// The best explanation of some of `open`.

@@ -113,7 +113,7 @@ impl Comparison<'_> {
     /// The parameter that explains most stages of `open`.
     pub fn fit_a_parameter(&self, open: &BTreeSet<Probe>) -> Result<Option<Fitted>, ReplayError> {
         let mut best: Option<Fitted> = None;
-        for asked in self.parameters(|probe| open.contains(probe)) {
+        for asked in self.watched(self.parameters(|probe| open.contains(probe))) {
             if let Some(fitted) = self.fit(&asked)?
                 && self.is_no_chance(&asked, &fitted)?
                 && best.as_ref().is_none_or(|best| fitted.fits_better(best))
@@ -137,7 +137,7 @@ impl Comparison<'_> {
     /// removes the largest share of the residual.
     pub fn fit_below(&self) -> Result<Option<Below>, ReplayError> {
         let mut best: Option<(Slope, Below)> = None;
-        for asked in self.parameters(|_| true) {
+        for asked in self.watched(self.parameters(|_| true)) {
             let nudged = asked.expected * (1.0 + NUDGE);
             let towards = self.direction(&self.with_value(&asked, asked.expected)?, &self.with_value(&asked, nudged)?);
             if (towards.beta * NUDGE).abs() < LEAST_CHANGE || towards.beta.abs() < NUMBER_ERRORS * towards.error {
@@ -154,6 +154,12 @@ impl Comparison<'_> {
             }
         }
         Ok(best.map(|(_, below)| below))
+    }
+
+    /// `parameters`, one after the other; whoever watches is told how many there are.
+    fn watched(&self, parameters: Vec<Asked>) -> impl Iterator<Item = Asked> {
+        self.replayer.begins("other values of the numbers", parameters.len());
+        parameters.into_iter().inspect(|_| self.replayer.part(1))
     }
 
     /// The parameters that the stages picked by `pick` depend on, if predicting those stages is cheap enough to try values.

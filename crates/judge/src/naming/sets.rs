@@ -64,6 +64,7 @@ impl Comparison<'_> {
         if most < by_chance {
             return Ok(None);
         }
+        self.replayer.begins("several mistakes together", 0);
         let sets = singles.map(|member| self.set(vec![member], open)).collect::<Result<_, _>>()?;
         let mut beam = nearest(sets);
         for _ in 1..SET_SIZE {
