@@ -248,7 +248,7 @@ fn pages_hold_in_a_browser() {
     let before =
         r#""check": "trace", "model": "builtin:tiny", "prompt": "The color of the sky is", "output": "out/fixed""#;
     sandbox.config(&format!("{{{before}}}")).ok();
-    let both = r#""check": "compare", "model": "builtin:tiny", "candidates": ["out/t", "out/fixed"], "format": "html", "output": "both""#;
+    let both = r#""check": "compare", "model": "builtin:tiny", "candidates": ["out/t", "out/fixed"], "format": "html", "output": "both", "policy": ["torch", {"cosine": 0.99}]"#;
     assert_eq!(sandbox.config(&format!("{{{both}}}")).code, 1);
     matrix(&sandbox);
     let script = repository().join("tests/cli/look.mjs").canonicalize().unwrap();

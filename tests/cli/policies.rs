@@ -1,5 +1,8 @@
 //! Others' tolerances beside a verdict, and a saved verdict held against others.
 
+use std::collections::BTreeMap;
+
+use loupe_spec::{Dtype, HostTensor, Values};
 use serde_json::{Value, json};
 
 use crate::Sandbox;
@@ -65,6 +68,37 @@ fn a_saved_verdict_is_judged_again_as_it_would_have_been_at_once() {
     }
 }
 
+/// JSON has no infinity: what is beyond every tolerance is so when it is read again.
+#[test]
+fn what_is_no_number_fails_when_it_is_read_again_too() {
+    let sandbox = judged("");
+    let file = loupe_report::read_safetensors(&sandbox.path("out/t.safetensors")).unwrap();
+    let mut tensors: BTreeMap<String, HostTensor> =
+        file.names().into_iter().map(|name| (name.clone(), file.get(&name).unwrap())).collect();
+    let logits = tensors.get_mut("logits").unwrap();
+    let mut values = logits.values.to_f64();
+    values[3] = f64::NEG_INFINITY;
+    logits.values = Values::F64(values).to_dtype(Dtype::F32);
+    sandbox.dump(&tensors);
+    let policy = r#""policy": [{"kl": 1e9}, {"ulp": 1e30}, {"cosine": 0}, "torch", "polygraphy", "llama-nmse"]"#;
+    let compare =
+        r#"{"check": "compare", "model": "builtin:tiny", "candidate": "dump.safetensors", "output": "out/b", "#;
+    sandbox.config(&format!("{compare}{policy}}}"));
+    let again = format!(r#"{{"check": "rejudge", "verdict": "out/b", "output": "out/again", {policy}}}"#);
+    let run = sandbox.config(&again);
+    assert!(
+        run.stdout.contains("\nown 3\n") && run.stdout.contains("listed under \"unseen\" in out/b.json"),
+        "{}",
+        run.stdout
+    );
+    let (at_once, again) = (read(&sandbox, "out/b.json"), read(&sandbox, "out/again.json"));
+    assert_eq!(again["verdicts"][0]["tolerated"], at_once["verdicts"][0]["tolerated"]);
+    for one in again["verdicts"][0]["tolerated"].as_array().unwrap() {
+        let logits = one["stages"].as_array().unwrap().last().unwrap();
+        assert_eq!((&logits["probe"], &logits["own_inputs"]), (&json!("logits"), &Value::Null), "{one}");
+    }
+}
+
 #[test]
 fn several_candidates_each_have_their_own() {
     let sandbox = judged("");
@@ -93,6 +127,30 @@ fn what_is_no_verdict_is_refused() {
     let text = std::fs::read_to_string(sandbox.path("out/v.json")).unwrap();
     std::fs::write(sandbox.path("old.json"), text.replace("\"decisive\"", "\"other\"")).unwrap();
     refused("old.json", "missing field `decisive`");
+    let edited = |edit: &dyn Fn(&mut Value)| {
+        let mut verdicts: Value = serde_json::from_str(&text).unwrap();
+        edit(&mut verdicts);
+        std::fs::write(sandbox.path("edited.json"), verdicts.to_string()).unwrap();
+    };
+    edited(&|verdicts| verdicts["verdicts"] = json!([]));
+    refused("edited.json", "it holds no verdict");
+    // A page has a column for each layer.
+    edited(&|verdicts| verdicts["verdicts"][0]["coverage"]["of_layers"] = json!(1u64 << 62));
+    refused("edited.json", "layers, expected 4096 at most");
+    // What the program ends with is not the file's to say.
+    edited(&|verdicts| {
+        verdicts["exit_code"] = json!(77);
+        verdicts["verdicts"][0]["exit_code"] = json!(0);
+    });
+    assert_eq!(sandbox.config(r#"{"check": "rejudge", "verdict": "edited.json", "policy": "torch"}"#).code, 1);
+    // A hundred thousand names that were not recorded take no longer than they are long.
+    edited(&|verdicts| {
+        let names: Vec<Value> = (0..100_000).map(|at| json!({"stage": format!("x{at}"), "layers": []})).collect();
+        verdicts["verdicts"][0]["coverage"]["not_recorded"] = json!(names);
+    });
+    let page =
+        r#"{"check": "rejudge", "verdict": "edited.json", "policy": "torch", "format": "html", "output": "page"}"#;
+    assert_eq!(sandbox.config(page).code, 1);
     // Nor is the saved one overwritten.
     let run = sandbox.config(r#"{"check": "rejudge", "verdict": "out/v.json", "policy": "torch", "output": "out/v"}"#);
     assert!(run.code == 2 && run.stderr.contains("would overwrite out/v.json"), "{}", run.stderr);

@@ -67,14 +67,15 @@ pub(crate) fn run(compare: &Compare, output: Option<&Path>) -> Result<(String, V
     }
     verdicts.iter_mut().for_each(|verdict| verdict.tolerate(&compare.policies));
     let verdicts = Verdicts::of(verdicts);
-    Ok((said(&verdicts, &compare.format, output), verdicts))
+    let json = output.map(|prefix| Written::of(prefix).json);
+    Ok((said(&verdicts, &compare.format, json.as_deref()), verdicts))
 }
 
-/// What is printed of `verdicts`.
-pub(crate) fn said(verdicts: &Verdicts, format: &[Format], output: Option<&Path>) -> String {
+/// What is printed of `verdicts`; `json` is the file that holds them, where one does.
+pub(crate) fn said(verdicts: &Verdicts, format: &[Format], json: Option<&Path>) -> String {
     let mut out = String::new();
     if format.contains(&Format::Text) {
-        out.push_str(&text(verdicts, output.map(|prefix| Written::of(prefix).json).as_deref()));
+        out.push_str(&text(verdicts, json));
     }
     if format.contains(&Format::Json) && !format.contains(&Format::Text) {
         out.push_str(&serde_json::to_string_pretty(verdicts).unwrap_or_default());

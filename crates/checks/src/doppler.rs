@@ -1,6 +1,6 @@
 //! The reference's side of a comparison that Doppler makes, an inference engine on WebGPU: what its `doppler boundary source-pack`
 //! reads. Source: clocksmith/doppler, its boundary evidence tooling; its reference script for Qwen 3.5 with transformers writes the
-//! same of another model.
+//! same of another model, but for the name of f32: there it is torch's, here that of Doppler's own captures, with which it is compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -50,7 +50,7 @@ fn inputs(request: &Request) -> Vec<PathBuf> {
         | Check::Export { model: id, .. } => model(id),
         Check::Weights { model: id, against, .. } => model(id).into_iter().chain(against.clone()).collect(),
         Check::Explain { .. } => Vec::new(),
-        Check::Rejudge(rejudge) => vec![rejudge.verdict.clone()],
+        Check::Rejudge(rejudge) => vec![rejudge.verdict.clone(), Written::of(&rejudge.verdict).json],
         Check::Names { candidate, model: id, .. } => id.iter().flat_map(model).chain(files_read(candidate)).collect(),
         Check::Compare(compare) => {
             let paths = compare.candidates.iter().filter_map(|candidate| candidate.path());

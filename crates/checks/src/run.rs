@@ -67,7 +67,7 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
             return of_verdicts(compare::run(asked, common.output.as_deref())?, &asked.format);
         }
         Check::Rejudge(asked) => {
-            return of_verdicts(rejudge::run(asked, common.output.as_deref())?, &asked.format);
+            return of_verdicts(rejudge::run(asked)?, &asked.format);
         }
     };
     let mut out = String::new();

@@ -10,7 +10,7 @@ use crate::command::{Command, DumpFormat};
 use crate::key::{AnyKey, EDITORS, Key, Nested, Sets, Shape, key, with_default};
 use crate::read::{
     BOOLEAN, Choice, DEVICE, EVEN, INDEX, INTEGER, List, NOT_NEGATIVE, NUMBER, OneOrList, PATH, POSITIVE, PREFIX,
-    ProbePattern, Scalar, TEXT, Takes, any_list, list,
+    ProbePattern, Scalar, TEXT, Takes, UP_TO_1, any_list, list,
 };
 use crate::{BACKENDS, ComputedIn, Device, Emit, Format, MatmulPrecision, Proj};
 
@@ -155,8 +155,10 @@ pub(crate) const NAMED_POLICY: Choice<Policy> = Choice(|| Policy::NAMED.map(|pol
 /// A limit for each figure, in their order.
 pub(crate) static LIMITS: [Key<Scalar<f64>>; Figure::ALL.len()] = {
     const fn limit(figure: Figure) -> Key<Scalar<f64>> {
-        let says = if figure.is_likeness() { "the least that is allowed" } else { "the most that is allowed" };
-        key(figure.name(), NOT_NEGATIVE, says)
+        match figure.is_likeness() {
+            true => key(figure.name(), UP_TO_1, "the least that is allowed"),
+            false => key(figure.name(), NOT_NEGATIVE, "the most that is allowed"),
+        }
     }
     let [a, b, c, d, e, f, g, h, i, j, k] = Figure::ALL;
     [limit(a), limit(b), limit(c), limit(d), limit(e), limit(f), limit(g), limit(h), limit(i), limit(j), limit(k)]

@@ -147,6 +147,14 @@ pub(crate) const NOT_NEGATIVE: Scalar<f64> = Scalar {
     schema: || json!({"type": "number", "minimum": 0}),
 };
 
+/// A likeness, of which 1 is that nothing differs.
+pub(crate) const UP_TO_1: Scalar<f64> = Scalar {
+    take: |value| parsed(value).filter(|number: &f64| (0.0..=1.0).contains(number)),
+    words: "number from 0 to 1",
+    expected: "a number from 0 to 1, which is that nothing differs",
+    schema: || json!({"type": "number", "minimum": 0, "maximum": 1}),
+};
+
 /// An even number of lanes above 0, and no more than any size in a config.json may be: RoPE rotates two halves.
 pub(crate) const EVEN: Scalar<usize> = Scalar {
     take: |value| parsed(value).filter(|number: &usize| (2..=1 << 24).contains(number) && number.is_multiple_of(2)),

@@ -101,6 +101,10 @@ const CASES: &[(&str, &[&str])] = &[
         "{\"check\": \"trace\", \"model\": \"m\", \"prompt\": \"x\", \"emit\": \"doppler.boundary-provider-capture/v1\"}",
         &["\"emit\" writes a file, and there is no \"output\" to say where", "out/trace.doppler.json"],
     ),
+    (
+        "{\"check\": \"rejudge\", \"verdict\": \"v.json\", \"policy\": {\"cosine\": 1.5}}",
+        &["\"cosine\" is 1.5, expected a number from 0 to 1"],
+    ),
     // Which values.
     ("{\"model\": \"m\", \"prompt\": \"\"}", &["\"prompt\" is \"\", expected a string that is not empty"]),
     ("{\"model\": 2, \"prompt\": \"x\"}", &["\"model\" is 2, expected a string"]),

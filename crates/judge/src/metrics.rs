@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::decisive::decisive;
-use crate::number::{number, pairs};
+use crate::number::{number, pairs, some_number};
 
 /// A candidate's tensor against the reference's.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -42,7 +42,7 @@ pub struct Metrics {
     #[serde(deserialize_with = "pairs")]
     pub decisive: Vec<[f64; 2]>,
     /// On logits: KL(reference ‖ candidate) in nats, the mean over tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some_number", skip_serializing_if = "Option::is_none")]
     pub kl: Option<f64>,
     /// On logits: share of tokens whose largest logit is the same token.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,10 @@ impl Metrics {
     /// Of `candidate` against `reference`; rows are `width` long. Logits get their own figures.
     pub fn of(is_logits: bool, candidate: &[f64], reference: &[f64], width: usize, dtype: Dtype) -> Metrics {
         let pairs = || candidate.iter().copied().zip(reference.iter().copied());
-        let largest = |f: &dyn Fn(f64, f64) -> f64| pairs().map(|(c, r)| f(off(c, r), r.abs())).fold(0.0, f64::max);
+        // An infinite difference over an infinite reference is no number, and not nothing: `max` would leave it out.
+        let some = |of: f64| if of.is_nan() { f64::INFINITY } else { of };
+        let largest =
+            |f: &dyn Fn(f64, f64) -> f64| pairs().map(|(c, r)| some(f(off(c, r), r.abs()))).fold(0.0, f64::max);
         let dot: f64 = pairs().map(|(c, r)| c * r).sum();
         let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
         let (norm_c, norm_r) = (norm(candidate), norm(reference));
@@ -83,8 +86,8 @@ impl Metrics {
         let unit = 2f64.powi(1 - dtype.significand_bits());
         let ulp = candidate.chunks(width.max(1)).zip(reference.chunks(width.max(1))).map(|(c, r)| {
             let size = (r.iter().map(|x| x * x).sum::<f64>() / r.len().max(1) as f64).sqrt();
-            let worst = c.iter().zip(r).map(|(c, r)| (c - r).abs()).fold(0.0, f64::max);
-            if worst == 0.0 { 0.0 } else { worst / (size * unit) }
+            let worst = c.iter().zip(r).map(|(c, r)| off(*c, *r)).fold(0.0, f64::max);
+            if worst == 0.0 { 0.0 } else { some(worst / (size * unit)) }
         });
         let rows = || candidate.chunks(width.max(1)).zip(reference.chunks(width.max(1)));
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
@@ -92,7 +95,14 @@ impl Metrics {
             max_abs: largest(&|off, _| off),
             max_rel: largest(&|off, size| if size == 0.0 { 0.0 } else { off / size }),
             relative_l2: relative,
-            cosine: if norm_c * norm_r == 0.0 { 0.0 } else { dot / (norm_c * norm_r) },
+            cosine: match norm_c * norm_r {
+                // Its rounding would else be all that differs.
+                _ if relative == 0.0 => 1.0,
+                0.0 => 0.0,
+                // `min` would take 1 for no number.
+                norms if dot > norms => 1.0,
+                norms => dot / norms,
+            },
             norm_ratio: if norm_r == 0.0 { 1.0 } else { norm_c / norm_r },
             ulp: ulp.fold(0.0, f64::max),
             nmse: relative * relative,
@@ -114,7 +124,8 @@ fn kl(p: &[f64], q: &[f64]) -> f64 {
         x.iter().map(|v| v - total).collect::<Vec<f64>>()
     };
     let (p, q) = (log_softmax(p), log_softmax(q));
-    p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum::<f64>().max(0.0)
+    let sum = p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum::<f64>();
+    if sum.is_nan() { f64::INFINITY } else { sum.max(0.0) }
 }
 
 /// Share of the `k` largest that both have.

@@ -1,6 +1,6 @@
 //! What others' tolerances say of the numbers that were judged. Nothing of it decides a verdict: it stands beside one.
 
-use loupe_spec::{Dtype, Figure, Kind, Policy, Probe, Rule};
+use loupe_spec::{Dtype, Figure, Policy, Probe, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +81,8 @@ impl Verdict {
         let mut stages: Vec<Share> = Vec::new();
         let (mut own, mut whole) = (Tally::default(), Tally::default());
         for stage in &self.stages {
-            let rules = policy.rules(&kinds(stage), dtype);
+            let kind = Probe::named(&stage.probe).map(Probe::kind);
+            let rules = policy.rules(kind, stage.recomputed > 1, dtype);
             let Some(own_inputs) = share(&rules, &stage.metrics) else { continue };
             let from_token_ids = stage.end_to_end.as_ref().and_then(|metrics| share(&rules, metrics));
             own.count(self, stage, own_inputs);
@@ -122,13 +123,6 @@ impl Tally {
     }
 }
 
-/// What computes it: one operation, or none that is known where several were recomputed at once, or values that no forward pass
-/// computes.
-fn kinds(stage: &StageVerdict) -> Vec<Kind> {
-    let own = Probe::named(&stage.probe).filter(|_| stage.recomputed == 1);
-    own.map(Probe::kind).into_iter().collect()
-}
-
 /// How many times what `rules` allow the difference is: the largest. `None`: they ask nothing of such a stage.
 fn share(rules: &[Rule], metrics: &Metrics) -> Option<f64> {
     rules.iter().filter_map(|rule| share_of(*rule, metrics)).map(beyond).reduce(f64::max)
@@ -139,7 +133,7 @@ fn share_of(rule: Rule, metrics: &Metrics) -> Option<f64> {
     let of = |value: f64, allowed: f64| if value == 0.0 { 0.0 } else { value / allowed };
     Some(match rule {
         Rule::Close { rtol, atol } => {
-            let times = metrics.decisive.iter().map(|[size, off]| beyond(off / (atol + rtol * size)));
+            let times = metrics.decisive.iter().map(|[size, off]| beyond(of(*off, atol + rtol * size)));
             times.fold(0.0, f64::max)
         }
         Rule::Either(tolerance) => of(metrics.tolerance_either, tolerance),
@@ -168,7 +162,7 @@ fn value(figure: Figure, metrics: &Metrics) -> Option<f64> {
 
 /// What `policy` asks of a candidate in `dtype`.
 fn in_words(policy: &Policy, dtype: Dtype) -> String {
-    let rules = policy.rules(&[], dtype);
+    let rules = policy.rules(None, false, dtype);
     let rule = rules.iter().map(|rule| match rule {
         Rule::Close { rtol, atol } => format!("|yours - Gemma's| <= {atol:?} + {rtol:?} |Gemma's| of each value"),
         Rule::Either(tolerance) => {
@@ -194,6 +188,7 @@ fn in_words(policy: &Policy, dtype: Dtype) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use loupe_spec::Kind;
     use serde_json::Value;
 
     use super::*;
@@ -222,7 +217,7 @@ mod tests {
                     assert!((share - golden).abs() <= off, "{share} {case}");
                 }
             };
-            let told = |policy: Policy| share(&policy.rules(&[Kind::Linear], dtype), &metrics).unwrap();
+            let told = |policy: Policy| share(&policy.rules(Some(Kind::Linear), false, dtype), &metrics).unwrap();
             near(told(Policy::Torch), &case["torch"]);
             near(told(Policy::Polygraphy), &case["polygraphy"]);
             match case["nmse"].as_f64() {
@@ -235,12 +230,55 @@ mod tests {
         }
     }
 
+    /// What those tools have in their sources, by operation and dtype.
+    #[test]
+    fn limits_are_those_of_the_operation_and_the_dtype() {
+        let nmse = |kind, fused| Policy::LlamaNmse.rules(kind, fused, Dtype::F32);
+        let most = |most| vec![Rule::Figure(Figure::Nmse, most)];
+        for kind in [Kind::Linear, Kind::Scores, Kind::Context] {
+            assert_eq!(nmse(Some(kind), false), most(5e-4));
+        }
+        assert_eq!(nmse(Some(Kind::Softmax), false), most(1e-6));
+        assert_eq!([nmse(Some(Kind::RmsNorm), false), nmse(None, false)], [most(1e-7), most(1e-7)]);
+        assert_eq!([nmse(Some(Kind::Gelu), true), nmse(Some(Kind::Softmax), true)], [most(5e-4), most(5e-4)]);
+        let doppler = |dtype| Policy::Doppler.rules(None, false, dtype);
+        assert_eq!([Dtype::F16, Dtype::Bf16].map(doppler), [[Rule::Either(2e-3)], [Rule::Either(2e-3)]]);
+        assert_eq!([Dtype::F32, Dtype::F64].map(doppler), [[Rule::Either(1e-5)], [Rule::Either(1e-5)]]);
+    }
+
+    /// A tool fails what is no number, and passes what does not differ, whatever it asks for.
+    #[test]
+    fn no_figure_passes_what_is_no_number_or_fails_what_is_equal() {
+        let reference = [0.5, -1.0, 3.0, 0.0];
+        let figures =
+            Figure::ALL.map(|figure| Policy::Own(vec![(figure, if figure.is_likeness() { 1.0 } else { 0.0 })]));
+        for policy in Policy::NAMED.iter().chain(&figures) {
+            let rules = policy.rules(Some(Kind::Linear), false, Dtype::F32);
+            let told = |candidate: &[f64], reference: &[f64]| {
+                share(&rules, &Metrics::of(true, candidate, reference, 4, Dtype::F32)).unwrap()
+            };
+            for equal in [reference, [0.0; 4], [0.1; 4]] {
+                assert!(told(&equal, &equal) <= 1.0, "{policy:?} of {equal:?}");
+            }
+            let lax = Policy::Own(vec![(Figure::Rtol, 1e9), (Figure::Atol, 1e9)]);
+            let agreement = matches!(policy, Policy::Own(own) if own[0].0.name().starts_with("top"));
+            for broken in [f64::NAN, f64::INFINITY] {
+                // Which are largest is asked of whatever there is.
+                assert!(agreement || told(&[0.5, broken, 3.0, 0.0], &reference) > 1.0, "{policy:?} of {broken}");
+                assert!(agreement || told(&reference, &[0.5, broken, 3.0, 0.0]) > 1.0, "{policy:?} against {broken}");
+                let metrics = Metrics::of(true, &[0.5, broken, 3.0, 0.0], &reference, 4, Dtype::F32);
+                assert!(share(&lax.rules(None, false, Dtype::F32), &metrics).unwrap().is_infinite());
+            }
+        }
+    }
+
     #[test]
     fn numbers_of_ones_own_all_have_to_hold_and_a_likeness_is_a_least() {
         let reference: Vec<f64> = (1..=50).map(f64::from).collect();
         let candidate: Vec<f64> = reference.iter().map(|value| value * 7.0).collect();
         let metrics = Metrics::of(false, &candidate, &reference, 50, Dtype::F32);
-        let told = |limits: &[(Figure, f64)]| share(&Policy::Own(limits.to_vec()).rules(&[], Dtype::F32), &metrics);
+        let told =
+            |limits: &[(Figure, f64)]| share(&Policy::Own(limits.to_vec()).rules(None, false, Dtype::F32), &metrics);
         assert!(told(&[(Figure::Cosine, 0.999)]).unwrap() < 1e-9, "a factor has the same direction");
         assert_eq!(told(&[(Figure::RelativeL2, 3.0)]), Some(2.0));
         assert_eq!(told(&[(Figure::Cosine, 0.999), (Figure::RelativeL2, 3.0), (Figure::MaxAbs, 600.0)]), Some(2.0));

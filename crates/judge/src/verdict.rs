@@ -14,6 +14,9 @@ use crate::number::{number, numbers};
 use crate::picture::Picture;
 use crate::policy::Tolerated;
 
+/// More layers than any model has.
+const MOST_LAYERS: usize = 4096;
+
 /// The format and its version.
 pub const SCHEMA: &str = "loupe.verdict/1";
 
@@ -368,6 +371,15 @@ pub enum VerdictError {
     /// No JSON, or not with these keys.
     #[error("it is no verdict: {0}")]
     Json(#[from] serde_json::Error),
+    /// Of no candidate.
+    #[error("it holds no verdict")]
+    None,
+    /// A model that nobody has made. Pages have a column for each layer.
+    #[error("it is of a model with {layers} layers, expected {MOST_LAYERS} at most")]
+    Layers {
+        /// What it says.
+        layers: usize,
+    },
     /// Of another version, or of something else.
     #[error("its schema is {}, expected \"{SCHEMA}\"", found.as_deref().map_or("missing".to_string(), |found| format!("\"{}\"", echo(found))))]
     Schema {
@@ -388,9 +400,22 @@ impl Verdicts {
         }
         // First: what another version calls its keys is not the news.
         match serde_json::from_slice::<Version>(json)?.schema {
-            found if found.as_deref() != Some(SCHEMA) => Err(VerdictError::Schema { found }),
-            _ => Ok(serde_json::from_slice(json)?),
+            found if found.as_deref() != Some(SCHEMA) => return Err(VerdictError::Schema { found }),
+            _ => {}
         }
+        let Verdicts { mut verdicts, .. } = serde_json::from_slice(json)?;
+        if verdicts.is_empty() {
+            return Err(VerdictError::None);
+        }
+        for verdict in &mut verdicts {
+            let layers = verdict.coverage.of_layers;
+            if layers > MOST_LAYERS {
+                return Err(VerdictError::Layers { layers });
+            }
+            // What a program ends with is not the file's to say.
+            verdict.exit_code = verdict.verdict.exit_code();
+        }
+        Ok(Verdicts::of(verdicts))
     }
 
     /// Gathers.

@@ -1,5 +1,7 @@
 //! Layers × stages: what each stage's error is, and which stages were not looked at.
 
+use std::collections::HashMap;
+
 use loupe_judge::{Class, Judgement, NotRecorded, StageVerdict, Verdict};
 use loupe_spec::{Probe, echo};
 
@@ -71,6 +73,7 @@ impl Grid {
         entries.sort_by_key(|entry| entry.probe);
         let of_layers = verdict.coverage.of_layers;
         let mut rows: Vec<Row> = Vec::new();
+        let mut places: HashMap<(String, bool), usize> = HashMap::new();
         for entry in entries {
             let layer = entry.probe.and_then(Probe::layer);
             let name = match entry.probe.filter(|_| layer.is_some()) {
@@ -78,10 +81,9 @@ impl Grid {
                 None => echo(&entry.name),
             };
             let width = if layer.is_some() { of_layers } else { 1 };
-            let at = rows.iter().position(|row| row.name == name && row.in_layers == layer.is_some());
-            let at = at.unwrap_or_else(|| {
+            let at = *places.entry((name, layer.is_some())).or_insert_with_key(|(name, in_layers)| {
                 let cells = (0..width).map(|_| Cell::Nothing).collect();
-                rows.push(Row { name, cells, in_layers: layer.is_some() });
+                rows.push(Row { name: name.clone(), cells, in_layers: *in_layers });
                 rows.len() - 1
             });
             if let Some(cell) = rows[at].cells.get_mut(layer.unwrap_or(0)) {

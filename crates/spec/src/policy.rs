@@ -32,7 +32,8 @@ impl Policy {
         }
     }
 
-    /// What has to hold of a stage that is computed by `kinds`, of a candidate in `dtype`.
+    /// What has to hold of a stage that one operation of this `kind` computes (`None`: several, or values that no forward pass
+    /// computes), of a candidate in `dtype`. `fused`: it takes several operations from what was recorded before it.
     ///
     /// | policy | source |
     /// |---|---|
@@ -40,7 +41,7 @@ impl Policy {
     /// | polygraphy | `polygraphy.comparator.compare.SimpleCompareFunc` (0.53): "elemwise", 1e-5 and 1e-5 |
     /// | llama-nmse | llama.cpp's test-backend-ops: `max_nmse_err` of `test_case`, `test_mul_mat`, `test_flash_attn_ext`, `test_soft_max` |
     /// | doppler | clocksmith/doppler, its boundary evidence policy: source-f32-v1, source-f16-v1 |
-    pub fn rules(&self, kinds: &[Kind], dtype: Dtype) -> Vec<Rule> {
+    pub fn rules(&self, kind: Option<Kind>, fused: bool, dtype: Dtype) -> Vec<Rule> {
         match self {
             Policy::Torch => {
                 let (rtol, atol) = match dtype {
@@ -53,12 +54,12 @@ impl Policy {
             }
             Policy::Polygraphy => vec![Rule::Either(1e-5)],
             Policy::LlamaNmse => {
-                let most = match kinds {
-                    [Kind::Linear | Kind::Scores | Kind::Context] => 5e-4,
-                    [Kind::Softmax] => 1e-6,
-                    [_] => 1e-7,
+                let most = match kind {
                     // What is fused there has the limit of a product.
-                    _ => 5e-4,
+                    _ if fused => 5e-4,
+                    Some(Kind::Linear | Kind::Scores | Kind::Context) => 5e-4,
+                    Some(Kind::Softmax) => 1e-6,
+                    _ => 1e-7,
                 };
                 vec![Rule::Figure(Figure::Nmse, most)]
             }

@@ -289,6 +289,7 @@ impl<'a> Comparison<'a> {
     /// Plants a mistake that was found, for the rest of the search.
     pub fn plant(&mut self, Planting { edits, sites }: &Planting) -> Result<(), ReplayError> {
         self.planted.extend_from_slice(edits);
+        self.replayer.begins("the stages again, with what was found", 1);
         for new in self.noisy(&self.affected(|probe| sites.contains(&probe)), &self.planted)? {
             if let Some(old) = self.stages.iter_mut().find(|old| old.probe == new.probe) {
                 *old = new;

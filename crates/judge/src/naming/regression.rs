@@ -23,7 +23,9 @@ impl Comparison<'_> {
         let named = findings.named.iter().map(|named| (named.id.to_string(), named.probe));
         let fitted = findings.fitted.iter().map(|fitted| (fitted.parameter.to_string(), fitted.probe));
         let mut all = Vec::new();
+        self.replayer.begins("what a page draws of it", findings.named.len() + findings.fitted.len());
         for (name, probe) in named.chain(fitted) {
+            self.replayer.part(1);
             all.extend(self.regression(&name, probe)?.map(|regression| (probe, regression)));
         }
         Ok(all)

@@ -7,7 +7,7 @@ use loupe_spec::{Probe, echo};
 
 use super::part::{Part, line};
 use super::table::{empty, over_layers, right_aligned};
-use crate::policy::Tally;
+use crate::policy::{Tally, Tolerated};
 use crate::verdict::{Class, Verdict};
 use crate::words::{count, share};
 
@@ -52,8 +52,8 @@ pub fn text(verdict: &Verdict, title: Option<&str>) -> String {
 
 /// What each tolerance asks for, what it fails, and where it disagrees with the verdict.
 pub fn tolerated(verdict: &Verdict) -> Vec<Part> {
-    let part = |one: &crate::policy::Tolerated| Part {
-        title: one.policy.clone(),
+    let part = |(at, one): (usize, &Tolerated)| Part {
+        title: called(verdict, at),
         lines: [
             Some(line("asks for", one.rule.clone())),
             one.from_token_ids.as_ref().map(|tally| line("from ids", in_words(tally))),
@@ -63,7 +63,17 @@ pub fn tolerated(verdict: &Verdict) -> Vec<Part> {
         .flatten()
         .collect(),
     };
-    verdict.tolerated.iter().map(part).collect()
+    verdict.tolerated.iter().enumerate().map(part).collect()
+}
+
+/// Number `at` of what was asked: its policy, of which several are told apart by their numbers.
+fn called(verdict: &Verdict, at: usize) -> String {
+    let policy = echo(&verdict.tolerated[at].policy);
+    let alike = |some: &[Tolerated]| some.iter().filter(|other| other.policy == verdict.tolerated[at].policy).count();
+    match alike(&verdict.tolerated) {
+        1 => policy,
+        _ => format!("{policy} {}", 1 + alike(&verdict.tolerated[..at])),
+    }
 }
 
 /// `fails 20 of 24 stages, first layers.0.mlp.act; 19 of them are right by Loupe; passes 1 that Loupe calls wrong`
@@ -91,11 +101,6 @@ pub fn shares(verdict: &Verdict) -> Shares {
     let mut header = vec!["stage".to_string(), "Loupe".to_string()];
     let mut columns: Vec<BTreeMap<String, f64>> = Vec::new();
     for (at, one) in verdict.tolerated.iter().enumerate() {
-        // Several of a user's own are told apart by their numbers.
-        let number = match verdict.tolerated.iter().filter(|other| other.policy == one.policy).count() {
-            1 => String::new(),
-            _ => format!(" {}", 1 + verdict.tolerated[..at].iter().filter(|other| other.policy == one.policy).count()),
-        };
         let (mut ids, mut alone) = (BTreeMap::new(), BTreeMap::new());
         for stage in &one.stages {
             let pattern = Probe::named(&stage.probe).map_or_else(|| stage.probe.clone(), Probe::pattern);
@@ -108,7 +113,7 @@ pub fn shares(verdict: &Verdict) -> Shares {
         }
         for (what, column) in [("ids", ids), ("alone", alone)] {
             if !column.is_empty() {
-                header.push(format!("{}{number}, {what}", one.policy));
+                header.push(format!("{}, {what}", called(verdict, at)));
                 columns.push(column);
             }
         }
