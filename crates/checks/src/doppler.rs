@@ -2,17 +2,17 @@
 //! reads. Source: clocksmith/doppler, its boundary evidence tooling; its reference script for Qwen 3.5 with transformers writes the
 //! same of another model, but for the name of f32: there it is torch's, here that of Doppler's own captures, with which it is compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 
 use loupe_checkpoint::sha256_hex;
 use loupe_config::{Common, Emit, Input};
-use loupe_runtime::Info;
+use loupe_runtime::Recorded;
 use loupe_spec::{Dtype, Graph, HostTensor, Probe};
 use serde_json::{Value, json};
 
-use crate::CheckError;
 use crate::session::Session;
+use crate::{BURN, CheckError};
 
 /// How many values of a boundary stand in it by themselves.
 const SAMPLES: usize = 8;
@@ -27,7 +27,7 @@ const IN_A_LAYER: [(&str, &str); 6] = [
     ("ffn.output", "mlp.down_proj"),
 ];
 
-/// The boundaries of `layers`, of which Doppler knows the first and the last for a whole model, with the stages that they are.
+/// The embedding, the boundaries of each of `layers` (of all layers where none are named) and the logits, with the stages that they are.
 fn boundaries(graph: &Graph, layers: Option<&[usize]>) -> Vec<(String, Probe)> {
     let all = || (0..graph.config().num_hidden_layers).collect();
     let layers: BTreeSet<usize> = layers.map_or_else(all, |layers| layers.iter().copied().collect());
@@ -44,7 +44,7 @@ pub(crate) fn wanted(graph: &Graph, layers: Option<&[usize]>) -> BTreeSet<Probe>
     boundaries(graph, layers).into_iter().map(|(_, probe)| probe).collect()
 }
 
-/// The capture of a run that recorded `values`.
+/// The capture of a run.
 ///
 /// # Errors
 /// The program's own file, whose digest stands for that of a script, cannot be read.
@@ -52,8 +52,7 @@ pub(crate) fn capture(
     session: &Session<'_>,
     input: &Input,
     layers: Option<&[usize]>,
-    values: &BTreeMap<Probe, HostTensor>,
-    info: &Info,
+    Recorded { values, info, .. }: &Recorded,
     common: &Common,
 ) -> Result<Value, CheckError> {
     let checkpoint = &session.checkpoint;
@@ -82,7 +81,7 @@ pub(crate) fn capture(
         },
         "runtime": {
             "loupe": env!("CARGO_PKG_VERSION"),
-            "burn": "0.21.0",
+            "burn": BURN,
             "backend": info.name,
             "device": info.device,
             "dtype": dtype,

@@ -34,5 +34,5 @@ mod weights;
 
 pub use error::CheckError;
 pub use overwrite::refuse_overwriting;
-pub use run::{Files, Outcome, run};
+pub use run::{BURN, Files, Outcome, run};
 pub use session::Session;

@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 use crate::next_config::short;
 use crate::{CheckError, attn, compare, embed, explain, export, layer_out, names, rejudge, rope, trace_check, weights};
 
+/// The version of burn that the backends are of.
+pub const BURN: &str = "0.21.0";
+
 /// What a check has to say.
 pub struct Outcome {
     /// For people.
@@ -88,7 +91,7 @@ pub fn run(request: &Request) -> Result<Outcome, CheckError> {
     }
     let report = Report {
         schema: SCHEMA.to_string(),
-        loupe: Loupe { version: env!("CARGO_PKG_VERSION").to_string(), burn: "0.21.0".to_string() },
+        loupe: Loupe { version: env!("CARGO_PKG_VERSION").to_string(), burn: BURN.to_string() },
         config: as_run(request),
         model: done.model,
         token_ids: done.token_ids,

@@ -37,9 +37,7 @@ pub(crate) fn run(
     let info = recorded.info.clone();
     let emitted = match emit {
         None => None,
-        Some(Emit::DopplerBoundaries) => {
-            Some(doppler::capture(&session, input, layers, &recorded.values, &info, common)?)
-        }
+        Some(Emit::DopplerBoundaries) => Some(doppler::capture(&session, input, layers, &recorded, common)?),
     };
     let kept = Kept::of(recorded.named());
     for (name, summary) in &kept.summaries {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use failure::Failure;
-use loupe_checks::{CheckError, Files};
+use loupe_checks::{BURN, CheckError, Files};
 use loupe_config::{Document, STDIN};
 use loupe_spec::{echo, echo_path, printable};
 use miette::{GraphicalReportHandler, GraphicalTheme, Report, miette};
@@ -83,7 +83,7 @@ fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
         [only] if only == "--version" || only == "-V" => {
-            say(concat!("loupe ", env!("CARGO_PKG_VERSION"), " (burn 0.21.0)\n"))?;
+            say(&format!("loupe {} (burn {BURN})\n", env!("CARGO_PKG_VERSION")))?;
             return Ok(ExitCode::SUCCESS);
         }
         [only] if only != STDIN && only.to_string_lossy().starts_with('-') => {

@@ -7,7 +7,7 @@ use loupe_spec::{Given, HostTensor, Kind, Precision, Probe, Replay, ReplayError,
 use crate::Candidate;
 use crate::coverage::{Coverage, NotRecorded};
 use crate::limits::TENSOR_LIMIT;
-use crate::metrics::{Metrics, relative_l2};
+use crate::metrics::Metrics;
 use crate::noise::Noise;
 use crate::picture::Detail;
 use crate::precision::infer_storage;
@@ -158,16 +158,17 @@ impl<'a> Case<'a> {
         let width = stage.shape.last().copied().unwrap_or(1);
         let against =
             |reference: &[f64]| Metrics::of(stage.probe.is_logits(), &recorded, reference, width, precision.storage);
+        let end_to_end = reference.as_deref().map(against);
         StageVerdict {
             probe: stage.probe.to_string(),
             local_error,
-            end_to_end_error: reference.as_ref().map(|reference| relative_l2(&recorded, reference)),
+            end_to_end_error: end_to_end.as_ref().map(|metrics| metrics.relative_l2),
             budget,
             budget_used: fit.size() / TENSOR_LIMIT,
             class,
             recomputed: self.segments.own[&stage.probe].len(),
             metrics: against(&select(&stage.exact)),
-            end_to_end: reference.as_deref().map(against),
+            end_to_end,
             picture: (self.detail == Detail::Pictures).then(|| stage.picture()),
         }
     }

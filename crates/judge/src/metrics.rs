@@ -65,7 +65,7 @@ fn off(candidate: f64, reference: f64) -> f64 {
 }
 
 /// ‖a - b‖ / ‖b‖; 0 where both are 0.
-pub fn relative_l2(a: &[f64], b: &[f64]) -> f64 {
+fn relative_l2(a: &[f64], b: &[f64]) -> f64 {
     let norm: f64 = b.iter().map(|v| v * v).sum::<f64>();
     let difference: f64 = a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f64>();
     if difference == 0.0 { 0.0 } else { (difference / norm).sqrt() }

@@ -73,10 +73,10 @@ fn beyond(share: f64) -> f64 {
 impl Verdict {
     /// Says of the same numbers what `policies` say, in the place of what others said before.
     pub fn tolerate(&mut self, policies: &[Policy]) {
-        self.tolerated = policies.iter().map(|policy| self.tolerated(policy)).collect();
+        self.tolerated = policies.iter().map(|policy| self.held_against(policy)).collect();
     }
 
-    fn tolerated(&self, policy: &Policy) -> Tolerated {
+    fn held_against(&self, policy: &Policy) -> Tolerated {
         let dtype = self.candidate.dtype;
         let mut stages: Vec<Share> = Vec::new();
         let (mut own, mut whole) = (Tally::default(), Tally::default());
@@ -101,7 +101,7 @@ impl Verdict {
     }
 
     /// Whether `stage` is right, as far as the verdict goes: a cast elsewhere is beyond the limit and still right.
-    pub(crate) fn calls_right(&self, stage: &StageVerdict) -> bool {
+    pub fn calls_right(&self, stage: &StageVerdict) -> bool {
         match stage.class {
             Class::Exact | Class::Numeric => true,
             Class::Wrong => self.verdict == Judgement::Numeric,

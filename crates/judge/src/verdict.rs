@@ -320,10 +320,15 @@ pub struct Verdict {
     pub stages: Vec<StageVerdict>,
 }
 
+/// The stage's `name` without the layer's number; what is no stage has its own.
+pub(crate) fn pattern(name: &str) -> String {
+    Probe::named(name).map_or_else(|| name.to_string(), Probe::pattern)
+}
+
 impl StageVerdict {
     /// The name without the layer's number, for tables; what is no stage has its own.
     pub fn pattern(&self) -> String {
-        Probe::named(&self.probe).map_or_else(|| self.probe.clone(), Probe::pattern)
+        pattern(&self.probe)
     }
 
     /// The layer, of a stage that is in one.

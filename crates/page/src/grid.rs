@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use loupe_judge::{Class, Judgement, NotRecorded, StageVerdict, Verdict};
+use loupe_judge::{Class, NotRecorded, StageVerdict, Verdict};
 use loupe_spec::{Probe, echo};
 
 use crate::scale;
@@ -113,8 +113,6 @@ impl Recorded {
     /// Stage number `at` of `verdict`; `place` is said behind its name.
     pub fn of(verdict: &Verdict, at: usize, stage: &StageVerdict, place: &str) -> Recorded {
         let used = scale::short(stage.budget_used);
-        // Only a cast in another place is beyond the limit and still right.
-        let is_cast = stage.class == Class::Wrong && verdict.verdict == Judgement::Numeric;
         let (local, what, local_colour) = match stage.class {
             Class::Exact => ("=".to_string(), "the reference, as its dtype rounds it".to_string(), LIMIT[0]),
             Class::Fault => ("!".to_string(), "values that are broken".to_string(), LIMIT[7]),
@@ -122,7 +120,9 @@ impl Recorded {
                 let colour = LIMIT[scale::of_limit(stage.budget_used).min(3)];
                 (used.clone(), format!("right, {used} times its limit"), colour)
             }
-            Class::Wrong if is_cast => (used.clone(), format!("a cast elsewhere, {used} times its limit"), "cast"),
+            Class::Wrong if verdict.calls_right(stage) => {
+                (used.clone(), format!("a cast elsewhere, {used} times its limit"), "cast")
+            }
             Class::Wrong => {
                 let colour = LIMIT[scale::of_limit(stage.budget_used).max(4)];
                 (used.clone(), format!("wrong, {used} times its limit"), colour)

@@ -132,8 +132,8 @@ impl<B: Backend, const D: usize> Tensor<B, D> {
 
     /// `tensors`, of which there is one at least, one after the other along `axis`.
     ///
-    /// burn's own of the same name is, on GPUs, this by way of quantised tensors. Each assignment copies the whole, so halves are joined:
-    /// one after the other, eighty parts would be copied eighty times.
+    /// burn's own of the same name is, on GPUs, this by way of quantised tensors. burn-flex's assignment copies the
+    /// whole, so halves are joined: one part after the other, all would be copied as often as there are parts.
     pub fn cat(mut tensors: Vec<Tensor<B, D>>, axis: usize) -> Tensor<B, D> {
         let behind = tensors.split_off(tensors.len().div_ceil(2));
         if behind.is_empty() {

@@ -13,8 +13,9 @@ use crate::noise::measure;
 use crate::segments::Segments;
 use crate::stage::{Fit, Stage};
 
-/// Comparing a value takes as long as using so many weights of a matrix, about: 60 ns and 1 ns at 2B's shape on two cores. It is for an
-/// estimate of what is left, and decides nothing.
+/// Comparing a value takes about as long as using so many weights of a matrix. Least squares over the hypotheses of two verdicts at 2B's
+/// shape, on two cores: 71 ns and 1.8 ns (all stages), 181 ns and 1.1 ns (layer outputs). It is for an estimate of what is left, and
+/// decides nothing.
 const WEIGHTS_PER_VALUE: usize = 60;
 
 /// What every step of the search works on. It changes when a mistake is found: that is planted, and the stages are predicted anew.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use loupe_spec::{Probe, echo};
+use loupe_spec::echo;
 
 use super::part::{Part, line};
 use super::table::{empty, over_layers, right_aligned};
 use crate::policy::{Tally, Tolerated};
-use crate::verdict::{Class, Verdict};
+use crate::verdict::{Class, Verdict, pattern};
 use crate::words::{count, share};
 
 /// Every stage, and how many times what each tolerance allows it is off.
@@ -76,7 +76,7 @@ fn called(verdict: &Verdict, at: usize) -> String {
     }
 }
 
-/// `fails 20 of 24 stages, first layers.0.mlp.act; 19 of them are right by Loupe; passes 1 that Loupe calls wrong`
+/// `fails 20 of 24 stages, first layers.0.mlp.act; Loupe calls 19 of them right; it passes 1 that Loupe calls wrong`
 fn in_words(tally: &Tally) -> String {
     if tally.of == 0 {
         return "asks nothing of what was recorded".to_string();
@@ -103,7 +103,7 @@ pub fn shares(verdict: &Verdict) -> Shares {
     for (at, one) in verdict.tolerated.iter().enumerate() {
         let (mut ids, mut alone) = (BTreeMap::new(), BTreeMap::new());
         for stage in &one.stages {
-            let pattern = Probe::named(&stage.probe).map_or_else(|| stage.probe.clone(), Probe::pattern);
+            let pattern = pattern(&stage.probe);
             let worst = |column: &mut BTreeMap<String, f64>, share: f64| {
                 let own = column.entry(pattern.clone()).or_insert(share);
                 *own = own.max(share);
