@@ -62,13 +62,15 @@ fn what_a_run_reads_it_never_writes() {
     let cached = sandbox.path("huggingface/hub/models--org--name");
     fs::create_dir_all(cached.join("refs")).unwrap();
     fs::create_dir_all(cached.join("snapshots")).unwrap();
-    fs::write(cached.join("refs/main"), "abc").unwrap();
-    fs::rename(sandbox.path("model"), cached.join("snapshots/abc")).unwrap();
+    let commit = "abc".repeat(14)[..40].to_string();
+    let snapshot = cached.join("snapshots").join(&commit);
+    fs::write(cached.join("refs/main"), &commit).unwrap();
+    fs::rename(sandbox.path("model"), &snapshot).unwrap();
     let hub = r#""check": "embed", "model": "org/name", "token_ids": [2, 5]"#;
-    let config = "huggingface/hub/models--org--name/snapshots/abc/config";
+    let config = format!("huggingface/hub/models--org--name/snapshots/{commit}/config");
     refused(&sandbox.config(&format!(r#"{{{hub}, "output": "{config}"}}"#)), 2, &["would overwrite", "config.json"]);
     sandbox.config(&format!(r#"{{{hub}, "output": "hub"}}"#)).ok();
-    fs::rename(cached.join("snapshots/abc"), sandbox.path("model")).unwrap();
+    fs::rename(&snapshot, sandbox.path("model")).unwrap();
     // Folders of stimuli are cleared before they are written.
     fs::create_dir(sandbox.path("run-stimulus")).unwrap();
     fs::rename(sandbox.path("model"), sandbox.path("run-stimulus/1")).unwrap();

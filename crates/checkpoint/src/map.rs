@@ -22,7 +22,7 @@ impl AsRef<[u8]> for Pages {
 pub(crate) fn map(path: &Path) -> io::Result<(Bytes, Pages)> {
     let file = loupe_files::open(path)?;
     // SAFETY: a map of a file is sound as long as nobody changes the file while it is mapped, which no program can
-    // ensure. Checkpoints are written once, under a temporary name, and then renamed (by this crate and by hf-hub), so
+    // ensure. Checkpoints are written once, under a temporary name, and then renamed (by this crate and by Hugging Face's), so
     // a file under its final name does not change; one that is cut off by hand ends this process with SIGBUS.
     let pages = Pages(Arc::new(unsafe { Mmap::map(&file)? }));
     Ok((Bytes::from_owner(pages.clone()), pages))

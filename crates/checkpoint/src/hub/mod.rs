@@ -1,13 +1,25 @@
 //! Models of the Hugging Face hub: the cache first, the network only for what it lacks.
 
+mod announced;
+mod cache;
+mod client;
+mod content_hash;
 mod download;
+mod patience;
 mod settings;
 
 use std::path::PathBuf;
 
+use cache::ModelCache;
+use client::Trouble;
+use download::Fetched;
+
 use crate::CheckpointError;
 use crate::names::CONFIG;
 pub(crate) use settings::HubSettings;
+
+const WHAT_TO_DO: &str =
+    "run again to go on where it stopped, set HF_ENDPOINT to use a mirror, or give the folder of a checkpoint";
 
 /// A model of the hub at one commit.
 #[derive(Clone, Debug)]
@@ -30,9 +42,7 @@ impl HubModel {
         if !model.snapshot().join(CONFIG).is_file() {
             // What the cache lacks is asked for as the person named it: a branch may have moved on.
             model.commit = revision.into();
-            let fetched = model.download(CONFIG)?.ok_or_else(|| model.no_such_file(CONFIG))?;
-            let commit = fetched.parent().and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
-            model.commit = commit.unwrap_or(revision).into();
+            model.commit = model.fetch(CONFIG)?.ok_or_else(|| model.no_such_file(CONFIG))?.commit;
         }
         Ok(model)
     }
@@ -48,7 +58,7 @@ impl HubModel {
     /// The model at the commit that the cache has for `revision`; without one, at `revision` itself.
     fn known(id: &str, revision: &str, settings: &HubSettings) -> HubModel {
         let mut model = HubModel { id: id.into(), commit: revision.into(), settings: settings.clone() };
-        if let Some(commit) = model.cached_commit(revision) {
+        if let Some(commit) = model.cache().commit_of(revision) {
             model.commit = commit;
         }
         model
@@ -65,21 +75,32 @@ impl HubModel {
 
     /// The folder of the cache that holds the files of this commit.
     pub fn snapshot(&self) -> PathBuf {
-        self.folder().join("snapshots").join(&self.commit)
+        self.cache().snapshot(&self.commit)
     }
 
-    /// `models--org--name` in the cache.
-    fn folder(&self) -> PathBuf {
-        self.settings.cache.join(format!("models--{}", self.id.replace('/', "--")))
+    fn cache(&self) -> ModelCache {
+        ModelCache::new(&self.id, &self.settings)
     }
 
-    /// The commit that the cache has for `revision`, which may be a commit itself.
-    fn cached_commit(&self, revision: &str) -> Option<String> {
-        if !is_revision(revision) {
-            return None;
+    /// Fetches `file` into the cache and says where it is; `None` where the hub has no such file, or where the network
+    /// is forbidden and the file is not config.json, without which there is no model.
+    pub fn download(&self, file: &str) -> Result<Option<PathBuf>, CheckpointError> {
+        Ok(self.fetch(file)?.map(|fetched| fetched.path))
+    }
+
+    fn fetch(&self, file: &str) -> Result<Option<Fetched>, CheckpointError> {
+        if self.is_offline() {
+            return if file == CONFIG { Err(self.offline(file)) } else { Ok(None) };
         }
-        let recorded = std::fs::read_to_string(self.folder().join("refs").join(revision)).ok();
-        recorded.map(|commit| commit.trim().to_string()).filter(|commit| is_revision(commit))
+        match download::fetch(&self.id, &self.commit, file, &self.settings) {
+            Ok(fetched) => Ok(Some(fetched)),
+            Err(Trouble::Status(404)) => Ok(None),
+            Err(Trouble::Status(status @ (401 | 403))) => Err(self.refused(status)),
+            Err(Trouble::Status(status)) => Err(self.failed(file, format!("it answers {status}; {WHAT_TO_DO}"))),
+            Err(Trouble::Passing(what, _) | Trouble::Unreachable(what) | Trouble::Final(what)) => {
+                Err(self.failed(file, format!("{what}; {WHAT_TO_DO}")))
+            }
+        }
     }
 
     /// Not in the cache, and the network is off.
@@ -88,13 +109,31 @@ impl HubModel {
             id: self.id.clone(),
             revision: self.commit.clone(),
             file: file.into(),
-            looked: self.folder(),
+            looked: self.cache().folder(),
         }
     }
 
     /// The hub answered that it has no such file.
     pub fn no_such_file(&self, file: &str) -> CheckpointError {
         self.failed(file, "there is no such model, revision or file there".to_string())
+    }
+
+    /// What to do where the hub says 401 or 403. It says 401 for models that do not exist, too.
+    fn refused(&self, status: u16) -> CheckpointError {
+        let page = format!("{}/{}", self.settings.endpoint, self.id);
+        let advice = if self.settings.token.is_some() {
+            format!(
+                "the token set is not allowed to read it; with the account that the token belongs to, accept the licence \
+                 on {page}, and check that the token may read gated models"
+            )
+        } else {
+            format!(
+                "it is gated or private, or does not exist; accept the licence on {page}, create a token on \
+                 {}/settings/tokens, and set HF_TOKEN to it (or run `hf auth login`)",
+                self.settings.endpoint
+            )
+        };
+        CheckpointError::Refused { id: self.id.clone(), status, advice }
     }
 
     fn failed(&self, file: &str, reason: String) -> CheckpointError {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::patience::Patience;
+
 /// How to reach the hub and where its cache is.
 #[derive(Clone)]
 pub(crate) struct HubSettings {
@@ -15,14 +17,16 @@ pub(crate) struct HubSettings {
     pub token: Option<String>,
     /// Whether downloads draw a bar.
     pub progress: bool,
+    /// How long it is waited for.
+    pub patience: Patience,
 }
 
 /// By hand, so that no message can show the token.
 impl std::fmt::Debug for HubSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let HubSettings { cache, offline, endpoint, token, progress } = self;
+        let HubSettings { cache, offline, endpoint, token, progress, patience } = self;
         let token = if token.is_some() { "set" } else { "none" };
-        write!(f, "HubSettings {{ {cache:?}, offline: {offline}, {endpoint}, token: {token}, progress: {progress} }}")
+        write!(f, "HubSettings {{ {cache:?}, {offline}, {endpoint}, token: {token}, {progress}, {patience:?} }}")
     }
 }
 
@@ -47,6 +51,7 @@ impl HubSettings {
         let token_file = || std::fs::read_to_string(home.join("token")).ok().map(|text| text.trim().to_string());
         let token = set("HF_TOKEN").or_else(|| set("HUGGING_FACE_HUB_TOKEN")).or_else(token_file);
         let yes = |value: String| ["1", "true", "yes", "on"].contains(&value.to_lowercase().as_str());
+        let seconds = |name: &str| set(name)?.parse().ok().filter(|seconds| *seconds > 0);
         let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
         HubSettings {
             cache: folder("HF_HUB_CACHE").unwrap_or_else(|| home.join("hub")),
@@ -54,6 +59,7 @@ impl HubSettings {
             endpoint: endpoint.trim_end_matches('/').into(),
             token: token.filter(|token| !token.is_empty()),
             progress: false,
+            patience: Patience::new(seconds("HF_HUB_ETAG_TIMEOUT"), seconds("HF_HUB_DOWNLOAD_TIMEOUT")),
         }
     }
 }
@@ -88,5 +94,16 @@ mod tests {
         }
         assert!(!with(&[("HF_HUB_OFFLINE", "0")]).offline);
         assert!(!with(&[]).offline);
+    }
+
+    #[test]
+    fn time_outs_are_those_of_huggingface_unless_said() {
+        let waits = |variables: &[(&str, &str)]| {
+            let patience = with(variables).patience;
+            [patience.answer, patience.read].map(|time| time.as_secs())
+        };
+        assert_eq!(waits(&[]), [10, 10]);
+        assert_eq!(waits(&[("HF_HUB_ETAG_TIMEOUT", "3"), ("HF_HUB_DOWNLOAD_TIMEOUT", "60")]), [3, 60]);
+        assert_eq!(waits(&[("HF_HUB_ETAG_TIMEOUT", "0"), ("HF_HUB_DOWNLOAD_TIMEOUT", "long")]), [10, 10]);
     }
 }

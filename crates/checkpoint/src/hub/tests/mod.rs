@@ -1,58 +1,42 @@
 #![allow(clippy::unwrap_used)]
 
+mod disturbed;
+mod python;
+mod server;
+mod trust;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use super::{HubSettings, is_hub_id};
+use super::patience::Patience;
+use super::{HubModel, HubSettings, is_hub_id};
 use crate::testing::SMALL;
-use crate::{Checkpoint, write_random};
-
-const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+use crate::{Checkpoint, CheckpointError, write_random};
+use server::{Answer, COMMIT, Files, Server};
 
 fn settings(cache: &Path, endpoint: &str, offline: bool) -> HubSettings {
-    HubSettings { cache: cache.into(), offline, endpoint: endpoint.into(), token: None, progress: false }
+    // Nobody waits, and nothing fails because this machine is slow.
+    let patience = Patience {
+        answer: Duration::from_secs(60),
+        read: Duration::from_secs(60),
+        slowest: (0, Duration::from_secs(60)),
+        pause: Duration::from_millis(1),
+        ..Patience::new(None, None)
+    };
+    HubSettings { cache: cache.into(), offline, endpoint: endpoint.into(), token: None, progress: false, patience }
 }
 
-/// A hub on this machine that has the files of `folder` at [`COMMIT`], or answers everything with `status`.
-/// Returns its address and the requests it has seen.
-fn stub(folder: Option<&Path>, status: u16) -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let (log, folder) = (seen.clone(), folder.map(Path::to_path_buf));
-    // Ends with the test's process.
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
-            let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-            let path = request.first().unwrap().split(' ').nth(1).unwrap().to_string();
-            let name = path.rsplit('/').next().unwrap();
-            let body = folder.as_ref().map(|folder| fs::read(folder.join(name)));
-            log.lock().unwrap().push(path.clone());
-            let answer = match body {
-                None => format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").into_bytes(),
-                Some(Err(_)) => b"HTTP/1.1 404 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec(),
-                Some(Ok(body)) => {
-                    let probe = request.iter().any(|line| line.ends_with("bytes=0-0"));
-                    let part = if probe { body.get(..1).unwrap() } else { &body };
-                    let head = format!(
-                        "HTTP/1.1 206 Partial\r\nx-repo-commit: {COMMIT}\r\netag: \"{name}\"\r\ncontent-length: {}\r\n\
-                         content-range: bytes 0-{}/{}\r\nconnection: close\r\n\r\n",
-                        part.len(),
-                        part.len() - 1,
-                        body.len()
-                    );
-                    [head.as_bytes(), part].concat()
-                }
-            };
-            stream.write_all(&answer).unwrap();
-        }
-    });
-    (address, seen)
+/// Fetches `file` of `org/name` at `main`; its content, or what is said of it.
+fn fetch(file: &str, settings: &HubSettings) -> Result<Option<Vec<u8>>, String> {
+    let model = HubModel::known("org/name", "main", settings);
+    let path = model.download(file).map_err(|error: CheckpointError| error.to_string())?;
+    Ok(path.map(|path| fs::read(path).unwrap()))
+}
+
+/// What is said where `file` of `org/name` cannot be fetched.
+fn refused(file: &str, settings: &HubSettings) -> String {
+    fetch(file, settings).unwrap_err()
 }
 
 #[test]
@@ -60,35 +44,35 @@ fn fetches_each_file_when_it_is_needed_and_never_twice() {
     let scratch = tempfile::tempdir().unwrap();
     let [there, cache] = ["there", "cache"].map(|name| scratch.path().join(name));
     write_random(SMALL, &there, 2, 1, &mut |_, _| ()).unwrap();
-    let (address, seen) = stub(Some(&there), 200);
-    let open = || Checkpoint::open_with("org/name", None, &settings(&cache, &address, false)).unwrap();
+    let hub = Server::hub(Files::of(&there));
+    let open = || Checkpoint::open_with("org/name", None, &settings(&cache, &hub.address, false)).unwrap();
 
     let checkpoint = open();
     assert_eq!(checkpoint.revision(), Some(COMMIT));
-    assert!(seen.lock().unwrap().iter().all(|path| path == "/org/name/resolve/main/config.json"));
+    assert!(hub.seen().iter().all(|request| request.path == "/org/name/resolve/main/config.json"));
     let id = checkpoint.tensors().unwrap().id().to_string();
-    let requests = seen.lock().unwrap().clone();
+    let asked: Vec<String> = hub.seen().into_iter().map(|request| request.path).collect();
     // The rest is read at the commit that main was, in case main moves.
-    assert!(requests.contains(&format!("/org/name/resolve/{COMMIT}/model-00002-of-00002.safetensors")), "{requests:?}");
-    assert!(!requests.iter().any(|path| path.contains("tokenizer")));
+    assert!(asked.contains(&format!("/org/name/resolve/{COMMIT}/model-00002-of-00002.safetensors")), "{asked:?}");
+    assert!(!asked.iter().any(|path| path.contains("tokenizer")));
     assert!(checkpoint.encode("a").unwrap_err().to_string().contains("token_ids"));
 
-    seen.lock().unwrap().clear();
+    hub.forget();
     assert_eq!(open().tensors().unwrap().id(), id);
-    assert!(seen.lock().unwrap().is_empty());
+    assert!(hub.seen().is_empty());
     // The same cache serves without the network, by branch and by commit.
     for revision in [None, Some("main"), Some(COMMIT)] {
-        let offline = Checkpoint::open_with("org/name", revision, &settings(&cache, &address, true)).unwrap();
+        let offline = Checkpoint::open_with("org/name", revision, &settings(&cache, &hub.address, true)).unwrap();
         assert_eq!(offline.tensors().unwrap().id(), id);
     }
-    assert!(seen.lock().unwrap().is_empty());
+    assert!(hub.seen().is_empty());
 }
 
 #[test]
 fn offline_says_where_it_looked_and_asks_nobody() {
     let scratch = tempfile::tempdir().unwrap();
-    let (address, seen) = stub(None, 500);
-    let error = Checkpoint::open_with("org/name", None, &settings(scratch.path(), &address, true)).unwrap_err();
+    let hub = Server::new(|_, _| Answer::new(500));
+    let error = Checkpoint::open_with("org/name", None, &settings(scratch.path(), &hub.address, true)).unwrap_err();
     let text = error.to_string();
     for part in ["HF_HUB_OFFLINE", "config.json", "models--org--name", "HF_HOME"] {
         assert!(text.contains(part), "{part} not in {text}");
@@ -97,7 +81,7 @@ fn offline_says_where_it_looked_and_asks_nobody() {
     let snapshot = scratch.path().join("models--org--name/snapshots").join(COMMIT);
     fs::create_dir_all(&snapshot).unwrap();
     fs::write(snapshot.join("config.json"), SMALL).unwrap();
-    let half = Checkpoint::open_with("org/name", Some(COMMIT), &settings(scratch.path(), &address, true)).unwrap();
+    let half = Checkpoint::open_with("org/name", Some(COMMIT), &settings(scratch.path(), &hub.address, true)).unwrap();
     let text = half.tensors().unwrap_err().to_string();
     assert!(text.contains("model.safetensors") && text.contains("HF_HUB_OFFLINE"), "{text}");
     let text = half.encode("a").unwrap_err().to_string();
@@ -105,15 +89,15 @@ fn offline_says_where_it_looked_and_asks_nobody() {
     fs::write(snapshot.join("model.safetensors.index.json"), r#"{"weight_map":{"a":"b.safetensors"}}"#).unwrap();
     let text = half.tensors().unwrap_err().to_string();
     assert!(text.contains("b.safetensors") && text.contains("HF_HUB_OFFLINE"), "{text}");
-    assert!(seen.lock().unwrap().is_empty());
+    assert!(hub.seen().is_empty());
 }
 
 #[test]
 fn a_gated_model_says_how_to_get_in() {
     let scratch = tempfile::tempdir().unwrap();
     for status in [401, 403] {
-        let (address, _) = stub(None, status);
-        let mut settings = settings(scratch.path(), &address, false);
+        let hub = Server::new(move |_, _| Answer::new(status));
+        let mut settings = settings(scratch.path(), &hub.address, false);
         let text = Checkpoint::open_with("org/name", None, &settings).unwrap_err().to_string();
         for part in ["accept the licence", "/org/name", "HF_TOKEN", "hf auth login"] {
             assert!(text.contains(part), "{part} not in {text}");
@@ -121,15 +105,16 @@ fn a_gated_model_says_how_to_get_in() {
         settings.token = Some("secret".into());
         let text = Checkpoint::open_with("org/name", None, &settings).unwrap_err().to_string();
         assert!(text.contains("the token set is not allowed") && !text.contains("secret"), "{text}");
+        assert_eq!(hub.seen().len(), 2, "each time it is asked once");
     }
 }
 
 #[test]
 fn a_hub_without_the_model_and_no_hub_at_all_both_mention_the_folder() {
     let scratch = tempfile::tempdir().unwrap();
-    let (address, _) = stub(None, 404);
+    let hub = Server::new(|_, _| Answer::new(404));
     // Port 9 (discard) has no listener.
-    for (endpoint, part) in [(address.as_str(), "no such model"), ("http://127.0.0.1:9", "HF_ENDPOINT")] {
+    for (endpoint, part) in [(hub.address.as_str(), "no such model"), ("http://127.0.0.1:9", "HF_ENDPOINT")] {
         let error =
             Checkpoint::open_with("fixtures/tiny", None, &settings(scratch.path(), endpoint, false)).unwrap_err();
         let text = error.to_string();

@@ -1,0 +1,63 @@
+//! What the hub says of a file before any of it is fetched.
+
+use ureq::http::{HeaderMap, Uri};
+
+use super::client::{Client, LOG_IN, Trouble, named};
+use super::content_hash::{ContentHash, is_commit};
+use loupe_spec::echo;
+
+/// A file at one commit.
+#[derive(Debug)]
+pub(super) struct Announced {
+    /// 40 digits of hex: it becomes a folder's name.
+    pub commit: String,
+    pub hash: ContentHash,
+    /// In bytes; `None` where the hub does not say.
+    pub size: Option<u64>,
+}
+
+const COMMIT: &str = "x-repo-commit";
+/// Of the file itself, where the answer only leads to where it is.
+const LINKED_HASH: &str = "x-linked-etag";
+const LINKED_SIZE: &str = "x-linked-size";
+
+impl Announced {
+    /// Asks the hub at `address`.
+    ///
+    /// Source: huggingface_hub's `get_hf_file_metadata`. It reads the first answer that is no redirect within the hub; this the
+    /// first that says what is looked for.
+    pub fn ask(client: &Client, address: &Uri) -> Result<Announced, Trouble> {
+        let says = |headers: &HeaderMap| text(headers, COMMIT).is_some() && hash_of(headers).is_some();
+        let response = client.head(address, says)?;
+        let headers = response.headers();
+        let wrong = |what: String| Trouble::Final(format!("{} {what}", named(address)));
+        let (Some(commit), Some(hash)) = (text(headers, COMMIT), hash_of(headers)) else {
+            let kind = text(headers, "content-type").unwrap_or("nothing said of its type");
+            return Err(wrong(format!(
+                "does not answer as a hub does: without X-Repo-Commit or ETag, {} in their place. If this network has a \
+                 login page, {LOG_IN}; else HF_ENDPOINT or a proxy leads to the wrong place",
+                echo(kind)
+            )));
+        };
+        if !is_commit(commit) {
+            return Err(wrong(format!("says \"{}\" for the commit, expected 40 digits of hex", echo(commit))));
+        }
+        let hash = ContentHash::from_etag(hash).ok_or_else(|| {
+            wrong(format!(
+                "says \"{}\" for the file's hash (ETag), expected 40 or 64 digits of hex, by which what comes is verified",
+                echo(hash)
+            ))
+        })?;
+        let own_size = || text(headers, "content-length").filter(|_| response.status().is_success());
+        let size = text(headers, LINKED_SIZE).or_else(own_size).and_then(|size| size.trim().parse().ok());
+        Ok(Announced { commit: commit.into(), hash, size })
+    }
+}
+
+fn hash_of(headers: &HeaderMap) -> Option<&str> {
+    text(headers, LINKED_HASH).or_else(|| text(headers, "etag"))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
