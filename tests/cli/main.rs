@@ -32,6 +32,7 @@ mod snapshot;
 mod stimulus;
 #[cfg(unix)]
 mod stub;
+mod supply;
 mod text;
 mod timeline;
 mod tokens;

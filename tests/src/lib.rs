@@ -1,6 +1,8 @@
 //! What the tests share: checkpoints with what transformers computed of them, runs, and the measure of a difference.
 //!
 //! Helpers panic with the whole reason: a test that cannot run has failed.
+
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic)]
 
 pub mod judged;

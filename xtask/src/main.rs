@@ -1,6 +1,8 @@
 //! `cargo xtask <command>`: what is done around `loupe` rather than by it. It builds and starts that program, and never links
 //! burn, so that it compiles in seconds.
 
+#![forbid(unsafe_code)]
+
 mod compare;
 mod generate;
 mod loupe;

@@ -19,7 +19,7 @@ use cubek::matmul::routines::simple_unit::SimpleUnitAlgorithm;
 use cubek::matmul::routines::{BlueprintStrategy, Routine};
 use cubek::std::InputBinding;
 
-use crate::selftest::guarded;
+use loupe_spec::guarded;
 
 /// Keeps compiled kernels on disk from one process to the next (burn's default is to compile them each time, 10 s and
 /// more on CUDA). Once a process, before the first device; where something set cubecl up already, that stands.
@@ -121,7 +121,7 @@ fn launch<R: CubeRuntime>(
         }),
     };
     if let Err(error) = kernel(&mut product) {
-        // burn's own matmul has no way to return an error either; `selftest::guarded` turns this into a message.
+        // burn's own matmul has no way to return an error either; `guarded` turns this into a message.
         panic!("the matmul kernel could not be launched: {error:?}");
     }
     out

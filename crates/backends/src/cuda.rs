@@ -5,8 +5,8 @@ use cudarc::driver::result::{device as driver_device, init};
 use loupe_config::MatmulPrecision;
 
 use crate::cube::{cache_kernels, matmul_strict, matmul_tf32, widen_bf16};
-use crate::selftest::guarded;
 use crate::{BackendError, Info, Opened, Spec};
+use loupe_spec::guarded;
 
 #[inline] // see `dispatch`
 pub(crate) fn open(spec: &Spec) -> Result<Opened<Cuda>, BackendError> {

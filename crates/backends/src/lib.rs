@@ -4,6 +4,8 @@
 //! generic [`Task`] on them. What a backend cannot do right is refused here, before it can reach a user as
 //! numbers: dtypes that are known to be wrong ([`offers`]) and whatever fails the self-test ([`selftest`]).
 
+#![forbid(unsafe_code)]
+
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]

@@ -4,14 +4,13 @@
 //! since the first kernels of a GPU cost seconds of compilation. A failure is never cached.
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, TensorData};
 use loupe_config::MatmulPrecision;
-use loupe_spec::Dtype;
+use loupe_spec::{Dtype, guarded};
 use loupe_tensor::Tensor;
 use serde_json::{Map, Value};
 
@@ -41,14 +40,6 @@ pub(crate) fn then_run<B: Backend, T: Task>(
         device,
         dtype: spec.dtype,
         reason,
-    })
-}
-
-/// Runs `f`, a panic inside it becoming its message.
-pub(crate) fn guarded<T>(f: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
-        let text = payload.downcast_ref::<String>().cloned();
-        text.or_else(|| payload.downcast_ref::<&str>().map(|s| (*s).to_string())).unwrap_or_default()
     })
 }
 

@@ -8,8 +8,8 @@ use burn_wgpu::graphics::Vulkan as VulkanApi;
 use burn_wgpu::{Vulkan, WgpuDevice, init_setup};
 
 use crate::cube::{cache_kernels, matmul_strict, widen_bf16};
-use crate::selftest::guarded;
 use crate::{BackendError, Info, Opened, Spec};
+use loupe_spec::guarded;
 
 #[inline] // see `dispatch`
 pub(crate) fn open(spec: &Spec) -> Result<Opened<Vulkan>, BackendError> {

@@ -1,6 +1,8 @@
 //! The benchmarks, which `cargo xtask` runs: how often the verdict is right (`verdict`), and how long Loupe takes
 //! (`speed`). Everything goes through the program itself, as a user would run it.
 
+#![forbid(unsafe_code)]
+
 mod document;
 mod fixtures;
 mod speed;

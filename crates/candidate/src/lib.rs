@@ -12,6 +12,8 @@
 //!
 //! Nothing here says right or wrong: that is the judge's (`loupe-judge`).
 
+#![forbid(unsafe_code)]
+
 mod align;
 mod choose;
 mod counting;

@@ -65,6 +65,8 @@ fn what_lies_about_itself_is_refused() {
     refused("a.npy", &npy("<c8", "(1,)", &four), "numbers of type");
     refused("a.npy", &npy("|O", "(1,)", &four), "numbers of type");
     refused("a.npy", b"\x93NUMPY\x01\x00\xff\xff{", "no header of numpy's");
+    refused("a.npy", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", "4294967295 bytes long, expected at most 65536");
+    refused("a.npy", &npy("<f4", &"(".repeat(100), &four), "nested more than 8 deep");
     refused("a.npz", &zipped(&[("x.npy", npy("<f4", "(1000000000,)", &four))]), "shape [1000000000] is more than");
     refused("a.npz", &zipped(&[("readme.txt", b"hello".to_vec())]), "neither arrays of numpy's nor tensors of torch's");
     refused("a.npz", b"PK\x03\x04 and nothing else", "a broken zip file");

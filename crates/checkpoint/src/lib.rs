@@ -14,6 +14,7 @@ mod entry;
 mod error;
 mod export;
 mod finite;
+mod growth;
 mod hash;
 mod hub;
 mod index;

@@ -206,3 +206,26 @@ fn a_changed_byte_of_the_header_never_panics() {
         }
     }
 }
+
+/// tokenizers says of some files by panicking that they are wrong, and of others not at all.
+#[test]
+fn a_tokenizer_that_panics_or_grows_without_end_is_the_files_fault() {
+    let folder = checkpoint(1);
+    let byte_levels =
+        vec![r#"{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":false}"#; 60];
+    let grows = format!(r#""pre_tokenizer":{{"type":"Sequence","pretokenizers":[{}]}}"#, byte_levels.join(","));
+    let template = r#""type":"TemplateProcessing","pair":[],"special_tokens":{}"#;
+    for (key, parts) in [
+        (r#""decoder":{"type" 1}"#, ["not a tokenizer.json that can be read", "panics"]),
+        (
+            &format!(r#""post_processor":{{{template},"single":[{{"SpecialToken":{{"id":"<bos>","type_id":0}}}}]}}"#),
+            ["could not encode the prompt", "panics"],
+        ),
+        (&grows, ["bytes of the prompt's 2", "give token_ids"]),
+    ] {
+        let text = format!(r#"{{"version":"1.0",{key},"model":{{"type":"BPE","vocab":{{"a":0,"b":1}},"merges":[]}}}}"#);
+        fs::write(folder.path().join("tokenizer.json"), text).unwrap();
+        let text = open(folder.path()).unwrap().encode("ab").unwrap_err().to_string();
+        assert!(parts.iter().all(|part| text.contains(part)) && text.contains("tokenizer.json: "), "{text}");
+    }
+}

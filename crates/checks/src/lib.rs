@@ -4,6 +4,8 @@
 //! check decides which probes it wants; `loupe-runtime` runs exactly those stages. Judging is `loupe-judge`'s:
 //! `compare` here opens what it needs and answers its questions.
 
+#![forbid(unsafe_code)]
+
 mod attn;
 mod blocks;
 mod candidate;

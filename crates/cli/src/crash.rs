@@ -37,3 +37,25 @@ pub fn failure() -> Failure {
     );
     Failure { report, exit_code: 3 }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+    use super::*;
+
+    /// No input that is known makes the program panic, so the test does.
+    #[test]
+    fn a_panic_is_said_to_be_ours() {
+        note_panics();
+        let caught = std::panic::catch_unwind(|| panic!("a formula without a number"));
+        drop(std::panic::take_hook());
+        assert!(caught.is_err());
+        let Failure { report, exit_code } = failure();
+        let (text, help) = (report.to_string(), report.help().map(|help| help.to_string()).unwrap_or_default());
+        assert_eq!(exit_code, 3);
+        for part in ["itself failed", "a formula without a number", "crash.rs:"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(help.contains("please report it"), "{help}");
+    }
+}

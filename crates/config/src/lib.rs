@@ -8,6 +8,8 @@
 //! are relative to the current working directory, not to the document: a command means the same whichever folder
 //! its config lies in.
 
+#![forbid(unsafe_code)]
+
 mod build;
 mod check_name;
 mod command;

@@ -18,6 +18,8 @@
 //!
 //! Names are Loupe's (docs/probes.md) or the engine's own (docs/candidates.md says which are known).
 
+#![forbid(unsafe_code)]
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;

@@ -3,6 +3,8 @@
 //! Whatever a config names is opened by [`open`] or [`read`], which take files and nothing else: a pipe would be waited
 //! for, a device never ends. Whatever Loupe writes goes through [`NewFile`].
 
+#![forbid(unsafe_code)]
+
 mod open;
 mod same;
 mod whole;

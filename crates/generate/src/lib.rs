@@ -3,6 +3,8 @@
 //! `cargo xtask generate` writes it, and a test finds what is not as it would be written (`tests/cli/generated.rs`). A page keeps
 //! its own text: only what stands between two marks is replaced.
 
+#![forbid(unsafe_code)]
+
 mod pages;
 
 use std::path::{Path, PathBuf};

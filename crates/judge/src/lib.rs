@@ -7,6 +7,8 @@
 //! `noise.rs` has the statistics, `naming/` the search for a mistake, `limits.rs` every number that they decide by. `metrics.rs` and
 //! `policy.rs` have what others would decide by.
 
+#![forbid(unsafe_code)]
+
 mod candidate;
 mod case;
 mod choose_precision;

@@ -4,6 +4,8 @@
 //!
 //! It spawns `loupe` and reads the files that it leaves. Errors go to a person, and nobody matches on them.
 
+#![forbid(unsafe_code)]
+
 mod answer;
 mod collect;
 mod comparison;

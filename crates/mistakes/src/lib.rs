@@ -4,6 +4,8 @@
 //! Nothing depends on this crate but loupe-runtime, which offers the config key `mistakes`: model, checks and judge know
 //! no mistake.
 
+#![forbid(unsafe_code)]
+
 mod catalogue;
 mod cite;
 mod embed;

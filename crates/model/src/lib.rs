@@ -7,6 +7,8 @@
 //!
 //! Nothing here does I/O, reads the environment or knows which backend it runs on.
 
+#![forbid(unsafe_code)]
+
 mod bytes;
 mod call;
 mod error;

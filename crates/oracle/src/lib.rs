@@ -4,6 +4,8 @@
 //! Formulas are those of Hugging Face's `modeling_gemma2.py`. Where mathematics leaves open how a number is computed (the
 //! order of a sum, whose tanh, what is rounded when it is kept) [`Kernels`] decide.
 
+#![forbid(unsafe_code)]
+
 mod number;
 
 use std::collections::BTreeMap;

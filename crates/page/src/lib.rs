@@ -3,6 +3,8 @@
 //! `grid.rs` makes the table of layers and stages, `drawing.rs` what the script draws of a stage, `scale.rs` has the colours' steps,
 //! `templates/` the page itself. Everything that is not ours goes through the template, which escapes it.
 
+#![forbid(unsafe_code)]
+
 mod drawing;
 mod grid;
 mod overview;

@@ -3,6 +3,8 @@
 //!
 //! A dump of another engine is a safetensors file without the JSON: [`read_safetensors`] reads it.
 
+#![forbid(unsafe_code)]
+
 mod error;
 mod header;
 mod ordered;

@@ -7,6 +7,8 @@
 //! No generic leaves this crate: burn's kernels for four backends are compiled here, once, and whoever checks,
 //! compares or tests compiles in seconds.
 
+#![forbid(unsafe_code)]
+
 mod error;
 mod formed;
 mod host;

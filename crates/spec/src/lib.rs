@@ -18,6 +18,8 @@
 //! | V | vocabulary | `vocab_size` |
 //! | l | layer, from 0 | `num_hidden_layers` |
 
+#![forbid(unsafe_code)]
+
 mod arithmetic;
 mod by_name;
 mod change;
@@ -28,6 +30,7 @@ mod echo;
 mod edit;
 mod gemma2;
 mod graph;
+mod guarded;
 mod json_schema;
 mod losses;
 mod meaning;
@@ -57,6 +60,7 @@ pub use echo::{LONGEST_ECHO, echo, echo_path, hint, is_obeyed, printable};
 pub use edit::{Edit, What};
 pub use gemma2::gemma2;
 pub use graph::{Graph, Node};
+pub use guarded::guarded;
 pub use json_schema::schema_of;
 pub use losses::{Accumulator, WeightForm};
 pub use mistake::{Code, Formula, Mistake, MistakeKind};

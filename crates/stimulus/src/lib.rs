@@ -5,6 +5,8 @@
 //! makes checkpoints of them; `measure.rs` runs right and mistaken model on one and says what moves; `cover.rs`
 //! chooses few that show all; `write.rs` writes them.
 
+#![forbid(unsafe_code)]
+
 mod cover;
 mod error;
 mod ingredient;

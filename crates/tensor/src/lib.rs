@@ -5,6 +5,8 @@
 //! second time for those, on every backend. Without them loupe-runtime compiles in three quarters of the time. And what is
 //! listed here, with the matrix product, is all that a backend must get right.
 
+#![forbid(unsafe_code)]
+
 use std::ops::{Add, Div, Mul, Neg, Range, Sub};
 
 use burn::tensor::backend::Backend;

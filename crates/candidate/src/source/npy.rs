@@ -28,6 +28,11 @@ enum Stored {
     Unsigned(usize),
 }
 
+/// As long as one of the format's first version can be; numpy itself reads 10,000 bytes.
+const LONGEST_HEADER: u32 = 1 << 16;
+/// A dict holds the shape, a tuple. Types of several fields, which are not read, nest a little more.
+const DEEPEST_HEADER: i32 = 8;
+
 impl Stored {
     fn size(self) -> usize {
         match self {
@@ -65,7 +70,9 @@ impl Reader for Whole {
 impl Npy {
     /// The header; `reader` is left at the first number.
     pub fn read(reader: &mut impl Read) -> Result<Npy, String> {
-        let header = NpyHeader::from_reader(reader).map_err(|error| format!("no header of numpy's: {error}"))?;
+        let wrong = |what: String| format!("no header of numpy's: {what}");
+        let bytes = header_bytes(reader).map_err(wrong)?;
+        let header = NpyHeader::from_reader(bytes.as_slice()).map_err(|error| wrong(error.to_string()))?;
         let DType::Plain(stored) = header.dtype() else {
             return Err(format!("numbers of type {}, expected a plain one", header.dtype().descr()));
         };
@@ -126,6 +133,33 @@ impl Npy {
         });
         strided(0, axes)
     }
+}
+
+/// The header, from its first byte to its last. npyz would reserve as many bytes as it says it has, and takes twice as long for
+/// every bracket in a bracket.
+fn header_bytes(reader: &mut impl Read) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let mut read = |bytes: &mut Vec<u8>, count: u32| {
+        let read = reader.take(count.into()).read_to_end(bytes).map_err(|error| error.to_string())?;
+        if read as u64 == u64::from(count) { Ok(()) } else { Err("it is cut off".to_string()) }
+    };
+    // Six bytes by which it is known, two of its version. The first version says the length in two bytes, the others in four.
+    read(&mut bytes, 8)?;
+    let width = if bytes[6] == 1 { 2 } else { 4 };
+    read(&mut bytes, width)?;
+    let length = bytes[8..].iter().rev().fold(0, |length, byte| length << 8 | u32::from(*byte));
+    if length > LONGEST_HEADER {
+        return Err(format!("it would be {length} bytes long, expected at most {LONGEST_HEADER}"));
+    }
+    read(&mut bytes, length)?;
+    let mut depth = 0;
+    for byte in &bytes {
+        depth += i32::from(b"{[(".contains(byte)) - i32::from(b"}])".contains(byte));
+        if depth > DEEPEST_HEADER {
+            return Err(format!("its brackets are nested more than {DEEPEST_HEADER} deep"));
+        }
+    }
+    Ok(bytes)
 }
 
 /// A little-endian integer of up to eight bytes.

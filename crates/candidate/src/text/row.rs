@@ -50,7 +50,7 @@ pub const DOTS: [&str; 2] = ["...", "…"];
 pub fn split(line: &str) -> Row<'_> {
     let (mut label, mut numbers) = numbers_at_end(without_tail(line));
     let mut goes_on = true;
-    while let Some(before) = DOTS.iter().find_map(|dots| label.trim_end_matches(is_separator).strip_suffix(dots)) {
+    while let Some(before) = without_dots(label) {
         (label, numbers) = numbers_at_end(before);
         goes_on = false;
     }
@@ -59,6 +59,14 @@ pub fn split(line: &str) -> Row<'_> {
         numbers.pop();
     }
     Row { label, numbers, count, goes_on }
+}
+
+/// `text` without the dots at its end, if there are some: all of them at once, since a line may be nothing else.
+fn without_dots(text: &str) -> Option<&str> {
+    fn shorter(text: &str) -> Option<&str> {
+        DOTS.iter().find_map(|dots| text.trim_end_matches(is_separator).strip_suffix(dots))
+    }
+    std::iter::successors(shorter(text), |text| shorter(text)).last()
 }
 
 /// Whether a bracket is still open at the end of `array`.

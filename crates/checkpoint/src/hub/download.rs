@@ -162,7 +162,7 @@ impl Part<'_> {
     fn fetch(&mut self, address: &Uri) -> Result<(), Trouble> {
         let size = self.announced.size;
         // Of a file whose size is not known, nobody can say what is missing.
-        if size.is_none_or(|size| self.length().is_ok_and(|there| there > size)) {
+        if size.is_none() {
             self.cut()?;
         }
         let mut start = self.length()?;

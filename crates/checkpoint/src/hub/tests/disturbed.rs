@@ -108,13 +108,18 @@ fn a_redirect_that_leads_nowhere_ends() {
 
 #[test]
 fn a_connection_that_is_cut_goes_on_where_it_stopped() {
-    let scratch = tempfile::tempdir().unwrap();
-    let whole = files();
-    let hub = at_first(3, move |request| whole.answer(request).cut_after(40_000));
-    assert_eq!(fetch(FILE, &settings(scratch.path(), &hub.address, false)).unwrap().unwrap(), body());
-    let starts: Vec<Option<usize>> = hub.seen().iter().filter(|r| r.is_get()).map(Request::start).collect();
-    assert_eq!(starts, [None, Some(40_000), Some(80_000), Some(120_000)]);
-    assert!(!incomplete(scratch.path()).exists());
+    for says_length in [true, false] {
+        let scratch = tempfile::tempdir().unwrap();
+        let whole = files();
+        let hub = at_first(3, move |request| {
+            let answer = whole.answer(request).cut_after(40_000);
+            if says_length { answer } else { answer.without_length() }
+        });
+        assert_eq!(fetch(FILE, &settings(scratch.path(), &hub.address, false)).unwrap().unwrap(), body());
+        let starts: Vec<Option<usize>> = hub.seen().iter().filter(|r| r.is_get()).map(Request::start).collect();
+        assert_eq!(starts, [None, Some(40_000), Some(80_000), Some(120_000)]);
+        assert!(!incomplete(scratch.path()).exists());
+    }
 }
 
 #[test]
@@ -280,4 +285,28 @@ fn a_full_disk_loses_nothing() {
     let again = HubSettings { endpoint: hub.address.clone(), ..there };
     assert_eq!(fetch(FILE, &again).unwrap().unwrap(), body());
     assert_eq!(hub.seen().iter().find(|r| r.is_get()).unwrap().start(), Some(kept));
+}
+
+/// A person who makes room in the cache by hand, and a tool that was stopped in the middle.
+#[test]
+fn a_cache_with_holes_is_filled() {
+    let scratch = tempfile::tempdir().unwrap();
+    let hub = Server::hub(files());
+    let settings = settings(scratch.path(), &hub.address, false);
+    let blob = incomplete(scratch.path()).with_extension("");
+    let pointer = scratch.path().join("models--org--name/snapshots").join(COMMIT).join(FILE);
+    assert_eq!(fetch(FILE, &settings).unwrap().unwrap(), body());
+    for damage in ["deleted", "cut off", "without its link"] {
+        match damage {
+            "deleted" => fs::remove_file(&blob).unwrap(),
+            "cut off" => {
+                fs::remove_file(&pointer).unwrap();
+                fs::write(&blob, b"half").unwrap();
+            }
+            _ => fs::remove_file(&pointer).unwrap(),
+        }
+        hub.forget();
+        assert_eq!(fetch(FILE, &settings).unwrap().unwrap(), body(), "{damage}");
+        assert_eq!(gets(&hub.seen()), usize::from(damage != "without its link"), "{damage}");
+    }
 }

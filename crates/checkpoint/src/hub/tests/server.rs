@@ -56,6 +56,7 @@ pub(super) struct Answer {
     status: u16,
     headers: BTreeMap<String, String>,
     body: Vec<u8>,
+    says_length: bool,
     manner: Manner,
 }
 
@@ -69,7 +70,7 @@ enum Manner {
 
 impl Answer {
     pub fn new(status: u16) -> Answer {
-        Answer { status, headers: BTreeMap::new(), body: Vec::new(), manner: Manner::Whole }
+        Answer { status, headers: BTreeMap::new(), body: Vec::new(), says_length: true, manner: Manner::Whole }
     }
 
     pub fn with(mut self, name: &str, value: impl ToString) -> Answer {
@@ -84,6 +85,11 @@ impl Answer {
 
     pub fn redirect(to: impl ToString) -> Answer {
         Answer::new(302).with("location", to)
+    }
+
+    /// Ends with the connection, and says nothing of its length before.
+    pub fn without_length(self) -> Answer {
+        Answer { says_length: false, ..self }
     }
 
     /// Hangs up after `bytes` of the body.
@@ -106,7 +112,7 @@ impl Answer {
         for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
         }
-        if !self.headers.contains_key("content-length") {
+        if self.says_length && !self.headers.contains_key("content-length") {
             head += &format!("content-length: {}\r\n", self.body.len());
         }
         stream.write_all(format!("{head}\r\n").as_bytes())?;

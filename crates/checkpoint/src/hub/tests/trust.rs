@@ -143,6 +143,22 @@ fn more_or_less_than_was_announced_is_refused() {
         let text = refused(FILE, &settings(scratch.path(), &hub.address, false));
         assert!(text.contains(part), "{text}");
     }
+    // One that says no length beforehand, and does not end.
+    let files = Files::one(FILE, BODY);
+    let hub = Server::new(move |request, _| match request.is_get() {
+        true => Answer::new(200).body(&BODY.repeat(1000)).without_length(),
+        false => files.answer(request),
+    });
+    let text = refused(FILE, &settings(scratch.path(), &hub.address, false));
+    assert!(text.contains("more than the expected 19 bytes came; nothing was kept"), "{text}");
+    // One that never says how long it is: JSON's size is not passed.
+    let hub = Server::new(move |request, _| {
+        let body = if request.is_get() { vec![0; (1 << 26) + 1] } else { Vec::new() };
+        let answer = Answer::new(200).body(&body).without_length();
+        answer.with("x-repo-commit", COMMIT).with("etag", etag(FILE, BODY))
+    });
+    let text = refused(FILE, &settings(scratch.path(), &hub.address, false));
+    assert!(text.contains("more than the expected 67108864 bytes came"), "{text}");
 }
 
 #[test]

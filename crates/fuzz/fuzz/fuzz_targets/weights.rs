@@ -1,0 +1,3 @@
+#![no_main]
+
+loupe_fuzz_targets::target!("weights");
