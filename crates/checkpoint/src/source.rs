@@ -25,7 +25,7 @@ pub(crate) struct File {
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     Folder(PathBuf),
-    Hub(HubModel),
+    Hub(Box<HubModel>),
     Builtin,
 }
 
@@ -54,7 +54,9 @@ impl Source {
         } else if path.is_file() {
             Err(wrong("is a file; name the folder that holds config.json and model.safetensors".into()))
         } else if is_hub_id(model) {
-            HubModel::find(model, revision, settings).map(Source::Hub).map_err(|error| not_here(model, error))
+            HubModel::find(model, revision, settings)
+                .map(|hub| Source::Hub(Box::new(hub)))
+                .map_err(|error| not_here(model, error))
         } else {
             let here = std::env::current_dir().map(|d| format!(" (from {})", echo_path(&d))).unwrap_or_default();
             Err(wrong(format!(

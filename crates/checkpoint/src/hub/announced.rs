@@ -1,5 +1,8 @@
 //! What the hub says of a file before any of it is fetched.
 
+use std::fs;
+use std::path::Path;
+
 use ureq::http::{HeaderMap, Uri};
 
 use super::client::{Client, LOG_IN, Trouble, named};
@@ -24,10 +27,13 @@ const LINKED_SIZE: &str = "x-linked-size";
 impl Announced {
     /// Asks the hub at `address`.
     ///
-    /// Source: huggingface_hub's `get_hf_file_metadata`. It reads the first answer that is no redirect within the hub; this the
-    /// first that says what is looked for.
+    /// Source: huggingface_hub's `get_hf_file_metadata`. It follows redirects within the hub and reads the answer that leads elsewhere.
+    /// So does this, where that answer says of the file what it leads to; a hub that has moved altogether is followed.
     pub fn ask(client: &Client, address: &Uri) -> Result<Announced, Trouble> {
-        let says = |headers: &HeaderMap| text(headers, COMMIT).is_some() && hash_of(headers).is_some();
+        let says = |headers: &HeaderMap, leaves: bool| {
+            let linked = text(headers, LINKED_HASH).is_some() && (leaves || text(headers, LINKED_SIZE).is_some());
+            linked && text(headers, COMMIT).is_some()
+        };
         let response = client.head(address, says)?;
         let headers = response.headers();
         let wrong = |what: String| Trouble::Final(format!("{} {what}", named(address)));
@@ -51,6 +57,14 @@ impl Announced {
         let own_size = || text(headers, "content-length").filter(|_| response.status().is_success());
         let size = text(headers, LINKED_SIZE).or_else(own_size).and_then(|size| size.trim().parse().ok());
         Ok(Announced { commit: commit.into(), hash, size })
+    }
+
+    /// Whether `blob` is this file. Its size says so, of a file that has its name only when it is whole; without a size, its hash.
+    pub fn is(&self, blob: &Path) -> bool {
+        match self.size {
+            Some(size) => fs::metadata(blob).is_ok_and(|found| found.len() == size),
+            None => self.hash.of_file(blob).is_ok_and(|found| found == self.hash),
+        }
     }
 }
 

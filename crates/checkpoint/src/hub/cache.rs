@@ -73,16 +73,19 @@ impl ModelCache {
     }
 
     /// Waits until nobody else fetches the blob `hash`; `waits` is called if somebody does. The lock is the one that
-    /// huggingface_hub takes, and lasts as long as the file. `None` where files cannot be locked: two programs may then disturb
-    /// each other, and the hash of what they made says so.
+    /// huggingface_hub takes, and lasts as long as the file. `None` where files cannot be locked, or where the file system says that
+    /// they are and others do not notice.
     pub fn lock(&self, hash: &ContentHash, waits: impl FnOnce()) -> io::Result<Option<File>> {
         let folder = self.root.join(".locks").join(&self.name);
         fs::create_dir_all(&folder)?;
-        let lock = File::create(folder.join(format!("{}.lock", hash.hex())))?;
+        let path = folder.join(format!("{}.lock", hash.hex()));
+        let lock = File::create(&path)?;
         if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
             waits();
         }
-        Ok(lock.lock().is_ok().then_some(lock))
+        let held = lock.lock().is_ok();
+        let is_noticed = matches!(File::create(&path)?.try_lock(), Err(fs::TryLockError::WouldBlock));
+        Ok((held && is_noticed).then_some(lock))
     }
 
     /// Gives the blob its name in a snapshot, unless it has it. Where links are refused (Windows) the blob itself moves there.
@@ -95,7 +98,7 @@ impl ModelCache {
             fs::remove_file(pointer)?;
         }
         // From snapshots/COMMIT, relative: a cache may be moved.
-        let blob = Path::new("../../blobs").join(hash.hex());
+        let blob: PathBuf = ["..", "..", "blobs", hash.hex()].iter().collect();
         #[cfg(unix)]
         let linked = std::os::unix::fs::symlink(&blob, pointer);
         #[cfg(windows)]

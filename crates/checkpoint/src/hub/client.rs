@@ -24,10 +24,20 @@ pub(super) enum Trouble {
     Status(u16),
     /// What may be better in a while, and how long the hub asks to wait.
     Passing(String, Option<Duration>),
-    /// Nobody is there. Where the hub has answered before, that may be better in a while, too.
+    /// Nobody is there.
     Unreachable(String),
     /// What stays as it is.
     Final(String),
+}
+
+impl Trouble {
+    /// Nobody is there who was there before: that may be better in a while, too.
+    pub fn of_one_that_was_there(self) -> Trouble {
+        match self {
+            Trouble::Unreachable(what) => Trouble::Passing(what, None),
+            other => other,
+        }
+    }
 }
 
 /// Asks one hub.
@@ -42,7 +52,7 @@ impl Client<'_> {
     /// An endpoint that is no address.
     pub fn new(settings: &HubSettings) -> Result<Client<'_>, Trouble> {
         let endpoint = settings.endpoint.parse().ok().filter(is_http).ok_or_else(|| {
-            let found = echo(&settings.endpoint);
+            let found = echo(&settings.shown_endpoint());
             Trouble::Final(format!("HF_ENDPOINT is \"{found}\", expected an address such as https://huggingface.co"))
         })?;
         let patience = &settings.patience;
@@ -56,6 +66,7 @@ impl Client<'_> {
             .timeout_send_request(Some(patience.answer))
             .timeout_recv_response(Some(patience.answer))
             .timeout_per_read(Some(patience.read))
+            .timeout_recv_body(Some(patience.whole))
             .build()
             .into();
         Ok(Client { agent, endpoint, settings })
@@ -68,9 +79,9 @@ impl Client<'_> {
         address.parse().map_err(|error| Trouble::Final(format!("\"{}\" is no address: {error}", echo(&address))))
     }
 
-    /// Asks for the headers of `address`, following redirects until `is_it` says that an answer has what is wanted, or one
-    /// leads no further.
-    pub fn head(&self, address: &Uri, is_it: impl Fn(&HeaderMap) -> bool) -> Result<Response<Body>, Trouble> {
+    /// Asks for the headers of `address`, following redirects until one leads no further, or `is_it` says that an answer has what
+    /// is wanted. It is told, too, whether the answer leads to another host.
+    pub fn head(&self, address: &Uri, is_it: impl Fn(&HeaderMap, bool) -> bool) -> Result<Response<Body>, Trouble> {
         self.ask(address, |uri| self.agent.head(uri), is_it)
     }
 
@@ -80,14 +91,14 @@ impl Client<'_> {
             0 => self.agent.get(uri),
             start => self.agent.get(uri).header("range", format!("bytes={start}-")),
         };
-        self.ask(address, request, |_| false)
+        self.ask(address, request, |_, _| false)
     }
 
     fn ask(
         &self,
         address: &Uri,
         request: impl Fn(&Uri) -> ureq::RequestBuilder<ureq::typestate::WithoutBody>,
-        is_it: impl Fn(&HeaderMap) -> bool,
+        is_it: impl Fn(&HeaderMap, bool) -> bool,
     ) -> Result<Response<Body>, Trouble> {
         let mut uri = address.clone();
         for _ in 0..=MOST_REDIRECTS {
@@ -100,8 +111,13 @@ impl Client<'_> {
             let next = response.headers().get("location").and_then(|to| to.to_str().ok());
             match (response.status().as_u16(), next) {
                 (200..=299, _) => return Ok(response),
-                (300..=399, Some(to)) if !is_it(response.headers()) => uri = leads_to(&uri, to)?,
-                (300..=399, Some(_)) => return Ok(response),
+                (300..=399, Some(to)) => {
+                    let next = leads_to(&uri, to)?;
+                    if is_it(response.headers(), origin(&next) != origin(&uri)) {
+                        return Ok(response);
+                    }
+                    uri = next;
+                }
                 (status, _) => return Err(said_no(&uri, status, response.headers())),
             }
         }
@@ -118,7 +134,10 @@ impl Client<'_> {
         let host = named(uri);
         let patience = &self.settings.patience;
         match error {
-            ureq::Error::Timeout(Timeout::PerRead | Timeout::RecvBody) => {
+            ureq::Error::Timeout(Timeout::RecvBody) => {
+                Trouble::Passing(format!("{host} was not done after {:?}", patience.whole), None)
+            }
+            ureq::Error::Timeout(Timeout::PerRead) => {
                 Trouble::Passing(format!("{host} sent nothing for {:?} (HF_HUB_DOWNLOAD_TIMEOUT)", patience.read), None)
             }
             ureq::Error::Timeout(_) => Trouble::Unreachable(format!(
@@ -135,6 +154,13 @@ impl Client<'_> {
                 | io::ErrorKind::BrokenPipe => Trouble::Passing(format!("{host} hung up: {source}"), None),
                 _ => Trouble::Unreachable(format!("{host} cannot be reached: {source}")),
             },
+            ureq::Error::ConnectProxyFailed(what) if what.contains("407") => Trouble::Final(
+                "the proxy wants a login (407): put user and password into the address in HTTPS_PROXY (or ALL_PROXY)"
+                    .into(),
+            ),
+            ureq::Error::ConnectProxyFailed(what) => {
+                Trouble::Passing(format!("the proxy does not lead to {host}: {}", echo(&what)), None)
+            }
             // A header that cannot be: the token is the only one that is not ours.
             ureq::Error::Http(_) => Trouble::Final(
                 "the token (HF_TOKEN, or what `hf auth login` left) holds characters that no token has".into(),
@@ -168,10 +194,10 @@ fn leads_to(uri: &Uri, to: &str) -> Result<Uri, Trouble> {
 fn said_no(uri: &Uri, status: u16, headers: &HeaderMap) -> Trouble {
     match status {
         511 => Trouble::Final(format!("{}; {LOG_IN}", "the network wants a login first (511)")),
-        407 => Trouble::Final("the proxy wants a login (407): put user and password into HTTPS_PROXY".into()),
         408 | 429 | 500..=599 => {
-            let why = if status == 429 { "is asked too often" } else { "has trouble of its own" };
-            Trouble::Passing(format!("{} {why} ({status})", named(uri)), wait(headers))
+            let is_count = status == 429;
+            let why = if is_count { "is asked too often" } else { "has trouble of its own" };
+            Trouble::Passing(format!("{} {why} ({status})", named(uri)), wait(headers, is_count))
         }
         status => Trouble::Status(status),
     }
@@ -180,15 +206,17 @@ fn said_no(uri: &Uri, status: u16, headers: &HeaderMap) -> Trouble {
 /// What a network with a login page of its own needs.
 pub(super) const LOG_IN: &str = "open any page in a browser, log in there, and run again";
 
-/// How long the hub asks to wait: `Retry-After`, in seconds or as a date, or the `t` of `RateLimit`, with which
-/// huggingface.co says when its count of requests begins anew.
-fn wait(headers: &HeaderMap) -> Option<Duration> {
+/// How long the hub asks to wait: `Retry-After`, in seconds or as a date; or, of requests that are too many, the `t` of `RateLimit`,
+/// with which huggingface.co says beside every answer when its count begins anew.
+fn wait(headers: &HeaderMap, is_count: bool) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let after = text("retry-after").and_then(|after| match after.trim().parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => httpdate::parse_http_date(after).ok()?.duration_since(SystemTime::now()).ok(),
     });
-    let reset = || text("ratelimit")?.split(';').find_map(|part| part.trim().strip_prefix("t=")?.parse().ok());
+    let reset = || {
+        text("ratelimit").filter(|_| is_count)?.split(';').find_map(|part| part.trim().strip_prefix("t=")?.parse().ok())
+    };
     after.or_else(|| reset().map(Duration::from_secs))
 }
 
@@ -219,13 +247,17 @@ mod tests {
 
     #[test]
     fn a_hub_says_in_three_ways_how_long_to_wait() {
-        assert_eq!(wait(&headers("retry-after", "7")), Some(Duration::from_secs(7)));
-        assert_eq!(wait(&headers("ratelimit", "\"resolvers\";r=0;t=55")), Some(Duration::from_secs(55)));
+        let wait = |headers| super::wait(&headers, true);
+        assert_eq!(wait(headers("retry-after", "7")), Some(Duration::from_secs(7)));
+        let count = headers("ratelimit", "\"resolvers\";r=0;t=55");
+        assert_eq!(wait(count.clone()), Some(Duration::from_secs(55)));
+        // What it says beside another trouble is not how long that lasts.
+        assert_eq!(super::wait(&count, false), None);
         let later = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(1000));
-        let waits = wait(&headers("retry-after", &later)).unwrap();
+        let waits = wait(headers("retry-after", &later)).unwrap();
         assert!(waits > Duration::from_secs(900) && waits <= Duration::from_secs(1000), "{waits:?}");
         for text in ["soon", "-1", ""] {
-            assert_eq!(wait(&headers("retry-after", text)), None, "{text}");
+            assert_eq!(wait(headers("retry-after", text)), None, "{text}");
         }
     }
 

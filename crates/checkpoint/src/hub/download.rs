@@ -3,7 +3,8 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use loupe_spec::{echo, echo_path};
@@ -28,10 +29,23 @@ const LARGEST_UNANNOUNCED: u64 = 1 << 26;
 const PROGRESS: u64 = 1 << 20;
 
 /// Fetches `file` of the model `id` at `revision` into the cache, unless it is there.
-pub(super) fn fetch(id: &str, revision: &str, file: &str, settings: &HubSettings) -> Result<Fetched, Trouble> {
+///
+/// `reached` says, and is told, whether the hub has answered in this run.
+pub(super) fn fetch(
+    id: &str,
+    revision: &str,
+    file: &str,
+    settings: &HubSettings,
+    reached: &AtomicBool,
+) -> Result<Fetched, Trouble> {
     let download = Download { client: Client::new(settings)?, settings, bar: bar(file, settings) };
     let address = download.client.address(id, revision, file)?;
-    let announced = download.patiently(|_| Announced::ask(&download.client, &address))?;
+    let announced = download.patiently(|_| {
+        let announced = Announced::ask(&download.client, &address);
+        // Nobody answers where there is no network: that is said at once.
+        if reached.load(Ordering::Relaxed) { announced.map_err(Trouble::of_one_that_was_there) } else { announced }
+    })?;
+    reached.store(true, Ordering::Relaxed);
     let Announced { commit, hash, .. } = &announced;
     if is_commit(revision) && commit != revision {
         return Err(Trouble::Final(format!("asked for the commit {revision}, the hub answered with {commit}")));
@@ -44,10 +58,9 @@ pub(super) fn fetch(id: &str, revision: &str, file: &str, settings: &HubSettings
             fs::create_dir_all(folder).map_err(|error| could_not("create", folder, &error))?;
         }
         let waits = || download.bar.set_message(format!("{file}: another program fetches it"));
-        let _held = cache.lock(hash, waits).map_err(|error| could_not("lock", &blob, &error))?;
-        let is_there = |found: fs::Metadata| announced.size.is_none_or(|size| size == found.len());
-        if !fs::metadata(&blob).is_ok_and(is_there) {
-            download.blob(&address, &announced, &blob)?;
+        let held = cache.lock(hash, waits).map_err(|error| could_not("lock", &blob, &error))?;
+        if !announced.is(&blob) {
+            download.blob(&address, &announced, &blob, held.is_some())?;
         }
         cache.link(hash, &path).map_err(|error| could_not("create", &path, &error))?;
     }
@@ -62,8 +75,8 @@ struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Tries again what may be better in a while. `attempt` is told whether the hub has answered before: then nobody being there is
-    /// no reason to give up. It counts as failed unless it says otherwise.
+    /// Tries again what may be better in a while. `attempt` may say of the number of times that nothing came of it that it is
+    /// another.
     fn patiently<T>(&self, mut attempt: impl FnMut(&mut u32) -> Result<T, Trouble>) -> Result<T, Trouble> {
         let patience = &self.settings.patience;
         let mut failed = 0;
@@ -85,26 +98,44 @@ impl Download<'_> {
         }
     }
 
-    /// Fetches what was announced to `blob`, by way of `blob.incomplete`, as huggingface_hub calls it.
-    fn blob(&self, address: &Uri, announced: &Announced, blob: &Path) -> Result<(), Trouble> {
-        let incomplete = blob.with_extension("incomplete");
-        let resumed = fs::metadata(&incomplete).is_ok_and(|found| found.len() > 0);
-        self.parts(address, announced, &incomplete)?;
-        let mut found = self.hash(announced, &incomplete)?;
+    /// Fetches what was announced to `blob`, by way of `blob.incomplete`, which the next run goes on with if this one ends. Where
+    /// nobody else can be locked out there is a name of its own, and no going on.
+    fn blob(&self, address: &Uri, announced: &Announced, blob: &Path, alone: bool) -> Result<(), Trouble> {
+        if alone {
+            return self.blob_by_way_of(&blob.with_extension("incomplete"), address, announced, blob);
+        }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let own = blob.with_extension(format!("{:x}-{now:x}.incomplete", std::process::id()));
+        let done = self.blob_by_way_of(&own, address, announced, blob);
+        // It is there still if that failed.
+        let _ = fs::remove_file(&own);
+        done
+    }
+
+    fn blob_by_way_of(
+        &self,
+        incomplete: &Path,
+        address: &Uri,
+        announced: &Announced,
+        blob: &Path,
+    ) -> Result<(), Trouble> {
+        let resumed = fs::metadata(incomplete).is_ok_and(|found| found.len() > 0);
+        self.parts(address, announced, incomplete)?;
+        let mut found = self.hash(announced, incomplete)?;
         if resumed && found != announced.hash.to_string() {
             // What an earlier run, or another tool, left there was not the beginning of this file.
-            fs::remove_file(&incomplete).map_err(|error| could_not("remove", &incomplete, &error))?;
-            self.parts(address, announced, &incomplete)?;
-            found = self.hash(announced, &incomplete)?;
+            fs::remove_file(incomplete).map_err(|error| could_not("remove", incomplete, &error))?;
+            self.parts(address, announced, incomplete)?;
+            found = self.hash(announced, incomplete)?;
         }
         if found != announced.hash.to_string() {
-            fs::remove_file(&incomplete).map_err(|error| could_not("remove", &incomplete, &error))?;
+            fs::remove_file(incomplete).map_err(|error| could_not("remove", incomplete, &error))?;
             return Err(Trouble::Final(format!(
                 "what came has {found}, expected {}: it was changed on the way, or the server is wrong; nothing of it was kept",
                 announced.hash
             )));
         }
-        fs::rename(&incomplete, blob).map_err(|error| could_not("write", blob, &error))?;
+        fs::rename(incomplete, blob).map_err(|error| could_not("write", blob, &error))?;
         Ok(())
     }
 
@@ -126,8 +157,7 @@ impl Download<'_> {
                 (most, *failed) = (there, 0);
             }
             // The hub has just announced the file: what it says now passes, too.
-            done.map_err(|trouble| match trouble {
-                Trouble::Unreachable(what) => Trouble::Passing(what, None),
+            done.map_err(|trouble| match trouble.of_one_that_was_there() {
                 Trouble::Status(status) => Trouble::Passing(format!("the file is refused ({status})"), None),
                 other => other,
             })
@@ -165,7 +195,7 @@ impl Part<'_> {
         if size.is_none() {
             self.cut()?;
         }
-        let mut start = self.length()?;
+        let start = self.length()?;
         if size == Some(start) {
             return Ok(());
         }
@@ -178,11 +208,10 @@ impl Part<'_> {
             }
             other => other?,
         };
-        if begins_at(&response) != start {
-            self.cut()?;
-            start = 0;
-        }
-        let announces = response.body().content_length().map(|length| length.saturating_add(start));
+        let Some(begins) = begins_at(&response).filter(|begins| [0, start].contains(begins)) else {
+            return Err(Trouble::Passing("another part of the file came than was asked for".into(), None));
+        };
+        let announces = response.body().content_length().map(|length| length.saturating_add(begins));
         let most = size.unwrap_or(LARGEST_UNANNOUNCED);
         if let Some(all) = announces.filter(|all| size.map_or(*all > most, |size| size != *all)) {
             let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or("no type");
@@ -192,8 +221,12 @@ impl Part<'_> {
                 echo(kind)
             )));
         }
+        // Only now: what is there is not given up for a page of a proxy's.
+        if begins != start {
+            self.cut()?;
+        }
         self.download.bar.set_length(size.or(announces).unwrap_or_default());
-        self.copy(address, response, start, most)?;
+        self.copy(address, response, begins, most)?;
         match size.filter(|size| self.length().is_ok_and(|there| there < *size)) {
             Some(size) => {
                 let there = self.length()?;
@@ -253,11 +286,14 @@ impl Part<'_> {
     }
 }
 
-/// The place in the file at which the answer begins: a server that cannot start in the middle starts at 0.
-fn begins_at(response: &Response<Body>) -> u64 {
-    let range = response.headers().get("content-range").and_then(|range| range.to_str().ok());
-    let start = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok());
-    start.filter(|_| response.status() == 206).unwrap_or(0)
+/// The place in the file at which the answer begins: a server that cannot start in the middle starts at 0. `None` where it gives a
+/// part and does not say which.
+fn begins_at(response: &Response<Body>) -> Option<u64> {
+    if response.status() != 206 {
+        return Some(0);
+    }
+    let range = response.headers().get("content-range").and_then(|range| range.to_str().ok())?;
+    range.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
 }
 
 fn could_not(doing: &str, path: &Path, error: &io::Error) -> Trouble {

@@ -9,6 +9,8 @@ mod patience;
 mod settings;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use cache::ModelCache;
 use client::Trouble;
@@ -29,6 +31,8 @@ pub(crate) struct HubModel {
     /// the revision asked for.
     commit: String,
     settings: HubSettings,
+    /// Whether the hub has answered in this run.
+    reached: Arc<AtomicBool>,
 }
 
 impl HubModel {
@@ -57,7 +61,8 @@ impl HubModel {
 
     /// The model at the commit that the cache has for `revision`; without one, at `revision` itself.
     fn known(id: &str, revision: &str, settings: &HubSettings) -> HubModel {
-        let mut model = HubModel { id: id.into(), commit: revision.into(), settings: settings.clone() };
+        let mut model =
+            HubModel { id: id.into(), commit: revision.into(), settings: settings.clone(), reached: Arc::default() };
         if let Some(commit) = model.cache().commit_of(revision) {
             model.commit = commit;
         }
@@ -92,7 +97,7 @@ impl HubModel {
         if self.is_offline() {
             return if file == CONFIG { Err(self.offline(file)) } else { Ok(None) };
         }
-        match download::fetch(&self.id, &self.commit, file, &self.settings) {
+        match download::fetch(&self.id, &self.commit, file, &self.settings, &self.reached) {
             Ok(fetched) => Ok(Some(fetched)),
             Err(Trouble::Status(404)) => Ok(None),
             Err(Trouble::Status(status @ (401 | 403))) => Err(self.refused(status)),
@@ -120,17 +125,19 @@ impl HubModel {
 
     /// What to do where the hub says 401 or 403. It says 401 for models that do not exist, too.
     fn refused(&self, status: u16) -> CheckpointError {
-        let page = format!("{}/{}", self.settings.endpoint, self.id);
+        let endpoint = self.settings.shown_endpoint();
+        let page = format!("{endpoint}/{}", self.id);
         let advice = if self.settings.token.is_some() {
+            // A token that is none any more gets a 401 even for what anybody may read.
+            let no_token = if status == 401 { "; or it is no token any more: make a new one, or unset it" } else { "" };
             format!(
                 "the token set is not allowed to read it; with the account that the token belongs to, accept the licence \
-                 on {page}, and check that the token may read gated models"
+                 on {page}, and check that the token may read gated models{no_token}"
             )
         } else {
             format!(
                 "it is gated or private, or does not exist; accept the licence on {page}, create a token on \
-                 {}/settings/tokens, and set HF_TOKEN to it (or run `hf auth login`)",
-                self.settings.endpoint
+                 {endpoint}/settings/tokens, and set HF_TOKEN to it (or run `hf auth login`)"
             )
         };
         CheckpointError::Refused { id: self.id.clone(), status, advice }
@@ -141,7 +148,7 @@ impl HubModel {
             id: self.id.clone(),
             revision: self.commit.clone(),
             file: file.into(),
-            endpoint: self.settings.endpoint.clone(),
+            endpoint: self.settings.shown_endpoint(),
             reason,
         }
     }

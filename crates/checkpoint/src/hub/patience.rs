@@ -9,13 +9,16 @@ pub(crate) struct Patience {
     pub answer: Duration,
     /// For the next bytes of a file: `HF_HUB_DOWNLOAD_TIMEOUT`.
     pub read: Duration,
+    /// For a file, or as much of it as one connection brings. Bounds what drips so finely that nothing is seen of it (a byte
+    /// now and then below TLS); what takes longer is gone on with.
+    pub whole: Duration,
     /// A file that brings fewer bytes than this in such a time is as good as none.
     pub slowest: (u64, Duration),
     /// How often the same thing is asked, if nothing comes of it.
     pub tries: u32,
     /// Before it is asked for the second time; twice as long each time after that.
     pub pause: Duration,
-    /// The longest time that a busy hub may ask for.
+    /// The longest time that a busy hub may ask for: huggingface.co counts requests for five minutes.
     pub longest_pause: Duration,
 }
 
@@ -26,11 +29,12 @@ impl Patience {
         Patience {
             answer: seconds(answer),
             read: seconds(read),
+            whole: Duration::from_secs(6 * 3600),
             // Slower than any modem: 5 GB would take two months.
             slowest: (60 * 1024, Duration::from_secs(60)),
             tries: 5,
             pause: Duration::from_millis(500),
-            longest_pause: Duration::from_secs(60),
+            longest_pause: Duration::from_secs(300),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::server::{Answer, COMMIT, Files, Request, Server, etag, gets};
-use super::{fetch, refused, settings};
+use super::{HubModel, fetch, refused, settings};
 use crate::hub::HubSettings;
 
 const FILE: &str = "model.safetensors";
@@ -132,8 +132,24 @@ fn the_next_run_goes_on_where_the_last_one_stopped() {
     let text = refused(FILE, &settings);
     assert!(text.contains("after 40000 of 200000 bytes") || text.contains("hung up"), "{text}");
     assert_eq!(fs::metadata(incomplete(scratch.path())).unwrap().len(), 40_000);
-    hub.forget();
-    // Forgotten is also that it was asked once.
+    // A page in the place of the file, and another part than was asked for, take nothing away from that.
+    let (page, part) = (files(), files());
+    let odd: [Server; 2] = [
+        Server::new(move |request, _| match request.is_get() {
+            true => Answer::new(200).body(b"<html>").with("content-type", "text/html"),
+            false => page.answer(request),
+        }),
+        Server::new(move |request, _| match request.is_get() {
+            true => part.answer(request).with("content-range", "bytes 50000-199999/200000").status(206),
+            false => part.answer(request),
+        }),
+    ];
+    for (odd, said) in odd.iter().zip(["6 bytes (text/html) would come", "another part of the file came"]) {
+        settings.endpoint = odd.address.clone();
+        let text = refused(FILE, &settings);
+        assert!(text.contains(said), "{text}");
+        assert_eq!(fs::metadata(incomplete(scratch.path())).unwrap().len(), 40_000);
+    }
     let hub = Server::hub(files());
     settings.endpoint = hub.address.clone();
     assert_eq!(fetch(FILE, &settings).unwrap().unwrap(), body());
@@ -214,6 +230,67 @@ fn a_server_that_names_a_pause_gets_it() {
     let mut settings = settings(scratch.path(), &hub.address, false);
     settings.patience.tries = 2;
     assert_eq!(fetch(FILE, &settings).unwrap().unwrap(), body());
+}
+
+/// Where nobody answers there is no network, and that is said at once; a hub that has answered before is waited for.
+#[test]
+fn a_hub_that_was_there_is_asked_again() {
+    for asked_before in [false, true] {
+        let scratch = tempfile::tempdir().unwrap();
+        let files = Files([(FILE.to_string(), body()), ("config.json".to_string(), b"{}".to_vec())].into());
+        let hub = Server::new(move |request, seen| {
+            let of_file = seen.lock().unwrap().iter().filter(|request| request.path.ends_with(FILE)).count();
+            if request.path.ends_with(FILE) && of_file == 1 {
+                std::thread::sleep(LONG);
+            }
+            files.answer(request)
+        });
+        let mut settings = settings(scratch.path(), &hub.address, false);
+        settings.patience.answer = Duration::from_secs(1);
+        let model = HubModel::known("org/name", "main", &settings);
+        if asked_before {
+            model.download("config.json").unwrap().unwrap();
+        }
+        match model.download(FILE) {
+            Ok(path) => assert!(asked_before && fs::read(path.unwrap()).unwrap() == body()),
+            Err(error) => assert!(!asked_before && error.to_string().contains("did not answer within 1s"), "{error}"),
+        }
+    }
+}
+
+/// As huggingface.co answers for small files: from another place of its own, and only there with a length.
+#[test]
+fn a_redirect_within_the_hub_is_followed_to_what_says_the_size() {
+    let scratch = tempfile::tempdir().unwrap();
+    let files = files();
+    let hub = Server::new(move |request, _| match request.path.strip_prefix("/org/name/resolve/main/") {
+        Some(file) => Answer::redirect(format!("/api/resolve-cache/models/org/name/{COMMIT}/{file}"))
+            .with("x-repo-commit", COMMIT)
+            .with("x-linked-etag", etag(FILE, &body()))
+            .with("etag", "W/\"e8-of-the-redirect\""),
+        None => files.answer(request),
+    });
+    // What another tool has left of it has the wrong size.
+    let blob = incomplete(scratch.path()).with_extension("");
+    fs::create_dir_all(blob.parent().unwrap()).unwrap();
+    fs::write(blob, b"half").unwrap();
+    assert_eq!(fetch(FILE, &settings(scratch.path(), &hub.address, false)).unwrap().unwrap(), body());
+}
+
+/// A file of which nobody says how long it is, is known by its hash alone.
+#[test]
+fn a_file_of_no_known_size_is_fetched_and_known() {
+    let scratch = tempfile::tempdir().unwrap();
+    let files = files();
+    let hub = Server::new(move |request, _| files.answer(request).without_length());
+    let settings = settings(scratch.path(), &hub.address, false);
+    let blob = incomplete(scratch.path()).with_extension("");
+    fs::create_dir_all(blob.parent().unwrap()).unwrap();
+    fs::write(&blob, b"half").unwrap();
+    assert_eq!(fetch(FILE, &settings).unwrap().unwrap(), body());
+    fs::remove_file(scratch.path().join("models--org--name/snapshots").join(COMMIT).join(FILE)).unwrap();
+    assert_eq!(fetch(FILE, &settings).unwrap().unwrap(), body());
+    assert_eq!(gets(&hub.seen()), 1);
 }
 
 #[test]

@@ -105,6 +105,8 @@ fn a_gated_model_says_how_to_get_in() {
         settings.token = Some("secret".into());
         let text = Checkpoint::open_with("org/name", None, &settings).unwrap_err().to_string();
         assert!(text.contains("the token set is not allowed") && !text.contains("secret"), "{text}");
+        // A token that has run out gets a 401 even for what anybody may read.
+        assert_eq!(text.contains("it is no token any more"), status == 401, "{text}");
         assert_eq!(hub.seen().len(), 2, "each time it is asked once");
     }
 }

@@ -78,6 +78,10 @@ impl Answer {
         self
     }
 
+    pub fn status(self, status: u16) -> Answer {
+        Answer { status, ..self }
+    }
+
     pub fn body(mut self, body: &[u8]) -> Answer {
         self.body = body.into();
         self
