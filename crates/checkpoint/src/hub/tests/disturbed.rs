@@ -274,7 +274,10 @@ fn a_redirect_within_the_hub_is_followed_to_what_says_the_size() {
     let blob = incomplete(scratch.path()).with_extension("");
     fs::create_dir_all(blob.parent().unwrap()).unwrap();
     fs::write(blob, b"half").unwrap();
+    fs::write(incomplete(scratch.path()), &body()[..40_000]).unwrap();
     assert_eq!(fetch(FILE, &settings(scratch.path(), &hub.address, false)).unwrap().unwrap(), body());
+    // Whose size is known is gone on with.
+    assert!(hub.seen().iter().filter(|r| r.is_get()).all(|r| r.start() == Some(40_000)));
 }
 
 /// A file of which nobody says how long it is, is known by its hash alone.
@@ -373,7 +376,7 @@ fn a_cache_with_holes_is_filled() {
     let blob = incomplete(scratch.path()).with_extension("");
     let pointer = scratch.path().join("models--org--name/snapshots").join(COMMIT).join(FILE);
     assert_eq!(fetch(FILE, &settings).unwrap().unwrap(), body());
-    for damage in ["deleted", "cut off", "without its link"] {
+    for damage in ["deleted", "cut off", "without its link", "with a link to nowhere"] {
         match damage {
             "deleted" => fs::remove_file(&blob).unwrap(),
             "cut off" => {
@@ -382,8 +385,12 @@ fn a_cache_with_holes_is_filled() {
             }
             _ => fs::remove_file(&pointer).unwrap(),
         }
+        #[cfg(unix)]
+        if damage == "with a link to nowhere" {
+            std::os::unix::fs::symlink("nowhere", &pointer).unwrap();
+        }
         hub.forget();
         assert_eq!(fetch(FILE, &settings).unwrap().unwrap(), body(), "{damage}");
-        assert_eq!(gets(&hub.seen()), usize::from(damage != "without its link"), "{damage}");
+        assert_eq!(gets(&hub.seen()), usize::from(!damage.starts_with("with")), "{damage}");
     }
 }
