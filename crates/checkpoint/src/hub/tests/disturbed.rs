@@ -392,5 +392,7 @@ fn a_cache_with_holes_is_filled() {
         hub.forget();
         assert_eq!(fetch(FILE, &settings).unwrap().unwrap(), body(), "{damage}");
         assert_eq!(gets(&hub.seen()), usize::from(!damage.starts_with("with")), "{damage}");
+        #[cfg(unix)]
+        assert!(pointer.is_symlink() && blob.is_file(), "{damage}");
     }
 }
