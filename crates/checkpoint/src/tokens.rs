@@ -18,7 +18,8 @@ pub(crate) struct Tokens {
     growth: f64,
 }
 
-/// A prompt never becomes longer than this, in bytes. tokenizers keeps some thirty bytes of each; Gemma's makes three of one.
+/// A prompt never becomes longer than this, in bytes. Of each, tokenizers keeps the place in the prompt, in sixteen more; Gemma's
+/// makes three of one.
 const LONGEST: f64 = (1 << 24) as f64;
 
 impl Tokens {

@@ -7,6 +7,7 @@ use loupe_candidate::{Names, Source};
 use loupe_checkpoint::{Checkpoint, RowSelection};
 use loupe_judge::Verdicts;
 use loupe_spec::{Dtype, Policy};
+use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use crate::mutate::Inside;
 
@@ -75,9 +76,16 @@ fn text(error: impl Display) -> String {
     error.to_string()
 }
 
-/// One config of `loupe`, and one of a matrix. Of a refused one all that a person sees is made, the lines that it is shown in included.
+/// One config of `loupe`, or one of a matrix. Of a refused one all that a person sees is made: the lines it is in, and what points at
+/// the place.
 fn config(path: &Path) -> Result<(), String> {
-    loupe_config::read(path).map(|_| ()).map_err(|error| format!("{error}\n{:?}", error))
+    loupe_config::read(path).map(|_| ()).map_err(|error| {
+        let mut shown = String::new();
+        let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor());
+        // Writing to a String cannot fail.
+        let _ = handler.with_width(120).render_report(&mut shown, &error);
+        shown
+    })
 }
 
 /// The checkpoint of this folder: all its tensors, in one type and another.

@@ -4,7 +4,7 @@
 //! `corpus/`, one folder a kind. Two things drive the same kinds:
 //!
 //! - `tests/mutations.rs`, on any Rust: so and so many mutations of each kind, the same ones every time. It says which input
-//!   panics, takes five seconds or a gigabyte. `LOUPE_MUTATIONS=100000 cargo test --release -p loupe-fuzz` is the long run.
+//!   panics, takes five seconds or a gigabyte. More of them: docs/testing.md.
 //! - `fuzz/`, for cargo-fuzz on a nightly Rust: libFuzzer looks for what reaches new code.
 
 #![forbid(unsafe_code)]
@@ -44,10 +44,5 @@ impl Reader {
     pub fn read(&self, bytes: &[u8]) -> Result<(), String> {
         std::fs::write(&self.path, bytes).map_err(|error| error.to_string())?;
         (self.kind.read)(&self.path)
-    }
-
-    /// Where the file is that was read last.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use loupe_spec::echo;
 use ureq::http::{HeaderMap, Uri};
 
-use super::client::{Client, LOG_IN, Trouble, named};
+use super::client::{Client, LOG_IN, Trouble, named, text};
 use super::content_hash::{ContentHash, is_commit};
-use loupe_spec::echo;
 
 /// A file at one commit.
 #[derive(Debug)]
@@ -70,8 +70,4 @@ impl Announced {
 
 fn hash_of(headers: &HeaderMap) -> Option<&str> {
     text(headers, LINKED_HASH).or_else(|| text(headers, "etag"))
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }

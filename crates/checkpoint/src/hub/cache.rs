@@ -15,23 +15,19 @@ use super::content_hash::{ContentHash, is_commit};
 use super::{HubSettings, is_revision};
 
 /// One model's part of the cache.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct ModelCache {
     /// The folder of all models.
     root: PathBuf,
     /// `models--org--name`.
     name: String,
-    id: String,
+    repo: CacheRepo,
 }
 
 impl ModelCache {
     pub fn new(id: &str, settings: &HubSettings) -> ModelCache {
-        let repo = Repo::new(id.into(), RepoType::Model);
-        ModelCache { root: settings.cache.clone(), name: repo.folder_name(), id: id.into() }
-    }
-
-    fn repo(&self) -> CacheRepo {
-        Cache::new(self.root.clone()).repo(Repo::new(self.id.clone(), RepoType::Model))
+        let (root, repo) = (settings.cache.clone(), Repo::new(id.into(), RepoType::Model));
+        ModelCache { name: repo.folder_name(), repo: Cache::new(root.clone()).repo(repo), root }
     }
 
     pub fn folder(&self) -> PathBuf {
@@ -40,7 +36,7 @@ impl ModelCache {
 
     /// The folder of the files at `commit`.
     pub fn snapshot(&self, commit: &str) -> PathBuf {
-        self.repo().pointer_path(commit)
+        self.repo.pointer_path(commit)
     }
 
     pub fn blob(&self, hash: &ContentHash) -> PathBuf {
@@ -84,7 +80,7 @@ impl ModelCache {
             waits();
         }
         let held = lock.lock().is_ok();
-        let is_noticed = matches!(File::create(&path)?.try_lock(), Err(fs::TryLockError::WouldBlock));
+        let is_noticed = matches!(File::open(&path)?.try_lock(), Err(fs::TryLockError::WouldBlock));
         Ok((held && is_noticed).then_some(lock))
     }
 

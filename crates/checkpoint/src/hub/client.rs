@@ -108,8 +108,7 @@ impl Client<'_> {
                 request = request.header("authorization", format!("Bearer {token}"));
             }
             let response = request.call().map_err(|error| self.trouble(&uri, error))?;
-            let next = response.headers().get("location").and_then(|to| to.to_str().ok());
-            match (response.status().as_u16(), next) {
+            match (response.status().as_u16(), text(response.headers(), "location")) {
                 (200..=299, _) => return Ok(response),
                 (300..=399, Some(to)) => {
                     let next = leads_to(&uri, to)?;
@@ -169,7 +168,7 @@ impl Client<'_> {
         }
     }
 
-    /// What a broken-off body means.
+    /// What a body from `uri` that breaks off means.
     pub fn broken_off(&self, uri: &Uri, error: io::Error) -> Trouble {
         self.trouble(uri, ureq::Error::from(error))
     }
@@ -193,7 +192,7 @@ fn leads_to(uri: &Uri, to: &str) -> Result<Uri, Trouble> {
 
 fn said_no(uri: &Uri, status: u16, headers: &HeaderMap) -> Trouble {
     match status {
-        511 => Trouble::Final(format!("{}; {LOG_IN}", "the network wants a login first (511)")),
+        511 => Trouble::Final(format!("the network wants a login first (511); {LOG_IN}")),
         408 | 429 | 500..=599 => {
             let is_count = status == 429;
             let why = if is_count { "is asked too often" } else { "has trouble of its own" };
@@ -209,15 +208,22 @@ pub(super) const LOG_IN: &str = "open any page in a browser, log in there, and r
 /// How long the hub asks to wait: `Retry-After`, in seconds or as a date; or, of requests that are too many, the `t` of `RateLimit`,
 /// with which huggingface.co says beside every answer when its count begins anew.
 fn wait(headers: &HeaderMap, is_count: bool) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let after = text("retry-after").and_then(|after| match after.trim().parse() {
+    let after = text(headers, "retry-after").and_then(|after| match after.trim().parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => httpdate::parse_http_date(after).ok()?.duration_since(SystemTime::now()).ok(),
     });
     let reset = || {
-        text("ratelimit").filter(|_| is_count)?.split(';').find_map(|part| part.trim().strip_prefix("t=")?.parse().ok())
+        text(headers, "ratelimit")
+            .filter(|_| is_count)?
+            .split(';')
+            .find_map(|part| part.trim().strip_prefix("t=")?.parse().ok())
     };
     after.or_else(|| reset().map(Duration::from_secs))
+}
+
+/// The header `name`, if it is there and is a text.
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 fn is_http(uri: &Uri) -> bool {

@@ -8,6 +8,8 @@ use std::path::Path;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use crate::hash::hex;
+
 /// The hash by which the hub knows the content of a file. It is the file's `ETag`, and its name among the cache's blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ContentHash {
@@ -72,7 +74,7 @@ fn hash(mut hasher: impl Digest, file: &mut File) -> io::Result<String> {
     let mut part = vec![0; 1 << 20];
     loop {
         match file.read(&mut part)? {
-            0 => return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hex(&hasher.finalize())),
             read => hasher.update(part.get(..read).unwrap_or_default()),
         }
     }

@@ -1,20 +1,20 @@
 //! Fetching one file into the cache: what came is verified before it has its name, and stays if the rest did not come.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use loupe_spec::{echo, echo_path};
-use ureq::Body;
 use ureq::http::{Response, Uri};
+use ureq::{Body, ResponseExt};
 
 use super::announced::Announced;
 use super::cache::ModelCache;
-use super::client::{Client, Trouble, named};
-use super::content_hash::is_commit;
+use super::client::{Client, Trouble, named, text};
+use super::content_hash::{ContentHash, is_commit};
 use super::settings::HubSettings;
 
 /// A file in the cache.
@@ -122,13 +122,13 @@ impl Download<'_> {
         let resumed = fs::metadata(incomplete).is_ok_and(|found| found.len() > 0);
         self.parts(address, announced, incomplete)?;
         let mut found = self.hash(announced, incomplete)?;
-        if resumed && found != announced.hash.to_string() {
+        if resumed && found != announced.hash {
             // What an earlier run, or another tool, left there was not the beginning of this file.
             fs::remove_file(incomplete).map_err(|error| could_not("remove", incomplete, &error))?;
             self.parts(address, announced, incomplete)?;
             found = self.hash(announced, incomplete)?;
         }
-        if found != announced.hash.to_string() {
+        if found != announced.hash {
             fs::remove_file(incomplete).map_err(|error| could_not("remove", incomplete, &error))?;
             return Err(Trouble::Final(format!(
                 "what came has {found}, expected {}: it was changed on the way, or the server is wrong; nothing of it was kept",
@@ -139,9 +139,8 @@ impl Download<'_> {
         Ok(())
     }
 
-    fn hash(&self, announced: &Announced, incomplete: &Path) -> Result<String, Trouble> {
-        let hash = announced.hash.of_file(incomplete).map_err(|error| could_not("read", incomplete, &error))?;
-        Ok(hash.to_string())
+    fn hash(&self, announced: &Announced, incomplete: &Path) -> Result<ContentHash, Trouble> {
+        announced.hash.of_file(incomplete).map_err(|error| could_not("read", incomplete, &error))
     }
 
     /// Asks for what is missing until it is all there.
@@ -181,11 +180,12 @@ impl Part<'_> {
     }
 
     fn cut(&mut self) -> Result<(), Trouble> {
-        self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(|error| self.could_not_write(&error))
+        // What is written is appended, so it begins there.
+        self.file.set_len(0).map_err(|error| self.could_not_write(&error))
     }
 
     fn could_not_write(&self, error: &io::Error) -> Trouble {
-        could_not("write", self.path, error)
+        Trouble::Final(format!("could not write {}: {error}; what has come stays", echo_path(self.path)))
     }
 
     /// Asks once for what is missing.
@@ -214,7 +214,7 @@ impl Part<'_> {
         let announces = response.body().content_length().map(|length| length.saturating_add(begins));
         let most = size.unwrap_or(LARGEST_UNANNOUNCED);
         if let Some(all) = announces.filter(|all| size.map_or(*all > most, |size| size != *all)) {
-            let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or("no type");
+            let kind = text(response.headers(), "content-type").unwrap_or("no type");
             let expected = size.map_or(format!("at most {most}"), |size| size.to_string());
             return Err(Trouble::Final(format!(
                 "{all} bytes ({}) would come, expected {expected}: a proxy or a mirror answers with something else",
@@ -226,17 +226,19 @@ impl Part<'_> {
             self.cut()?;
         }
         self.download.bar.set_length(size.or(announces).unwrap_or_default());
-        self.copy(address, response, begins, most)?;
+        // Of the host that sends the file, which need not be the hub.
+        let host = response.get_uri().clone();
+        self.copy(&host, response, begins, most)?;
         match size.filter(|size| self.length().is_ok_and(|there| there < *size)) {
             Some(size) => {
                 let there = self.length()?;
-                Err(Trouble::Passing(format!("{} hung up after {there} of {size} bytes", named(address)), None))
+                Err(Trouble::Passing(format!("{} hung up after {there} of {size} bytes", named(&host)), None))
             }
             None => Ok(()),
         }
     }
 
-    fn copy(&mut self, address: &Uri, response: Response<Body>, start: u64, most: u64) -> Result<(), Trouble> {
+    fn copy(&mut self, host: &Uri, response: Response<Body>, start: u64, most: u64) -> Result<(), Trouble> {
         let (least, window) = self.download.settings.patience.slowest;
         let bar = &self.download.bar;
         let mut body = response.into_body().into_reader();
@@ -245,7 +247,7 @@ impl Part<'_> {
         bar.set_message("");
         loop {
             bar.set_position(there);
-            let read = body.read(&mut buffer).map_err(|error| self.download.client.broken_off(address, error))?;
+            let read = body.read(&mut buffer).map_err(|error| self.download.client.broken_off(host, error))?;
             if read == 0 {
                 return Ok(());
             }
@@ -259,7 +261,7 @@ impl Part<'_> {
             lately += read as u64;
             if since.elapsed() >= window {
                 if lately < least {
-                    let what = format!("{} sent {lately} bytes in {:.0?}", named(address), since.elapsed());
+                    let what = format!("{} sent {lately} bytes in {:.0?}", named(host), since.elapsed());
                     return Err(Trouble::Passing(what, None));
                 }
                 (since, lately) = (Instant::now(), 0);
@@ -292,12 +294,11 @@ fn begins_at(response: &Response<Body>) -> Option<u64> {
     if response.status() != 206 {
         return Some(0);
     }
-    let range = response.headers().get("content-range").and_then(|range| range.to_str().ok())?;
-    range.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+    text(response.headers(), "content-range")?.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
 }
 
 fn could_not(doing: &str, path: &Path, error: &io::Error) -> Trouble {
-    Trouble::Final(format!("could not {doing} {}: {error}; what has come stays", echo_path(path)))
+    Trouble::Final(format!("could not {doing} {}: {error}", echo_path(path)))
 }
 
 /// What a person sees who waits.

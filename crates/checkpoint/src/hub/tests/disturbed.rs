@@ -73,6 +73,26 @@ fn a_server_that_drips_is_left() {
     settings.patience.slowest = (10_000, Duration::from_millis(200));
     let text = refused(FILE, &settings);
     assert!(text.contains(" bytes in ") && text.contains("asked 2 times"), "{text}");
+    // What comes is not too little, but there is no end to it.
+    settings.patience.slowest = (0, LONG);
+    settings.patience.whole = Duration::from_millis(300);
+    let text = refused(FILE, &settings);
+    assert!(text.contains("was not done after 300ms; asked 2 times"), "{text}");
+}
+
+/// Where a file is on another host than the hub, that is the one which is named.
+#[test]
+fn whoever_falls_silent_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (whole, linked) = (files(), files());
+    let store = Server::new(move |request, _| whole.answer(request).stall_after(100));
+    let to = store.address.clone();
+    let hub = Server::new(move |request, _| linked.linked(request, &to));
+    let mut settings = settings(scratch.path(), &hub.address, false);
+    settings.patience.tries = 1;
+    settings.patience.read = Duration::from_millis(100);
+    let text = refused(FILE, &settings);
+    assert!(text.contains(&format!("{} sent nothing for 100ms", store.address)), "{text}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sha1::{Digest, Sha1};
 
-use crate::sha256_hex;
+use crate::hash::{hex, sha256_hex};
 
 pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -237,5 +237,5 @@ pub(super) fn etag(name: &str, body: &[u8]) -> String {
         return format!("\"{}\"", sha256_hex(body));
     }
     let hash = Sha1::new_with_prefix(format!("blob {}\0", body.len())).chain_update(body).finalize();
-    format!("\"{}\"", hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    format!("\"{}\"", hex(&hash))
 }
